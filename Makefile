@@ -1,0 +1,53 @@
+# Targets work in .venv, created when missing or older than the lock file.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export GX_ANALYTICS_ENABLED := false
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check serve ui up down bench clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Give another: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+setup: $(READY)  ## Create or refresh .venv from the lock file
+
+demo: $(READY)  ## Sample data, retrain, register, score the sample test set, print the results
+	python -m flows.demo
+
+test: $(READY)  ## Run every test
+	python -m pytest
+
+check: $(READY)  ## Lint, formatting and the fast tests
+	ruff check .
+	ruff format --check .
+	python -m pytest -m "not slow"
+
+serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
+	hms serve
+
+up: $(READY)  ## Start the local stack: Prefect server, worker, MLflow server
+	python -m flows.stack up
+
+ui: up  ## The same; prints where the pages of MLflow and Prefect are
+
+down: $(READY)  ## Stop the local stack
+	python -m flows.stack down
+
+bench: $(READY)  ## Run the benchmarks that fit two cores
+	python -m benchmarks
+
+clean:  ## Remove .venv (data, artifacts and registry stay)
+	rm -rf $(VENV)

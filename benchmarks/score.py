@@ -1,0 +1,157 @@
+"""Speed of the Predictor against the plain loop over members and folds, in the same run.
+
+``python -m benchmarks.score [--recipe recipes/full.yaml] [--device cuda] [--sizes 1 16 64]``
+scores simulated noise with networks of random weights, so that it needs neither data nor training;
+``--bundle FOLDER`` times a registered model instead. The plain loop does what a script would: for
+each member, for each fold, compute the network's inputs and run it. ``shared`` computes each view
+once and then loops, so that the gain of the networks alone is seen, too. The answers of all three
+are compared before anything is timed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from hms_pipeline.config import Params, load_params
+from hms_pipeline.data.window import Window
+from hms_pipeline.ensemble.blend import Blend
+from hms_pipeline.features.compute import compute
+from hms_pipeline.features.views import build_views
+from hms_pipeline.features.windows import prepare
+from hms_pipeline.inference.bundle import FORMAT, Bundle, read_bundle
+from hms_pipeline.inference.predictor import Predictor, load_network
+from hms_pipeline.models import build_model
+
+
+def random_bundle(params: Params, folder: Path) -> Path:
+    """A bundle whose networks have random weights; only what scoring reads."""
+    views = build_views(params, dict.fromkeys(v for m in params.members.values() for v in m.views))
+    for name, member in params.members.items():
+        (folder / "weights" / name).mkdir(parents=True)
+        shapes = [views[view].shape for view in member.views]
+        for fold in range(params.split.n_folds):
+            torch.manual_seed(fold)
+            network = build_model(member, shapes, name=name)
+            save_file(network.state_dict(), folder / "weights" / name / f"fold-{fold}.safetensors")
+    members = {
+        name: {"architecture": m.architecture, "views": list(m.views), "model": m.model}
+        for name, m in params.members.items()
+    }
+    info = {
+        "format": FORMAT,
+        "members": members,
+        "n_folds": params.split.n_folds,
+        "blend": Blend.equal(sorted(members)).to_dict(),
+        "content_hash": "0" * 64,
+    }
+    (folder / "bundle.json").write_text(json.dumps(info))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    return folder
+
+
+class PlainLoop:
+    """Members × folds, one network after another, as they were trained."""
+
+    def __init__(self, bundle: Bundle, device: torch.device) -> None:
+        self.bundle, self.device = bundle, device
+        names = dict.fromkeys(view for m in bundle.members.values() for view in m.views)
+        self.views = build_views(bundle.params, names)
+        self.networks = {
+            name: [load_network(bundle, name, fold, self.views, device) for fold in bundle.folds]
+            for name in bundle.members
+        }
+
+    @torch.inference_mode()
+    def predict(self, windows: Sequence[Window], *, shared: bool = False) -> np.ndarray:
+        """Probabilities, shape (n, 6)."""
+        if shared:
+            pictures = compute(self.views, prepare(windows, self.device))
+        answers = []
+        for name, networks in self.networks.items():
+            views = {view: self.views[view] for view in self.bundle.members[name].views}
+            folds = []
+            for network in networks:
+                inputs = pictures if shared else compute(views, prepare(windows, self.device))
+                folds.append(network(*[inputs[view].float() for view in views]).softmax(1))
+            answers.append(torch.stack(folds).mean(0).double().cpu().numpy())
+        return self.bundle.blend.predict(np.stack(answers))
+
+
+def noise(n: int) -> list[Window]:
+    """Windows of coloured noise."""
+    rng = np.random.default_rng(0)
+    eeg = rng.normal(scale=20, size=(n, 20, 10_000)).astype(np.float32)
+    power = np.exp(rng.normal(size=(n, 4, 100, 300))).astype(np.float32)
+    return [Window(e, p) for e, p in zip(eeg, power, strict=True)]
+
+
+def seconds(run: Callable[[], object], device: torch.device, least_s: float) -> float:
+    """Median time of a call, warm."""
+    run()
+    times: list[float] = []
+    while sum(times) < least_s or len(times) < 3:
+        start = time.perf_counter()
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def main() -> None:
+    """Print one line per number of windows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--seconds", type=float, default=3.0)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = options.bundle or random_bundle(load_params(options.recipe), Path(folder) / "b")
+        start = time.perf_counter()
+        predictor = Predictor.open(bundle, device=options.device)
+        opened = time.perf_counter() - start
+        loop = PlainLoop(read_bundle(bundle), device)
+    n_networks = sum(len(networks) for networks in loop.networks.values())
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    print(
+        f"{n_networks} networks on {what}, {torch.get_num_threads()} threads; opened {opened:.1f} s"
+    )
+    print("windows  plain ms/w  shared ms/w  Predictor ms/w  windows/s  speed-up  difference")
+    for n in options.sizes:
+        windows = noise(n)
+        runs = {
+            "plain": lambda w=windows: loop.predict(w),
+            "shared": lambda w=windows: loop.predict(w, shared=True),
+            "predictor": lambda w=windows: predictor.predict(w).probs,
+        }
+        moved = np.abs(runs["predictor"]() - runs["plain"]()).max()
+        took = {name: seconds(run, device, options.seconds) for name, run in runs.items()}
+        print(
+            f"{n:7d}  {1e3 * took['plain'] / n:10.2f}  {1e3 * took['shared'] / n:11.2f}"
+            f"  {1e3 * took['predictor'] / n:14.2f}  {n / took['predictor']:9.1f}"
+            f"  {took['plain'] / took['predictor']:8.2f}  {moved:.1e}",
+            flush=True,
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory {peak:.2f} GiB")
+    if device.type == "cuda":
+        print(f"peak GPU memory {torch.cuda.max_memory_allocated(device) / 2**30:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

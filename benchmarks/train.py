@@ -1,0 +1,518 @@
+"""Training speed: the real loop against the plain eager loop of public solutions.
+
+    python benchmarks/train.py                         # 128 x 256 pixels, batch 64
+    python benchmarks/train.py --full                  # every member of recipes/full.yaml
+    python benchmarks/train.py --height 64 --width 96 --batch 16 --windows 64 --small   # a CPU
+
+The first form trains the same network from the same store in the same process twice: by
+``training.fit`` (features on the device, augmentation, EMA, metrics and a checkpoint included)
+and by an eager loop over a DataLoader. Then both train once more without augmentation on the
+same batches, and their losses are compared. Needs the core packages only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.utils.data import DataLoader, Dataset
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from hms_pipeline.config import Params, load_params
+from hms_pipeline.config.members import MemberParams
+from hms_pipeline.config.training import TrainingParams
+from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
+from hms_pipeline.datasets.batches import load_views
+from hms_pipeline.features.views import build_views
+from hms_pipeline.models import build_model
+from hms_pipeline.training.checkpoint import Checkpoint
+from hms_pipeline.training.device import choose_device
+from hms_pipeline.training.fit import Fit, fit
+from hms_pipeline.training.fold_data import FoldData
+from hms_pipeline.training.schedule import learning_rates
+from hms_pipeline.training.state import TrainState
+from hms_pipeline.training.step import PlainStep, image_layout, kl_loss, make_step
+
+ROOT = Path(__file__).resolve().parents[1]
+# The competition after de-duplication: windows with fewer than 10 votes, with 10 or more.
+LOW, HIGH = 13_900, 6_300
+
+
+class MappedStore:
+    """One memory-mapped array; its label_ids are its rows."""
+
+    def __init__(self, path: Path) -> None:
+        self.values = np.load(path, mmap_mode="r")
+
+    def __getitem__(self, label_ids: np.ndarray) -> np.ndarray:
+        return self.values[label_ids]
+
+
+def synthetic(folder: Path, views: Sequence[ViewInfo], n_windows: int, seed: int = 0) -> FoldData:
+    """Noise with a class-dependent mean, in real memory-mapped files."""
+    rng = np.random.default_rng(seed)
+    classes = rng.integers(0, 6, n_windows)
+    stores = []
+    for i, view in enumerate(views):
+        path = folder / f"view-{i}-{n_windows}.npy"
+        values = np.lib.format.open_memmap(path, "w+", np.float16, (n_windows, *view.shape))
+        for row in range(n_windows):
+            values[row] = rng.standard_normal(view.shape, np.float32) + 0.2 * classes[row]
+        stores.append(MappedStore(path))
+    target = (0.8 * np.eye(6)[classes] + 0.2 / 6).astype(np.float64)
+    n_held = max(n_windows // 10, 2)
+    places = rng.permutation(n_windows)
+    return FoldData(
+        label_ids=np.arange(n_windows),
+        n_votes=np.full(n_windows, 12),
+        target=target,
+        smooth_target=target,
+        train=np.sort(places[n_held:]),
+        held_out=np.sort(places[:n_held]),
+        views=tuple(views),
+        stores=tuple(stores),
+        inputs={},
+    )
+
+
+def single_stage(params: TrainingParams, epochs: int, batch: int, **changes) -> TrainingParams:
+    stage = params.stages[-1].model_copy(update={"min_votes": 1, "epochs": epochs})
+    return params.model_copy(update={"stages": (stage,), "batch_size": batch, **changes})
+
+
+# ------------------------------------------------------------------ the loop of public solutions
+class WindowDataset(Dataset):
+    """One window after another from the store, masked and mirrored in NumPy."""
+
+    def __init__(self, data: FoldData, rows: np.ndarray, augment: bool) -> None:
+        self.data, self.rows, self.augment = data, rows, augment
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, item: int) -> tuple[list[np.ndarray], np.ndarray]:
+        row = self.rows[item]
+        views = [store.values[row].astype(np.float32) for store in self.data.stores]
+        if self.augment:
+            views = [self._masked(view) for view in views]
+        return views, self.data.smooth_target[row].astype(np.float32)
+
+    def _masked(self, view: np.ndarray) -> np.ndarray:
+        for axis in range(1, view.ndim):
+            if np.random.random() < 0.5:
+                width = int(0.15 * view.shape[axis] * np.random.random())
+                start = np.random.randint(0, view.shape[axis] - width)
+                np.moveaxis(view, axis, 0)[start : start + width] = 0
+        return view
+
+
+def eager_losses(
+    model: nn.Module,
+    loader: DataLoader,
+    rates: np.ndarray,
+    params: TrainingParams,
+    device: torch.device,
+    precision: str,
+) -> Iterator[float]:
+    """AdamW, autocast, clipping and ``loss.item()`` each step, without graphs or layouts."""
+    model = model.to(device).train()
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in model.parameters() if p.ndim > 1]},
+            {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=float(rates[0]),
+        weight_decay=params.weight_decay,
+    )
+    step = 0
+    while step < len(rates):
+        for views, target in loader:
+            if step == len(rates):
+                break
+            for group in optimizer.param_groups:
+                group["lr"] = float(rates[step])
+            views = [view.to(device, non_blocking=True) for view in views]
+            target = target.to(device, non_blocking=True)
+            optimizer.zero_grad()
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+                logits = model(*views)
+            loss = kl_loss(logits, target)
+            loss.backward()
+            clip_grad_norm_(model.parameters(), params.clip_norm)
+            optimizer.step()
+            step += 1
+            yield loss.item()
+
+
+# ------------------------------------------------------------------ comparison
+@dataclass
+class Bench:
+    """One member's network on synthetic windows of given shapes."""
+
+    name: str
+    member: MemberParams
+    data: FoldData
+    params: TrainingParams
+    device: torch.device
+    folder: Path
+    workers: int
+
+    @cached_property
+    def job(self) -> Fit:
+        views = load_views(
+            self.data.stores, self.data.shapes, self.data.label_ids, self.device, 0.5
+        )
+        return Fit(self.name, self.data, views, self.params, 1.0, self.device)
+
+    def build(self) -> nn.Module:
+        torch.manual_seed(0)
+        return build_model(self.member, self.data.shapes, name=self.name)
+
+    def sync(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def real(self) -> dict[str, float]:
+        """Images per second of ``fit``, from its second epoch on, everything included."""
+        job, marks, start = self.job, [], time.perf_counter()
+
+        def on_epoch(record: dict) -> None:
+            self.sync()
+            marks.append(time.perf_counter())
+
+        checkpoint = Checkpoint(self.folder / f"checkpoint-{self.name}")
+        steps = fit(job, self.build, checkpoint, on_epoch, lambda done: None)
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            graphed = end.value.graphed
+        checkpoint.remove()
+        per_epoch = job.n_steps // self.params.stages[0].epochs * job.batch_size
+        rate = per_epoch * (len(marks) - 1) / (marks[-1] - marks[0])
+        return {"images_s": rate, "first_epoch_s": marks[0] - start, "graphed": graphed}
+
+    def eager(self, n_steps: int) -> float:
+        """Images per second of the public loop after its warm-up."""
+        loader = DataLoader(
+            WindowDataset(self.data, self.data.train, augment=True),
+            self.params.batch_size,
+            shuffle=True,
+            drop_last=True,
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=self.workers > 0,
+        )
+        warm = max(3, n_steps // 4)
+        rates = learning_rates(self.params.schedule, warm + n_steps, 1e-3)
+        precision = self.job.precision
+        losses = eager_losses(self.build(), loader, rates, self.params, self.device, precision)
+        for step, _ in enumerate(losses):
+            if step == warm - 1:
+                start = time.perf_counter()
+        self.sync()
+        return n_steps * self.params.batch_size / (time.perf_counter() - start)
+
+    def curves(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Losses of both loops on the same batches, without augmentation and dropout."""
+        batch = self.params.batch_size
+        rng = np.random.default_rng(0)
+        order = np.stack([rng.choice(self.data.train, batch, False) for _ in range(n_steps)])
+        rates = learning_rates(self.params.schedule, n_steps, 3e-4)
+        loader = DataLoader(
+            WindowDataset(self.data, order.ravel(), augment=False), batch, shuffle=False
+        )
+        plain = self._no_dropout(self.build())
+        precision = self.job.precision
+        eager = list(eager_losses(plain, loader, rates, self.params, self.device, precision))
+        state = TrainState(
+            self._no_dropout(self.build()).to(self.device, memory_format=torch.channels_last),
+            self.params.weight_decay,
+            ema=True,
+        )
+        step = make_step(
+            PlainStep(
+                state, Augmenter({}, self.data.views), self.params.clip_norm, self.job.precision
+            ),
+            self.data.shapes,
+            batch,
+        )
+        target = torch.from_numpy(self.data.smooth_target).float().to(self.device)
+        drawn = torch.zeros(batch, 0, device=self.device)
+        real = []
+        for i, views in enumerate(self.job.views.batches(list(order))):
+            scalars = torch.tensor([rates[i], 0.1], dtype=torch.float32, device=self.device)
+            step.loss_sum.zero_()
+            step(views, target[torch.from_numpy(order[i]).to(self.device)], drawn, scalars)
+            real.append(float(step.loss_sum))
+        return np.array(real), np.array(eager)
+
+    @staticmethod
+    def _no_dropout(model: nn.Module) -> nn.Module:
+        for module in model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+            if hasattr(module, "drop_prob"):
+                module.drop_prob = 0.0
+        return model
+
+
+def compare(args: argparse.Namespace, params: Params, device: torch.device) -> None:
+    image = ViewInfo("image", (4, args.height, args.width), (1, 0, 3, 2), (1.0,) * 4)
+    waves = ViewInfo("waves", (18, args.times), tuple(range(18)), (1.0,) * 18)
+    small = {"width": 0.25, "depth": 0.25} if args.small else {}
+    rows = []
+    for name, architecture, view, options in (
+        ("EfficientNetV2-S", "efficientnet_v2s", image, small),
+        ("EfficientNet-B4", "efficientnet_b4", image, small),
+        ("EEGNet", "eegnet", waves, {"width": 8, "hidden": 32} if args.small else {}),
+    ):
+        if args.only and architecture not in args.only:
+            continue
+        with tempfile.TemporaryDirectory(dir=args.scratch) as folder:
+            data = synthetic(Path(folder), [view], args.windows)
+            member = MemberParams(architecture=architecture, views=("v",), model=options)
+            training = single_stage(
+                params.training, args.epochs, args.batch, ema_decay=0.99, precision=args.precision
+            )
+            bench = Bench(name, member, data, training, device, Path(folder), args.workers)
+            eager = bench.eager(args.steps)
+            real = bench.real()
+            ours, theirs = bench.curves(args.curve)
+        ratio = real["images_s"] / eager
+        rows.append((name, real["images_s"], eager, ratio))
+        print(
+            f"{name:18s} real {real['images_s']:8.1f} images/s   eager {eager:8.1f} images/s  "
+            f" {ratio:5.2f} x   graph {'yes' if real['graphed'] else 'no'}  "
+            f" first epoch {real['first_epoch_s']:.1f} s",
+            flush=True,
+        )
+        print(
+            f"{'':18s} loss on the same {args.curve} batches: real {ours[0]:.4f} ->"
+            f" {ours[-1]:.4f}, eager {theirs[0]:.4f} -> {theirs[-1]:.4f}, largest difference"
+            f" {np.abs(ours - theirs).max():.4f}, mean {np.abs(ours - theirs).mean():.4f}",
+            flush=True,
+        )
+
+
+# ------------------------------------------------------------------ full recipe
+def resident(shapes: Sequence[tuple[int, ...]], n: int, device: torch.device) -> list[Tensor]:
+    return [torch.randn((n, *shape), device=device).half() for shape in shapes]
+
+
+@dataclass
+class Runner:
+    """One training's captured step on its own stream."""
+
+    step: object
+    stream: torch.cuda.Stream | None
+    views: list[Tensor]
+    target: Tensor
+    drawn: Tensor
+    scalars: Tensor
+    batch: int
+
+    def __call__(self, i: int) -> None:
+        n = len(self.views[0])
+        places = torch.arange(self.batch, device=self.target.device).add_(i * 7).remainder_(n)
+        views = [view.index_select(0, places) for view in self.views]
+        self.step(views, self.target[places], self.drawn, self.scalars)
+
+
+def make_runner(
+    name: str, member: MemberParams, infos: Sequence[ViewInfo], views: list[Tensor], params: Params,
+    device: torch.device, stream: torch.cuda.Stream | None,
+) -> tuple[Runner, TrainState]:  # fmt: skip
+    training, batch = params.training, params.training.batch_size
+    model = build_model(member, [info.shape for info in infos], name=name)
+    state = TrainState(
+        model.to(device, memory_format=torch.channels_last),
+        training.weight_decay,
+        ema=training.ema_decay > 0,
+    )
+    precision = training.precision if device.type == "cuda" else "float32"
+    augmenter = Augmenter(training.augmentation, infos)
+    step = make_step(
+        PlainStep(state, augmenter, training.clip_norm, precision),
+        [info.shape for info in infos],
+        batch,
+    )
+    target = torch.full((len(views[0]), 6), 1 / 6, device=device)
+    drawn = augmenter.draw(np.random.default_rng(0), 1, batch)[0].to(device)
+    scalars = torch.tensor([1e-4, 0.01], device=device)
+    return Runner(step, stream, views, target, drawn, scalars, batch), state
+
+
+def on_stream(runner: Runner) -> AbstractContextManager:
+    return nullcontext() if runner.stream is None else torch.cuda.stream(runner.stream)
+
+
+def timed_steps(runners: Sequence[Runner], n: int, device: torch.device) -> tuple[float, float]:
+    """Seconds of ``n`` rounds on the device, and of giving the orders on the host."""
+
+    def sync() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    for i in range(3):
+        for runner in runners:
+            with on_stream(runner):
+                runner(i)
+    sync()
+    start = time.perf_counter()
+    for i in range(n):
+        for runner in runners:
+            with on_stream(runner):
+                runner(i)
+    host = time.perf_counter() - start
+    sync()
+    return time.perf_counter() - start, host
+
+
+@torch.no_grad()
+def evaluation_rate(
+    state: TrainState, views: list[Tensor], batch: int, precision: str, device: torch.device
+) -> float:
+    """Images per second of the held-out fold's prediction, in batches of four times ``batch``."""
+    size = min(4 * batch, len(views[0]))
+    n_batches = 4
+    with (
+        state.averaged() as model,
+        torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"),
+    ):
+        for repeat in range(n_batches + 1):
+            if repeat == 1:
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+                start = time.perf_counter()
+            model(*(image_layout(view[:size].float()) for view in views))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    return n_batches * size / (time.perf_counter() - start)
+
+
+def measure_member(
+    name: str, params: Params, args: argparse.Namespace, device: torch.device
+) -> dict[str, float | str]:
+    member = params.members[name]
+    infos = [ViewInfo.of(view) for view in build_views(params, member.views).values()]
+    batch = params.training.batch_size
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    views = resident([info.shape for info in infos], max(args.windows, 4 * batch), device)
+    runners = []
+    for _ in range(args.at_once):
+        stream = torch.cuda.Stream(device) if cuda and args.at_once > 1 else None
+        start = time.perf_counter()
+        runner, state = make_runner(name, member, infos, views, params, device, stream)
+        if cuda:
+            torch.cuda.synchronize(device)
+        set_up = time.perf_counter() - start
+        runners.append(runner)
+    device_s, host_s = timed_steps(runners, args.steps, device)
+    steps_s = args.steps * args.at_once / device_s
+    precision = params.training.precision if cuda else "float32"
+    fast = evaluation_rate(state, views, batch, precision, device)
+    exact = evaluation_rate(state, views, batch, "float32", device)
+    memory = torch.cuda.max_memory_allocated(device) / 1e9 if cuda else float("nan")
+    folds = params.split.n_folds
+    share = (folds - 1) / folds
+    steps = sum(
+        int((LOW if stage.max_votes is not None else HIGH) * share) // batch * stage.epochs
+        for stage in params.training.stages
+    )
+    held = (LOW + HIGH) / folds
+    epochs = sum(stage.epochs for stage in params.training.stages)
+    n_stages = len(params.training.stages)
+    evaluation = held * ((epochs - n_stages) / fast + n_stages / exact)
+    fold_s = set_up / args.at_once + steps / steps_s + evaluation
+    return {
+        "member": name,
+        "shape": " + ".join("x".join(map(str, info.shape)) for info in infos),
+        "images_s": steps_s * batch,
+        "steps_s": steps_s,
+        "host_ms": 1e3 * host_s / (args.steps * args.at_once),
+        "set_up_s": set_up,
+        "memory_gb": memory,
+        "fold_s": fold_s,
+        "hours": fold_s * folds / 3600,
+        "limiter": "host" if host_s > 0.9 * device_s else "GPU" if cuda else "CPU",
+        "graph": "yes" if runners[0].step.graphed else "no",
+    }
+
+
+def full(args: argparse.Namespace, params: Params, device: torch.device) -> None:
+    columns = ["images_s", "steps_s", "host_ms", "set_up_s", "memory_gb", "fold_s", "hours"]
+    print(
+        f"{'member':12s}{'shape':>28s}" + "".join(f"{c:>10s}" for c in columns) + "  limiter graph"
+    )
+    hours = 0.0
+    for name in args.only or params.members:
+        row = measure_member(name, params, args, device)
+        hours += row["hours"]
+        numbers = "".join(f"{row[c]:10.2f}" for c in columns)
+        print(
+            f"{name:12s}{row['shape']:>28s}{numbers}  {row['limiter']:7s} {row['graph']}",
+            flush=True,
+        )
+    n = len(args.only or params.members) * params.split.n_folds
+    print(
+        f"{n} trainings on {LOW + HIGH} windows, calculated from the measured rates:"
+        f" {hours:.2f} device hours ({args.at_once} at once on {describe(device)});"
+        " reading features from disk not included"
+    )
+
+
+def describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true", help="every member at the recipe's sizes")
+    parser.add_argument("--params", type=Path, default=ROOT / "recipes" / "full.yaml")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--height", type=int, default=128)
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--times", type=int, default=5000, help="samples of a wave view")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--windows", type=int, default=4096)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--curve", type=int, default=30, help="steps of the compared losses")
+    parser.add_argument("--workers", type=int, default=min(8, max((os.cpu_count() or 1) - 1, 0)))
+    parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float32"])
+    parser.add_argument("--at-once", type=int, default=1, help="trainings that share the GPU")
+    parser.add_argument("--only", nargs="+", help="architectures, or members with --full")
+    parser.add_argument("--small", action="store_true", help="scaled-down networks")
+    parser.add_argument("--scratch", type=Path, default=None, help="folder for the synthetic store")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    device = choose_device(args.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    print(f"{describe(device)}, torch {torch.__version__}, batch {args.batch}")
+    params = load_params(args.params)
+    (full if args.full else compare)(args, params, device)
+
+
+if __name__ == "__main__":
+    main()

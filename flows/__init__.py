@@ -1,0 +1,1 @@
+"""Orchestration: Prefect flows around the graph that dvc.yaml states."""

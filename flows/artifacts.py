@@ -1,0 +1,124 @@
+"""What a retrain shows on Prefect's page: progress, stages, results, the gate's verdict, links."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+from hms_pipeline.config import Paths
+
+from .engine import Outcome
+
+log = logging.getLogger(__name__)
+
+PROGRESS_S = 2.0  # a busy server is not asked more often
+
+
+def progress_bar(total: int) -> Callable[[int, int], None]:
+    """Make a progress artifact and return what moves it."""
+    artifact = create_progress_artifact(
+        progress=0.0, key="retrain-progress", description=f"0 of {total} stages"
+    )
+
+    shown = 0.0
+
+    def move(done: int, total: int) -> None:
+        nonlocal shown
+        if done < total and time.monotonic() - shown < PROGRESS_S:
+            return
+        shown = time.monotonic()
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                update_progress_artifact(
+                    artifact,
+                    progress=100.0 * done / total,
+                    description=f"{done} of {total} stages",
+                )
+        except Exception as err:  # noqa: BLE001 - a bar that stands still harms no stage
+            log.debug("Progress not shown: %s", err)
+
+    return move
+
+
+def show_stages(outcomes: Sequence[Outcome]) -> None:
+    """Table of the stages: what became of each, and in how many seconds."""
+    create_table_artifact(
+        table=[
+            {
+                "stage": outcome.stage,
+                "state": outcome.state,
+                "seconds": round(outcome.seconds, 1),
+                "note": outcome.message.splitlines()[0] if outcome.message else "",
+            }
+            for outcome in outcomes
+        ],
+        key="retrain-stages",
+        description="Stages of this run",
+    )
+
+
+def show_results(paths: Paths) -> None:
+    """Table of results and the gate's verdict, as far as their files are there."""
+    if (paths.ensemble / "metrics.json").is_file():
+        from hms_pipeline.ensemble.stage import results_table  # loads scipy; not for every flow
+
+        rows = results_table(paths)
+        create_table_artifact(
+            table=rows, key="retrain-results", description="KL divergence on out-of-fold windows"
+        )
+    registration = _read(paths.registration)
+    if registration:
+        create_markdown_artifact(
+            markdown=verdict(registration), key="retrain-verdict", description="The gate's verdict"
+        )
+
+
+def show_links(paths: Paths, mlflow_run: str | None) -> None:
+    """Links to Data Docs and MLflow."""
+    docs = paths.data_docs / "index.html"
+    if docs.exists():
+        create_link_artifact(link=docs.absolute().as_uri(), link_text="Data Docs", key="data-docs")
+    address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    if address.startswith("http"):
+        create_link_artifact(link=address, link_text="MLflow", key="mlflow")
+    elif mlflow_run:
+        create_markdown_artifact(
+            markdown=f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`.",
+            key="mlflow",
+        )
+
+
+def verdict(registration: dict[str, Any]) -> str:
+    """The gate's verdict as Markdown."""
+    lines = ["## Gate", "", "| | |", "|---|---|"]
+    for key, value in registration.items():
+        shown = value if isinstance(value, str | int | float) else json.dumps(value)
+        lines.append(f"| {key} | {str(shown).replace('|', '/')} |")
+    return "\n".join(lines)
+
+
+def read_registration(paths: Paths) -> dict[str, Any]:
+    """What stage register wrote, or nothing."""
+    content = _read(paths.registration)
+    return content if isinstance(content, dict) else {}
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None

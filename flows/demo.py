@@ -1,0 +1,77 @@
+"""From a bare clone to a scored test set: ``python -m flows.demo`` (what ``make demo`` runs).
+
+Sample data → flow `retrain` → `hms submission` on the sample test set → a table of results.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from hms_pipeline.config import Paths, load_params
+
+console = Console()
+
+
+def main() -> None:
+    """Run the demo in the current folder, the project's root."""
+    start = time.monotonic()
+    paths = Paths()
+    load_params(paths.params)
+    prepare_data(paths.data)
+    run(sys.executable, "-m", "flows.retrain")
+    run("hms", "submission", str(paths.data), "--out", "submission.csv")
+    run("hms", "results")
+    run("hms", "models")
+    minutes = (time.monotonic() - start) / 60
+    console.print(f"\nDone in {minutes:.1f} min. Where to look next:", style="bold")
+    for what, where in places(paths):
+        console.print(f"  {what:<22}{where}", highlight=False)
+
+
+def prepare_data(data: Path) -> None:
+    """Write the embedded data set where there is no data, and put it under DVC."""
+    if not data.exists():
+        run("hms", "sample", "--out", str(data))
+    else:
+        console.print(f"{data}/ is there already and is used as it is.")
+    status = subprocess.run(
+        ["dvc", "status", "--quiet", "data.dvc"], check=False, capture_output=True
+    )
+    if status.returncode == 0:
+        return
+    before = Path("data.dvc").read_bytes()
+    run("dvc", "commit", "--quiet", "--force", "data.dvc")
+    if Path("data.dvc").read_bytes() != before:
+        console.print(
+            "data/ differs from the data.dvc in git (another data set, or a processor that rounds"
+            " differently): it was added anew, and the stages run on what is there."
+        )
+
+
+def places(paths: Paths) -> list[tuple[str, str]]:
+    """What a newcomer looks at next."""
+    return [
+        ("Submission", "submission.csv"),
+        ("Data Docs", str(paths.data_docs / "index.html")),
+        ("Ensemble, plots", str(paths.ensemble)),
+        ("MLflow and Prefect", "make ui"),
+        ("REST server", "make serve"),
+        ("Your own EEG", "hms score FILE.edf --report reports"),
+    ]
+
+
+def run(*command: str) -> None:
+    """Run a command of the project; end with its exit code where it fails."""
+    console.print(f"$ {' '.join(command)}", style="cyan", highlight=False)
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

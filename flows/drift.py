@@ -1,0 +1,110 @@
+"""The flow `drift`: compares what was scored with the training reference. It never trains."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed, State
+
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.schema import InputError
+
+from . import notify
+from .environment import prepare
+
+if TYPE_CHECKING:
+    from hms_pipeline.inference.drift import DriftReport
+
+EVENT = "hms.drift.warning"
+DAY_S = 86400.0
+
+
+@flow(name="drift", on_failure=[notify.on_failure], on_crashed=[notify.on_failure])
+def drift(scores: str = "scores", days: float | None = None, root: str = ".") -> State:
+    """Compare the scored windows' inputs and predictions with the training's.
+
+    Parameters
+    ----------
+    scores : str
+        What the flow `score` wrote, relative to ``root``.
+    days : float or None
+        Only what was scored in the last so many days; None: all.
+    root : str
+        The project.
+    """
+    base = Path(root).resolve()
+    prepare(base)
+    paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
+    try:
+        params = load_params(paths.params)
+        report = compare_scores(paths, base / scores, days)
+    except InputError as err:
+        return Failed(name="Refused", message=str(err))
+    show(report, base / "reports" / "drift.png")
+    if report.verdict in ("moved", "drifted"):
+        warn(report, params.retrain.notify)
+    get_run_logger().info(report.sentence)
+    return Completed(message=report.sentence)
+
+
+def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftReport:
+    """Read scores and the champion's reference, and compare them."""
+    from hms_pipeline.inference.batch import read_inbox_scores
+    from hms_pipeline.inference.drift import REFERENCE_FILE, compare
+    from hms_pipeline.registry import champion
+
+    _, bundle = champion(paths)
+    reference = bundle / REFERENCE_FILE
+    if not reference.exists():
+        raise InputError(
+            f"Drift needs {REFERENCE_FILE} in the champion's bundle, but it has none."
+            " Register the model again."
+        )
+    scored = read_inbox_scores(scores, None if days is None else days * DAY_S)
+    return compare(scored, json.loads(reference.read_text()), load_params(paths.params).drift)
+
+
+def show(report: DriftReport, plot: Path) -> None:
+    """A table artifact of all quantities and a plot of the six most moved ones."""
+    table = report.table.round(4).astype(object)
+    rows = table.where(table.notna(), None).to_dict("records")
+    if rows:
+        create_table_artifact(table=rows, key="drift", description=report.sentence)
+        draw(report, plot)
+        create_link_artifact(link=plot.as_uri(), link_text="Plot", key="drift-plot")
+
+
+def draw(report: DriftReport, path: Path, n_shown: int = 6) -> None:
+    """Shares of the most moved quantities, in training and as scored."""
+    from matplotlib.figure import Figure
+
+    names = list(report.table["quantity"][:n_shown])
+    figure = Figure(figsize=(10, 2.4 * ((len(names) + 1) // 2)), layout="constrained")
+    axes = figure.subplots((len(names) + 1) // 2, 2, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        _, expected, actual = report.shares[name]
+        bins = range(len(expected))
+        axis.step(bins, expected, where="mid", label="training")
+        axis.step(bins, actual, where="mid", label="scored")
+        axis.set(title=name, xlabel="bin of the training's values", ylabel="share")
+    axes[0].legend()
+    for axis in axes[len(names) :]:
+        axis.remove()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def warn(report: DriftReport, block: str | None) -> None:
+    """Emit a warning event, for automations, and send a message where that is configured."""
+    emit_event(
+        event=EVENT,
+        resource={"prefect.resource.id": "hms.drift", "prefect.resource.name": "hms-ensemble"},
+        payload={"verdict": report.verdict, "sentence": report.sentence},
+    )
+    notify.send(block, f"Drift: {report.verdict}", report.sentence)

@@ -1,0 +1,360 @@
+"""Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
+
+The engine knows no stage of this project: any DVC repository will do. It decides what may run
+and when; whether a stage has to run is DVC's word, and what a stage does is its command's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
+from prefect.states import Completed, State
+
+from hms_pipeline.config.retrain import RetrainParams, StageNeeds
+
+from .environment import run_folder, stage_environment
+from .graph import Graph
+from .processes import Children, mark
+from .recovery import keep_lock, repair_rwlock
+from .slots import Slots, hold
+
+RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
+    "Completed",
+    "Restored",
+    "Up to date",
+    "Failed",
+    "Not run",
+)
+EXIT = re.compile(r"exited with (\d+)")
+ADVICE = re.compile(  # what DVC tells a person at a terminal after every stage
+    r"To track the changes|\s+git add|To enable auto|\s+dvc config core.autost|Use `dvc push`"
+)
+TAIL = 20
+HISTORY = "history.jsonl"  # under .run: what became of every stage that was handed to DVC
+
+
+class StageError(RuntimeError):
+    """A stage failed.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    hopeless : bool
+        Whether running it again cannot help.
+    """
+
+    def __init__(self, message: str, hopeless: bool = False) -> None:
+        super().__init__(message)
+        self.hopeless = hopeless
+
+
+@dataclass(frozen=True)
+class Job:
+    """One stage, as its task needs it."""
+
+    stage: str
+    root: Path
+    reason: str | None  # why it is run; None: it is up to date
+    force: bool
+    needs: StageNeeds
+    env: Mapping[str, str] = field(repr=False)
+
+
+@dataclass
+class Outcome:
+    """How a stage ended."""
+
+    stage: str
+    state: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def run_stage(job: Job, engine: Engine) -> State:
+    """Run one stage by DVC, or say that it is up to date."""
+    log = get_run_logger()
+    if job.reason is None:
+        return Completed(name=UP_TO_DATE, message="Nothing that it reads has changed.")
+    state, message = engine.execute(job, log)
+    return Completed(name=state, message=message)
+
+
+class Engine:
+    """Runs stages of one repository in parallel.
+
+    Parameters
+    ----------
+    root : Path
+        The DVC repository.
+    params : RetrainParams
+        Retries, needs and time limits.
+    slots : Slots
+        What may be used at the same time.
+    env : mapping
+        Variables for the stages, beside this process's.
+    progress : callable
+        Told ``(done, total)`` after every stage.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        params: RetrainParams,
+        slots: Slots,
+        *,
+        env: Mapping[str, str] | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
+        self.root = root
+        self.params = params
+        self.slots = slots
+        self.children = Children()
+        self.leases = run_folder(root) / "leases"
+        self.kept_lock = run_folder(root) / "dvc.lock"
+        self.env = {**mark(root), **(env or {})}
+        self.progress = progress
+        self.devices = deque(range(slots.gpu))
+
+    def run(self, graph: Graph, stages: Sequence[str], forced: Sequence[str] = ()) -> list[Outcome]:
+        """Run ``stages`` of the graph; those that wait for a failed one are not run.
+
+        Returns
+        -------
+        list of Outcome
+            One for every stage, in the order of ``stages``.
+        """
+        schedule = _Schedule(self, graph, stages, frozenset(forced))
+        try:
+            return schedule.run()
+        except BaseException:
+            self.children.stop()
+            schedule.drain()
+            raise
+
+    def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+        """Run one stage where this engine places it; here: on this machine, holding slots.
+
+        Returns
+        -------
+        state, message : str
+            What became of it.
+        """
+        with hold(job.needs.cpu, job.needs.gpu, self.leases, lambda: self.children.stopping):
+            log.info("%s: %s", job.stage, job.reason)
+            return self.launch(job, log)
+
+    def occupies(self, stage: str, needs: StageNeeds) -> tuple[int, int]:
+        """CPU and GPU slots of this machine that the schedule reserves for a stage."""
+        return needs.cpu, needs.gpu
+
+    def launch(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+        """Run one stage as a process of this machine.
+
+        Returns
+        -------
+        state, message : str
+            What became of it by DVC's own words.
+        """
+        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
+        command += ["--force"] * job.force + [job.stage]
+        tail: deque[str] = deque(maxlen=TAIL)
+
+        def line(text: str) -> None:
+            tail.append(text)
+            if not ADVICE.match(text):
+                log.info(text)
+
+        device, env = self._device(job)
+        try:
+            code, late = self.children.run(
+                command,
+                cwd=job.root,
+                env=stage_environment(**job.env, **env),
+                time_limit_s=job.needs.time_limit_s,
+                line=line,
+            )
+        finally:
+            self.devices.extend(device)
+        if code == 0:
+            keep_lock(self.root, self.kept_lock)
+            return _verdict(job.stage, tail)
+        repair_rwlock(self.root)
+        raise self._error(job, code, late, tail)
+
+    def _device(self, job: Job) -> tuple[list[int], dict[str, str]]:
+        """Give a stage GPUs of its own, as far as there are as many GPUs as slots."""
+        taken = [self.devices.popleft() for _ in range(min(job.needs.gpu, len(self.devices)))]
+        gpus = self.slots.gpus
+        if not taken or not gpus:
+            return taken, {}
+        chosen = sorted({gpus[slot % len(gpus)] for slot in taken})
+        return taken, {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
+
+    def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
+        if self.children.stopping:
+            return StageError(f"{job.stage} was stopped with the run.", hopeless=True)
+        if late:
+            return StageError(
+                f"{job.stage} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
+                " Raise retrain.stages in params.yaml if it needs longer."
+            )
+        last = "\n".join(tail)
+        exits = EXIT.findall(last)
+        shown = int(exits[-1]) if exits else code
+        return StageError(f"{job.stage} exited with {shown}:\n{last}", hopeless=shown == 2)
+
+
+def _verdict(stage: str, tail: Sequence[str]) -> tuple[str, str]:
+    text = "\n".join(tail)
+    if f"Stage '{stage}' didn't change, skipping" in text:
+        return UP_TO_DATE, "DVC found nothing changed that it reads."
+    if f"Stage '{stage}' is cached" in text:
+        return RESTORED, "Outputs of an earlier run with these inputs were restored."
+    return RAN, "Ran."
+
+
+class _Schedule:
+    """The state of one ``Engine.run``; lives in the flow's main thread."""
+
+    def __init__(
+        self, engine: Engine, graph: Graph, stages: Sequence[str], forced: frozenset[str]
+    ) -> None:
+        self.engine = engine
+        self.graph = graph
+        self.stages = tuple(stages)
+        self.forced = forced
+        self.parents = {
+            stage: [parent for parent in graph.parents[stage] if parent in set(stages)]
+            for stage in stages
+        }
+        depths = graph.depths()
+        self.waiting = sorted(stages, key=lambda stage: -depths[stage])
+        self.outcomes: dict[str, Outcome] = {}
+        self.futures: dict[str, PrefectFuture] = {}
+        self.jobs: dict[str, Job] = {}
+        self.started: dict[str, float] = {}
+        self.done: SimpleQueue[str] = SimpleQueue()
+        self.free = {"cpu": engine.slots.cpu, "gpu": engine.slots.gpu}
+
+    def run(self) -> list[Outcome]:
+        while self.waiting or self.jobs:
+            self._give_up()
+            for stage in self._startable():
+                self._start(stage)
+            if self.jobs:
+                self._finish(self.done.get())
+        return [self.outcomes[stage] for stage in self.stages]
+
+    def drain(self, wait_s: float = 10.0) -> None:
+        """Wait for the tasks of stopped children to end."""
+        deadline = time.monotonic() + wait_s
+        for stage in list(self.jobs):
+            self.futures[stage].wait(timeout=max(0.0, deadline - time.monotonic()))
+
+    def _startable(self) -> list[str]:
+        """Ready stages that fit the free slots, those first on which most others wait."""
+        chosen = []
+        free = dict(self.free)
+        for stage in self.waiting:
+            if any(parent not in self.outcomes for parent in self.parents[stage]):
+                continue
+            cpu, gpu = self._occupied(stage) if self._reason(stage) else (0, 0)
+            if cpu <= free["cpu"] and gpu <= free["gpu"]:
+                chosen.append(stage)
+                free["cpu"] -= cpu
+                free["gpu"] -= gpu
+        return chosen
+
+    def _occupied(self, stage: str) -> tuple[int, int]:
+        return self.engine.occupies(stage, self._needs(stage))
+
+    def _needs(self, stage: str) -> StageNeeds:
+        """Needs cut to what there is, so that no stage waits for ever."""
+        needs, slots = self.engine.params.needs(stage), self.engine.slots
+        return needs.model_copy(
+            update={"cpu": min(needs.cpu, slots.cpu), "gpu": min(needs.gpu, slots.gpu)}
+        )
+
+    def _reason(self, stage: str) -> str | None:
+        """Why a stage is handed to DVC; None: nothing that it reads can have changed."""
+        if stage in self.forced:
+            return "forced"
+        moved = [p for p in self.parents[stage] if self.outcomes[p].state != UP_TO_DATE]
+        if moved:
+            return f"after {', '.join(moved[:3])}" + (" and others" if len(moved) > 3 else "")
+        return self.graph.changed.get(stage)
+
+    def _give_up(self) -> None:
+        """Set aside what waits for a stage that failed."""
+        for stage in list(self.waiting):
+            broken = [
+                parent
+                for parent in self.parents[stage]
+                if parent in self.outcomes and self.outcomes[parent].state in (FAILED, NOT_RUN)
+            ]
+            if broken:
+                self.waiting.remove(stage)
+                self._conclude(Outcome(stage, NOT_RUN, message=f"{broken[0]} failed."))
+
+    def _start(self, stage: str) -> None:
+        reason, needs = self._reason(stage), self._needs(stage)
+        engine = self.engine
+        job = Job(stage, engine.root, reason, stage in self.forced, needs, engine.env)
+        self.waiting.remove(stage)
+        self.jobs[stage] = job
+        self.started[stage] = time.monotonic()
+        self._occupy(job, 1)
+        self.futures[stage] = run_stage.with_options(
+            name=stage,
+            task_run_name=stage.replace("{", "{{").replace("}", "}}"),
+            retries=engine.params.retries,
+            retry_delay_seconds=engine.params.retry_delay_s,
+            retry_condition_fn=_worth_retrying,
+        ).submit(job, engine, wait_for=[self.futures[p] for p in self.parents[stage]])
+        self.futures[stage].add_done_callback(lambda future: self.done.put(stage))
+
+    def _finish(self, stage: str) -> None:
+        job = self.jobs.pop(stage)
+        self._occupy(job, -1)
+        self.futures[stage].wait()
+        state = self.futures[stage].state
+        seconds = time.monotonic() - self.started[stage]
+        name = (state.name or RAN) if state.is_completed() else FAILED
+        self._conclude(Outcome(stage, name, seconds, state.message or ""))
+
+    def _occupy(self, job: Job, sign: int) -> None:
+        if job.reason is not None:
+            cpu, gpu = self.engine.occupies(job.stage, job.needs)
+            self.free["cpu"] -= sign * cpu
+            self.free["gpu"] -= sign * gpu
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.stage] = outcome
+        if outcome.state != UP_TO_DATE:
+            with (run_folder(self.engine.root) / HISTORY).open("a") as stream:
+                record = {"stage": outcome.stage, "state": outcome.state}
+                stream.write(json.dumps({**record, "seconds": round(outcome.seconds, 2)}) + "\n")
+        self.engine.progress(len(self.outcomes), len(self.stages))
+
+
+def _worth_retrying(_task: object, _run: object, state: State) -> bool:
+    """Whether running a stage again can help: not after bad input, not while stopping."""
+    error = state.data
+    return not (
+        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.hopeless)
+    )

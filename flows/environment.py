@@ -1,0 +1,42 @@
+"""What every entry point sets, so that the tools agree and nothing calls home."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+# Leases on disk: a server that starts again still frees the slots of runs that were killed.
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
+SERVER = {
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+
+
+def run_folder(root: Path) -> Path:
+    """Folder of everything that lives only as long as processes do."""
+    return root / ".run"
+
+
+def prepare(root: Path) -> None:
+    """Set this process's environment, before Prefect is imported. What is set already stays."""
+    for name, value in {**QUIET, **SERVER}.items():
+        os.environ.setdefault(name, value)
+    home = os.environ.setdefault("PREFECT_HOME", str(run_folder(root.absolute()) / "prefect"))
+    Path(home).mkdir(parents=True, exist_ok=True)
+
+
+def stage_environment(**extra: str) -> dict[str, str]:
+    """Environment of a stage's process: this Python's programs first, output unbuffered."""
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
+    return {**os.environ, **QUIET, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}

@@ -1,0 +1,327 @@
+"""The flows that bring the graph, or a part of it, up to date; prefect.yaml deploys them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Completed, Crashed, Failed, State
+
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config.retrain import RetrainParams
+from hms_pipeline.schema import InputError
+
+from . import artifacts, notify
+from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
+from .environment import prepare, run_folder
+from .graph import Graph, match, read_graph, select
+from .lock import Held, exclusive
+from .processes import end_orphans
+from .recovery import keep_lock, repair_lock, repair_rwlock
+from .slots import ensure_limits, machine_slots, release_left
+
+REFUSED = "Refused"
+ALWAYS = "always changed"
+HOOKS = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
+
+
+@flow(name="retrain", **HOOKS)
+def retrain(
+    only: list[str] | None = None,
+    until: list[str] | None = None,
+    force: list[str] | bool | None = None,
+    engine: Literal["local", "ray"] = "local",
+    root: str = ".",
+) -> State:
+    """Bring the pipeline's graph up to date.
+
+    Parameters
+    ----------
+    only : list of str or None
+        Run these stages alone: names, groups such as ``train``, or patterns.
+    until : list of str or None
+        Run these and everything that they depend on.
+    force : list of str, bool or None
+        Run these even if they are up to date; True: all that are chosen.
+    engine : {"local", "ray"}
+        Where trainings run: here, or on the nodes of a Ray cluster.
+    root : str
+        The DVC repository.
+    """
+    return run_graph(Path(root), only, until, force, engine)
+
+
+@flow(name="validate", **HOOKS)
+def validate(force: bool = False, root: str = ".") -> State:
+    """Bring the validated data up to date."""
+    return run_graph(Path(root), None, ["validate"], ["validate"] if force else None)
+
+
+@flow(name="features", **HOOKS)
+def features(views: list[str] | None = None, force: bool = False, root: str = ".") -> State:
+    """Bring the features of some or all views up to date, with what they depend on."""
+    stages = [f"features@{view}" for view in views] if views else ["features"]
+    return run_graph(Path(root), None, stages, stages if force else None)
+
+
+@flow(name="train", **HOOKS)
+def train(
+    members: list[str] | None = None,
+    folds: list[int] | None = None,
+    force: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    root: str = ".",
+) -> State:
+    """Bring trainings of some or all members and folds up to date, with what they depend on."""
+    stages = [f"train@{member}-{fold}" for member in members or ["*"] for fold in folds or ["*"]]
+    return run_graph(Path(root), None, stages, stages if force else None, engine)
+
+
+@flow(name="ensemble", **HOOKS)
+def ensemble(force: bool = False, root: str = ".") -> State:
+    """Bring the ensemble up to date, with what it depends on."""
+    return run_graph(Path(root), None, ["ensemble"], ["ensemble"] if force else None)
+
+
+@flow(name="register", **HOOKS)
+def register(root: str = ".") -> State:
+    """Register the ensemble and let the gate decide, after bringing it up to date."""
+    return run_graph(Path(root), None, ["register"], None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run was asked for."""
+
+    graph: Graph
+    stages: list[str]
+    forced: list[str]
+
+    @property
+    def stale(self) -> list[str]:
+        """Stages that have something to do, leaving out those that run always."""
+        changed = self.graph.changed
+        return [
+            stage
+            for stage in self.stages
+            if stage in self.forced or changed.get(stage, ALWAYS) != ALWAYS
+        ]
+
+
+def run_graph(
+    root: Path,
+    only: Sequence[str] | None,
+    until: Sequence[str] | None,
+    force: Sequence[str] | bool | None,
+    engine: str = "local",
+) -> State:
+    """Run a part of the graph, as the only one in this folder.
+
+    Returns
+    -------
+    State
+        ``Completed``, ``Failed``, or ``Refused`` where the input was wrong or another one runs.
+    """
+    root = root.resolve()
+    log = get_run_logger()
+    prepare(root)
+    try:
+        params = load_params(root / "params.yaml").retrain
+        wait_s = params.queue_limit_s if params.when_busy == "queue" else 0.0
+        with exclusive(run_folder(root) / "retrain.lock", wait_s=wait_s, waiting=log.info) as held:
+            recover(root, held, log)
+            held.record(flow_run=str(flow_run.get_id()))
+            plan = make_plan(root, only, until, force)
+            return run_plan(root, params, plan, engine, held)
+    except InputError as err:
+        return Failed(name=REFUSED, message=str(err))
+
+
+def make_plan(
+    root: Path,
+    only: Sequence[str] | None,
+    until: Sequence[str] | None,
+    force: Sequence[str] | bool | None,
+) -> Plan:
+    """Read the graph and choose what is asked for."""
+    graph = read_graph(root)
+    stages = select(graph, only, until)
+    forced = stages if force is True else match(stages, list(force or []))
+    return Plan(graph, stages, [stage for stage in forced if graph.commands[stage]])
+
+
+def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, held: Held) -> State:
+    """Run the chosen stages and show what came out."""
+    log = get_run_logger()
+    start = time.monotonic()
+    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    slots, remarks = ensure_limits(machine_slots(params), private=not PREFECT_API_URL.value())
+    for remark in remarks:
+        log.warning(remark)
+    log.info(
+        "%d stages, %d out of date; %d CPU and %d GPU slots.",
+        *(len(plan.stages), len(plan.stale), slots.cpu, slots.gpu),
+    )
+    tracking = Tracking.start(paths, plan, held)
+    engine = make_engine(engine_name)(
+        root,
+        params,
+        slots,
+        env=tracking.env,
+        progress=artifacts.progress_bar(len(plan.stages)),
+    )
+    outcomes: list[Outcome] = []
+    try:
+        outcomes = engine.run(plan.graph, plan.stages, plan.forced)
+    finally:
+        tracking.finish(outcomes)
+    artifacts.show_stages(outcomes)
+    artifacts.show_results(paths)
+    artifacts.show_links(paths, tracking.run)
+    return conclude(plan, outcomes, params, artifacts.read_registration(paths), start)
+
+
+def make_engine(name: str) -> type[Engine]:
+    """The engine that places trainings as asked."""
+    if name == "ray":
+        from .ray_engine import RayEngine
+
+        return RayEngine
+    return Engine
+
+
+def conclude(
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    params: RetrainParams,
+    registration: dict[str, Any],
+    start: float,
+) -> State:
+    """The run in one sentence, with a message to whoever asked for it."""
+    seconds = time.monotonic() - start
+    failed = [outcome for outcome in outcomes if outcome.state == FAILED]
+    left = [outcome for outcome in outcomes if outcome.state == NOT_RUN]
+    if failed:
+        first = " ".join(failed[0].message.split())[:400]
+        return Failed(
+            message=f"{len(failed)} of {len(outcomes)} stages failed, {len(left)} were not run."
+            f" First {failed[0].stage}: {first}"
+        )
+    moved = [outcome.stage for outcome in outcomes if outcome.state != UP_TO_DATE]
+    always = [stage for stage in moved if plan.graph.changed.get(stage) == ALWAYS]
+    gate = str(registration.get("verdict", ""))
+    said = f" The gate says: {gate}." if gate and "register" in moved else ""
+    if set(moved) <= set(always):
+        ran = f" Only {', '.join(always)} ran, as always." if always else ""
+        message = f"Nothing to do: {len(outcomes)} stages are up to date.{ran}{said}"
+    else:
+        message = f"{len(moved)} of {len(outcomes)} stages ran or were restored.{said}"
+        if said:
+            notify.send(
+                params.notify, "Retrain: the gate's verdict", artifacts.verdict(registration)
+            )
+    get_run_logger().info("%s (%.1f s)", message, seconds)
+    return Completed(message=message)
+
+
+def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter) -> None:
+    """Clear up after a run that was killed. Nobody else works here: the lock is held."""
+    for orphan in end_orphans(root):
+        log.warning("Ended a process that a killed run had left: %s", orphan)
+    if released := release_left(run_folder(root) / "leases"):
+        log.warning("Gave back %d slots of a killed run.", released)
+    kept = run_folder(root) / "dvc.lock"
+    repairs = [repair_rwlock(root)]
+    if held.previous:
+        repairs.append(repair_lock(root, kept))
+        bury(held.previous, log)
+        Tracking.bury(root, held.previous)
+    for repair in filter(None, repairs):
+        log.warning(repair)
+    keep_lock(root, kept)
+
+
+def bury(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
+    """Tell Prefect that a killed flow run is no longer running."""
+    from uuid import UUID
+
+    from prefect.exceptions import PrefectException
+
+    if not previous.get("flow_run"):
+        return
+    identity = UUID(previous["flow_run"])
+    try:
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(identity).state
+            if state is None or not state.is_final():
+                message = "Its process was killed; the next run cleared up after it."
+                client.set_flow_run_state(identity, Crashed(message=message), force=True)
+                log.warning("Flow run %s had been killed and counts as crashed now.", identity)
+    except PrefectException as err:
+        log.warning("Killed flow run %s is not known to this server: %s", identity, err)
+
+
+class Tracking:
+    """The retrain's parent run in MLflow; only where stages of this project have work to do."""
+
+    def __init__(self, paths: Paths | None = None, run: str | None = None) -> None:
+        self.paths = paths
+        self.run = run
+
+    @classmethod
+    def start(cls, paths: Paths, plan: Plan, held: Held) -> Tracking:
+        """Start the parent run if anything that is tracked will run."""
+        ours = any(plan.graph.commands[stage].startswith("hms ") for stage in plan.stale)
+        if not ours:
+            return cls()
+        from hms_pipeline.registry.tracking import start_retrain
+
+        try:
+            run = start_retrain(paths, load_params(paths.params))
+        except Exception as err:  # noqa: BLE001 - stages run, and find a run of their own
+            get_run_logger().warning("No parent run in MLflow: %s", err)
+            return cls()
+        held.record(mlflow_run=run)
+        return cls(paths, run)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables that carry the run into the stages."""
+        return {"HMS_RETRAIN_RUN": self.run} if self.run else {}
+
+    def finish(self, outcomes: Sequence[Outcome]) -> None:
+        """Finish the parent run with what became of every stage."""
+        if self.paths and self.run:
+            from hms_pipeline.registry.tracking import finish_retrain
+
+            try:
+                finish_retrain(self.paths, self.run, summarise(outcomes))
+            except Exception as err:  # noqa: BLE001 - the stages are done, whatever MLflow says
+                get_run_logger().warning("Parent run in MLflow not finished: %s", err)
+
+    @staticmethod
+    def bury(root: Path, previous: dict[str, Any]) -> None:
+        """Finish the parent run of a retrain that was killed."""
+        if previous.get("mlflow_run"):
+            paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+            Tracking(paths, previous["mlflow_run"]).finish([])
+
+
+def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Outcomes as plain values; without any the run was killed."""
+    failed = any(outcome.state in (FAILED, NOT_RUN) for outcome in outcomes)
+    status = "killed" if not outcomes else "failed" if failed else "finished"
+    return {
+        "status": status,
+        "stages": {outcome.stage: outcome.state for outcome in outcomes},
+        "seconds": {outcome.stage: round(outcome.seconds, 1) for outcome in outcomes},
+    }

@@ -1,0 +1,63 @@
+"""Run the flow `retrain` here and now: ``python -m flows.retrain [--until train] ...``.
+
+Uses the Prefect server that PREFECT_API_URL names, or a temporary one. The scheduled way is
+``prefect deployment run retrain/nightly``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .environment import prepare
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the flow.
+
+    Returns
+    -------
+    int
+        0 done, 1 a stage failed, 2 bad input or another retrain runs.
+    """
+    args = parser().parse_args(arguments)
+    root = Path(args.root)
+    prepare(root)
+    # Before Prefect is imported: its temporary server is a child that must not outlive a kill.
+    from .processes import mark
+
+    os.environ.update(mark(root))
+    from .pipeline import REFUSED, retrain
+
+    state = retrain(
+        only=args.only,
+        until=args.until,
+        force=True if args.force_all else args.force,
+        engine=args.engine,
+        root=args.root,
+        return_state=True,
+    )
+    if state.is_completed():
+        return 0
+    print(state.message, file=sys.stderr)  # noqa: T201
+    return 2 if state.name == REFUSED else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the command."""
+    result = argparse.ArgumentParser(prog="python -m flows.retrain", description=__doc__)
+    stages = "names, groups such as 'train', or patterns such as 'train@*-0'"
+    result.add_argument("--only", nargs="+", metavar="STAGE", help=f"these alone: {stages}")
+    result.add_argument("--until", nargs="+", metavar="STAGE", help="these and all before them")
+    result.add_argument("--force", nargs="+", metavar="STAGE", help="even if up to date")
+    result.add_argument("--force-all", action="store_true", help="all, even if up to date")
+    result.add_argument("--engine", choices=("local", "ray"), default="local")
+    result.add_argument("--root", default=".", help="the DVC repository (default: here)")
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The flow `score`: scores what is new in an inbox folder with the champion, each file once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed, State
+
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.schema import InputError
+
+from . import notify
+from .environment import prepare, run_folder
+from .lock import exclusive
+
+
+@flow(name="score", on_failure=[notify.on_failure], on_crashed=[notify.on_failure])
+def score(inbox: str = "inbox", out: str = "scores", root: str = ".") -> State:
+    """Score every new file of ``inbox``.
+
+    Parameters
+    ----------
+    inbox : str
+        Folder that recordings arrive in, relative to ``root``; made where it is missing.
+    out : str
+        Folder of the results, relative to ``root``.
+    root : str
+        The project.
+    """
+    base = Path(root).resolve()
+    prepare(base)
+    paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
+    (base / inbox).mkdir(parents=True, exist_ok=True)
+    try:
+        with exclusive(run_folder(base) / "score.lock", wait_s=0.0, what="scoring of an inbox"):
+            summary = score_new(paths, base / inbox, base / out)
+    except InputError as err:
+        return Failed(name="Refused", message=str(err))
+    if summary.failed:
+        rows = [{"input": name, "reason": reason} for name, reason in summary.failed]
+        create_table_artifact(table=rows, key="score-set-aside", description="Inputs set aside")
+    message = f"{summary.n_scored} windows scored, {summary.n_failed} inputs set aside: {out}"
+    get_run_logger().info(message)
+    return Completed(message=message)
+
+
+def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch stays unimported
+    """Score the inbox with the champion; see ``inference.batch.score_inbox``."""
+    from hms_pipeline.inference.batch import score_inbox
+    from hms_pipeline.inference.drift import observer
+    from hms_pipeline.inference.predictor import Predictor
+    from hms_pipeline.registry import champion
+
+    log = get_run_logger()
+    version, bundle = champion(paths)
+    predictor = Predictor.open(bundle)
+    log.info("Champion is version %s.", version)
+
+    def progress(done: int, total: int) -> None:
+        log.info("%d of %d new files", done, total)
+
+    params = load_params(paths.params).scoring
+    observe = observer(predictor.views)
+    return score_inbox(predictor, inbox, out, params, observe=observe, progress=progress)

@@ -1,0 +1,348 @@
+"""The local stack, Prefect server, worker and MLflow server: ``python -m flows.stack up``.
+
+Addresses and stores come from the environment (docs/operations.md). Everything that is started
+writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from hms_pipeline.config.files import write_json
+from hms_pipeline.schema import InputError
+
+from .environment import prepare, run_folder
+from .processes import alive, end_group
+
+POOL = "local"
+UP_WITHIN_S = 180.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    @property
+    def reachable(self) -> str:
+        """The address as a client on this machine uses it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the stack; without ``health`` it is up when it lives."""
+
+    name: str
+    command: Sequence[str]
+    health: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Addresses and stores, from the environment.
+
+    ``HMS_HOST``, ``HMS_PREFECT_PORT``, ``HMS_MLFLOW_PORT``: addresses.
+    ``MLFLOW_BACKEND_STORE_URI``, ``MLFLOW_ARTIFACTS_DESTINATION``: MLflow's stores.
+    ``PREFECT_SERVER_API_AUTH_STRING``, ``HMS_MLFLOW_AUTH``: authentication.
+    """
+
+    root: Path
+    prefect: Address
+    mlflow: Address
+    mlflow_store: str
+    mlflow_artifacts: str
+    mlflow_auth: bool
+
+    @classmethod
+    def from_environment(cls, root: Path) -> Stack:
+        """Read the settings; refuse an address that others reach without authentication."""
+        host = os.environ.get("HMS_HOST", "127.0.0.1")
+        mlruns = root / "mlruns"
+        stack = cls(
+            root=root,
+            prefect=Address(host, _port("HMS_PREFECT_PORT", 4200)),
+            mlflow=Address(host, _port("HMS_MLFLOW_PORT", 5000)),
+            mlflow_store=os.environ.get(
+                "MLFLOW_BACKEND_STORE_URI", f"sqlite:///{mlruns.absolute()}/mlflow.db"
+            ),
+            mlflow_artifacts=os.environ.get(
+                "MLFLOW_ARTIFACTS_DESTINATION", str(mlruns.absolute() / "artifacts")
+            ),
+            mlflow_auth=os.environ.get("HMS_MLFLOW_AUTH", "") == "basic-auth",
+        )
+        stack.check()
+        return stack
+
+    def check(self) -> None:
+        """Refuse to listen beyond this machine where anybody could command the servers.
+
+        Raises
+        ------
+        InputError
+            The host is not a loopback address and a server has no authentication.
+        """
+        if self.prefect.loopback and self.mlflow.loopback:
+            return
+        missing = []
+        if ":" not in os.environ.get("PREFECT_SERVER_API_AUTH_STRING", ""):
+            missing.append("PREFECT_SERVER_API_AUTH_STRING=user:password for Prefect")
+        if not (self.mlflow_auth and os.environ.get("MLFLOW_FLASK_SERVER_SECRET_KEY")):
+            missing.append(
+                "HMS_MLFLOW_AUTH=basic-auth and MLFLOW_FLASK_SERVER_SECRET_KEY for MLflow"
+            )
+        if missing:
+            raise InputError(
+                f"A server on {self.prefect.host} is open to other machines and needs"
+                f" authentication. Set {' and '.join(missing)}, or leave HMS_HOST at 127.0.0.1"
+                " (docs/operations.md)."
+            )
+
+    def services(self) -> list[Service]:
+        """The processes, in the order in which they start."""
+        return [self._prefect(), self._mlflow(), self._worker()]
+
+    def client_environment(self) -> dict[str, str]:
+        """What a shell, a worker or a flow needs to find the servers."""
+        env = {"PREFECT_API_URL": f"{self.prefect.reachable}/api"}
+        # A local store is used directly, so that a retrain does not depend on its server.
+        local = self.mlflow_store.startswith("sqlite:///")
+        env["HMS_MLFLOW_URL" if local else "MLFLOW_TRACKING_URI"] = self.mlflow.reachable
+        if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+            env["PREFECT_API_AUTH_STRING"] = os.environ.get("PREFECT_API_AUTH_STRING", secret)
+        return env
+
+    def _prefect(self) -> Service:
+        command = [*_module("prefect"), "server", "start", "--host", self.prefect.host]
+        command += ["--port", str(self.prefect.port)]
+        env = {"PREFECT_UI_API_URL": f"{self.prefect.reachable}/api"}
+        return Service("prefect", command, f"{self.prefect.reachable}/api/health", env)
+
+    def _mlflow(self) -> Service:
+        command = [*_module("mlflow"), "server", "--host", self.mlflow.host]
+        command += ["--port", str(self.mlflow.port), "--workers", "1"]
+        command += ["--backend-store-uri", self.mlflow_store]
+        command += ["--artifacts-destination", self.mlflow_artifacts, "--serve-artifacts"]
+        if self.mlflow_auth:
+            command += ["--app-name", "basic-auth"]
+        env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight idle processes more
+        return Service("mlflow", command, f"{self.mlflow.reachable}/health", env)
+
+    def _worker(self) -> Service:
+        command = [*_module("prefect"), "worker", "start", "--pool", POOL, "--type", "process"]
+        command += ["--name", f"{POOL}-{os.uname().nodename}"]
+        return Service("worker", command, None, self.client_environment())
+
+
+def _port(name: str, default: int) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise InputError(f"{name} must be a port from 1 to 65535, but is {text!r}. Correct it.")
+    return int(text)
+
+
+def _module(name: str) -> list[str]:
+    return [sys.executable, "-m", name]
+
+
+def up(root: Path) -> Stack:
+    """Start what does not run yet, wait until it answers, deploy the flows.
+
+    Raises
+    ------
+    InputError
+        A service does not come up, or its port is taken by something else.
+    """
+    stack = Stack.from_environment(root)
+    prepare(root)
+    if stack.mlflow_store.startswith("sqlite:///"):
+        prepare_mlflow(root)
+    for service in stack.services():
+        if not running(root, service.name):
+            if service.health and _answers(service.health):
+                raise InputError(
+                    f"A free address is needed for {service.name}, but {service.health} answers"
+                    " already. End what listens there, or set another port."
+                )
+            start(root, service)
+        wait_for(root, service)
+        if service.name == "prefect":
+            deploy(root, stack)
+    return stack
+
+
+def prepare_mlflow(root: Path) -> None:
+    """Create MLflow's database alone, before two processes meet in it."""
+    try:
+        from hms_pipeline.registry.store import open_store
+    except ImportError:
+        return
+    from hms_pipeline.config import Paths
+
+    saved = os.environ.pop("MLFLOW_TRACKING_URI", None)
+    try:
+        open_store(Paths(root / "data", root / "artifacts", root / "params.yaml"))
+    finally:
+        if saved is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = saved
+
+
+def deploy(root: Path, stack: Stack) -> None:
+    """Create the work pool and the deployments of prefect.yaml; both may be there already."""
+    env = {**os.environ, **stack.client_environment(), "PWD": str(root)}
+    if not (root / "prefect.yaml").exists():
+        return
+    create = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
+    for arguments in (create, ["--no-prompt", "deploy", "--all"]):
+        done = subprocess.run(
+            [*_module("prefect"), *arguments],
+            cwd=root,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = " ".join((done.stdout + done.stderr).split())[-400:]
+            raise InputError(f"prefect {' '.join(arguments)} failed: {last}")
+
+
+def start(root: Path, service: Service) -> None:
+    """Start a service in its own session, with a log and a pid file."""
+    folder = run_folder(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{service.name}.log").open("ab") as out:
+        child = subprocess.Popen(
+            service.command,
+            cwd=root,
+            env={**os.environ, **service.env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    created = psutil.Process(child.pid).create_time()
+    write_json(_pid_file(root, service.name), {"pid": child.pid, "started": created})
+
+
+def wait_for(root: Path, service: Service) -> None:
+    """Wait until a service answers; a worker only has to stay alive."""
+    deadline = time.monotonic() + UP_WITHIN_S
+    settled = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        if not running(root, service.name):
+            break
+        if _answers(service.health) if service.health else time.monotonic() > settled:
+            return
+        time.sleep(0.2)
+    log = run_folder(root) / f"{service.name}.log"
+    raise InputError(f"{service.name} did not come up. Its log says why: {log}")
+
+
+def down(root: Path) -> list[str]:
+    """End what ``up`` started, the worker before its server; returns the names."""
+    ended = []
+    for name in ("worker", "mlflow", "prefect"):
+        pid = running(root, name)
+        if pid:
+            end_group(pid, grace_s=20.0)
+            ended.append(name)
+        _pid_file(root, name).unlink(missing_ok=True)
+    return ended
+
+
+def running(root: Path, name: str) -> int | None:
+    """Pid of a service that this stack started and that lives."""
+    try:
+        record = json.loads(_pid_file(root, name).read_text())
+    except (OSError, ValueError):
+        return None
+    return record["pid"] if alive(record["pid"], record["started"]) else None
+
+
+def _pid_file(root: Path, name: str) -> Path:
+    return run_folder(root) / f"{name}.json"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError as err:
+        return err.code in (401, 403)  # it is there, and wants authentication
+    except OSError:
+        return False
+
+
+def status(root: Path) -> dict[str, str]:
+    """What runs and answers, by name."""
+    stack = Stack.from_environment(root)
+    states = {}
+    for service in stack.services():
+        pid = running(root, service.name)
+        answers = pid and (service.health is None or _answers(service.health))
+        states[service.name] = "up" if answers else "not answering" if pid else "down"
+    return states
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bring the stack up or down, or tell how it is; 2 where the settings are wrong."""
+    parser = argparse.ArgumentParser(prog="python -m flows.stack", description=__doc__)
+    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("--root", type=Path, default=Path("."), help="the project (default: here)")
+    args = parser.parse_args(arguments)
+    root = args.root.resolve()
+    try:
+        print("\n".join(_act(args.action, root)))  # noqa: T201
+    except InputError as err:
+        print(err, file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _act(action: str, root: Path) -> list[str]:
+    if action == "status":
+        return [f"{name:<8} {state}" for name, state in status(root).items()]
+    if action == "down":
+        return [f"Ended {', '.join(down(root)) or 'nothing: nothing of it ran'}."]
+    stack = up(root)
+    return [
+        f"Prefect  {stack.prefect.reachable}",
+        f"MLflow   {stack.mlflow.reachable}",
+        f"Worker   pool {POOL!r}; logs in {run_folder(root)}",
+        *(
+            f"export {name}={value if 'AUTH' not in name else '...'}"
+            for name, value in stack.client_environment().items()
+        ),
+        "prefect deployment run retrain/nightly --watch",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

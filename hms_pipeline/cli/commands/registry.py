@@ -1,0 +1,84 @@
+"""The registry: versions, promotion by hand, rollback, cleaning up, serving."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..app import Context, app, out
+from ..tables import print_table
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger.")]
+
+
+@app.command()
+def models(
+    ctx: typer.Context,
+    version: Annotated[int | None, typer.Argument(help="One version in full.")] = None,
+) -> None:
+    """Show the registered versions, their aliases, key metrics and verdicts."""
+    from ...registry import api
+
+    context: Context = ctx.obj
+    if version is None:
+        rows = api.list_versions(context.paths)
+        if rows:
+            print_table("hms-ensemble", rows)
+        else:
+            out.print("No version is registered yet. Run: dvc repro")
+        return
+    for key, value in api.describe(context.paths, version).items():
+        out.print(f"{key}: {value}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def promote(ctx: typer.Context, version: int, reason: Reason) -> None:
+    """Make a verified version the champion by hand."""
+    from ...registry import api
+
+    api.promote(ctx.obj.paths, version, reason)
+    out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
+
+
+@app.command()
+def rollback(ctx: typer.Context, reason: Reason) -> None:
+    """Move the champion back to its predecessor."""
+    from ...registry import api
+
+    version = api.rollback(ctx.obj.paths, reason)
+    out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
+
+
+@app.command()
+def gc(
+    ctx: typer.Context,
+    keep: Annotated[int, typer.Option(min=1, help="Newest versions to keep.")] = 5,
+) -> None:
+    """Remove old versions and their artifacts, never the champion or its predecessor."""
+    from ...registry import api
+
+    removed = api.gc(ctx.obj.paths, keep=keep)
+    out.print(f"Removed versions: {removed or 'none'}.")
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
+    host: Annotated[str, typer.Option(help="Only loopback has no authentication.")] = "127.0.0.1",
+    model: Annotated[str, typer.Option(help="Model URI.")] = "models:/hms-ensemble@champion",
+) -> None:
+    """Verify a model and serve it with `mlflow models serve`."""
+    from ...registry import api, store
+
+    context: Context = ctx.obj
+    os.environ["MLFLOW_TRACKING_URI"] = store.open_store(context.paths)
+    version = api.verify(context.paths, model)
+    out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
+    sys.stdout.flush()
+    command = (sys.executable, "-m", "mlflow", "models", "serve", "-m", model)
+    flags = ("--env-manager", "local", "--host", host, "--port", str(port))
+    os.execv(sys.executable, (*command, *flags))

@@ -1,0 +1,116 @@
+"""Scoring: folders, EEG parquets and clinical files, by the registered champion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ...schema import InputError
+from ..app import Context, app, out
+from ..progress import progress_bar
+
+if TYPE_CHECKING:
+    from ...inference.predictor import Predictor
+
+CHAMPION = "models:/hms-ensemble@champion"
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Model = Annotated[str, typer.Option(help="Model URI, or a bundle's folder.")]
+
+
+@app.command()
+def score(
+    ctx: typer.Context,
+    inputs: Annotated[list[Path], typer.Argument(help="Folders, EEG parquets, clinical files.")],
+    out_file: Annotated[Path, typer.Option("--out", help=".csv or .parquet.")] = Path("scores.csv"),
+    report: Annotated[Path | None, typer.Option(help="Folder for HTML reports.")] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Folder for annotation files that MNE reads.")
+    ] = None,
+    model: Model = CHAMPION,
+    rename: Annotated[
+        list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
+    ] = None,
+    keep_names: Annotated[
+        bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
+    ] = False,
+    device: Device = "auto",
+) -> None:
+    """Score recordings; a killed run continues where it stopped."""
+    from ...inference.batch import score_inputs
+    from ..pages import recording_writer, write_folder_page
+
+    context: Context = ctx.obj
+    predictor, facts = open_predictor(context, model, device)
+    scoring = predictor.bundle.params.scoring
+    with progress_bar("score") as progress:
+        summary = score_inputs(
+            predictor,
+            inputs,
+            out_file,
+            scoring,
+            rename=_renames(rename or []),
+            keep_names=keep_names,
+            on_recording=recording_writer(report, annotations, facts),
+            progress=progress,
+        )
+    out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
+    for name, reason in summary.failed:
+        out.print(f"Set aside: {name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+    if summary.errors:
+        out.print(f"Set aside, with reasons: {summary.errors}")
+    out.print(f"Scores: {summary.out}")
+    if report:
+        write_folder_page(report, summary, facts)
+
+
+@app.command()
+def submission(
+    ctx: typer.Context,
+    data: Annotated[Path, typer.Argument(help="A competition folder with test.csv.")],
+    out_file: Annotated[Path, typer.Option("--out")] = Path("submission.csv"),
+    model: Model = CHAMPION,
+    device: Device = "auto",
+) -> None:
+    """Write Kaggle's submission.csv, checked as Kaggle checks it."""
+    from ...inference.batch import write_submission
+
+    predictor, _ = open_predictor(ctx.obj, model, device)
+    with progress_bar("submission") as progress:
+        path = write_submission(
+            predictor, data, out_file, predictor.bundle.params.scoring, progress=progress
+        )
+    out.print(f"Submission: {path}")
+
+
+def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
+    """The predictor of a model URI or a bundle's folder, and what a report says of it."""
+    from ...inference.predictor import Predictor
+
+    folder = Path(model)
+    if "/" in model and not model.startswith("models:") and not folder.is_dir():
+        raise InputError(f"--model needs models:/NAME@ALIAS or a bundle's folder, got {model!r}.")
+    if folder.is_dir():
+        version, bundle = None, folder
+    else:
+        from ...registry import api
+
+        version, bundle = api.bundle_of(context.paths, model)
+    predictor = Predictor.open(bundle, device=device)
+    facts = {
+        "model": "hms-ensemble",
+        "version": version,
+        "recipe": predictor.bundle.params.recipe,
+        "content_hash": predictor.content_hash,
+    }
+    return predictor, facts
+
+
+def _renames(pairs: Sequence[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise InputError(f"--rename needs LABEL=ELECTRODE, got {pair!r}. Example: FPZ=Fz.")
+    return dict(pair.split("=", 1) for pair in pairs)

@@ -1,0 +1,187 @@
+"""The stages of the graph, one command each."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...schema import InputError
+from ..app import Context, app, out
+from ..progress import progress_bar
+from ..tables import markdown_table, print_table, rewrite_between_marks
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+
+
+@app.command()
+def sample(
+    ctx: typer.Context,
+    out_folder: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("data"),
+    patients: Annotated[int | None, typer.Option(min=3)] = None,
+    test_windows: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    defects: Annotated[
+        bool, typer.Option("--defects", help="Plant defects; write the truth beside the data.")
+    ] = False,
+    workers: Workers = None,
+) -> None:
+    """Write the embedded data set: simulated EEG of the six classes, competition layout."""
+    from ...simulator.sample import write_sample
+
+    if out_folder.exists() and any(out_folder.iterdir()):
+        raise InputError(
+            f"{out_folder} must be new or empty, but holds files. Remove it or give another --out."
+        )
+    sizes = ctx.obj.params.sample
+    with progress_bar("sample") as progress:
+        write_sample(
+            out_folder,
+            patients=patients or sizes.patients,
+            test_windows=test_windows or sizes.test_windows,
+            seed=sizes.seed if seed is None else seed,
+            defects=defects,
+            workers=workers,
+            progress=progress,
+        )
+    out.print(f"Data set in {out_folder}/ (train.csv, test.csv and their recordings).")
+
+
+@app.command()
+def validate(
+    ctx: typer.Context,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print the table of the last validation.")
+    ] = False,
+    workers: Workers = None,
+) -> None:
+    """Judge every file and window: keep or quarantine, with the reason."""
+    from ...validation import report as validation_report
+    from ...validation import stage
+
+    context: Context = ctx.obj
+    if not report:
+        with progress_bar("validate") as progress:
+            stage.run(context.paths, context.params, workers=workers, progress=progress)
+    counts = validation_report.counts(context.paths)
+    print_table("Kept and removed", [{"kind": kind} | n for kind, n in counts.items()])
+    rows = [asdict(row) for row in validation_report.table(context.paths)]
+    print_table("Quarantine by rule", [row | {"examples": row["examples"][0]} for row in rows])
+    out.print(f"Quarantine: {context.paths.quarantine}")
+    out.print(f"Data Docs:  {context.paths.data_docs / 'index.html'}")
+
+
+@app.command()
+def split(ctx: typer.Context) -> None:
+    """Assign patients to folds; known patients keep theirs."""
+    from ...datasets import stage
+
+    summary = stage.run(ctx.obj.paths, ctx.obj.params)
+    for key, value in summary.items():
+        out.print(f"{key}: {value}", highlight=False)
+    out.print(f"Folds: {ctx.obj.paths.folds}")
+
+
+@app.command()
+def features(
+    ctx: typer.Context, view: str, device: Device = "auto", workers: Workers = None
+) -> None:
+    """Compute one view of every kept window into its store."""
+    from ...features import stage
+
+    context: Context = ctx.obj
+    with progress_bar(f"features {view}") as progress:
+        stage.run(
+            context.paths, context.params, view, device=device, workers=workers, progress=progress
+        )
+    out.print(f"Features: {context.paths.view(view)}")
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    member: str,
+    fold: int,
+    device: Device = "auto",
+    track: Annotated[bool, typer.Option(help="Log the run to MLflow.")] = True,
+) -> None:
+    """Train one member on one fold, both stages; a killed training resumes."""
+    from ...training import stage
+
+    context: Context = ctx.obj
+    callback = None
+    if track:
+        from ...registry.tracking import FoldRun
+
+        callback = FoldRun(context.paths, context.params)
+    with progress_bar(f"train {member}-{fold}") as progress:
+        manifest = stage.run(
+            context.paths,
+            context.params,
+            member,
+            fold,
+            device=device,
+            callback=callback,
+            progress=progress,
+        )
+    out.print(f"KL by slice: {manifest['metrics']}", highlight=False)
+    out.print(f"Member: {context.paths.fold(member, fold)}")
+
+
+@app.command()
+def ensemble(ctx: typer.Context) -> None:
+    """Fit and judge the ensemble on the out-of-fold predictions; draw its plots."""
+    from ...ensemble import stage
+    from ...report.plots import write_ensemble_plots
+
+    context: Context = ctx.obj
+    with progress_bar("ensemble") as progress:
+        stage.run(context.paths, context.params, progress=progress)
+    write_ensemble_plots(context.paths, context.params)
+    print_table("KL divergence (nats) by votes", stage.results_table(context.paths))
+    out.print(f"Ensemble: {context.paths.ensemble}")
+
+
+@app.command()
+def results(
+    ctx: typer.Context,
+    readme: Annotated[
+        Path | None, typer.Option(help="Also rewrite the table between this file's marks.")
+    ] = None,
+) -> None:
+    """Print the table of results: KL of every member, the equal mean and the ensemble."""
+    from ...ensemble import stage
+
+    rows = stage.results_table(ctx.obj.paths)
+    print_table("KL divergence (nats) by votes", rows)
+    if readme is not None:
+        rewrite_between_marks(readme, markdown_table(rows))
+        out.print(f"Table rewritten in {readme}.")
+
+
+@app.command()
+def register(ctx: typer.Context) -> None:
+    """Register the ensemble and let the gate decide whether it becomes champion."""
+    from ...registry import stage
+
+    result = stage.run(ctx.obj.paths, ctx.obj.params)
+    out.print(f"{result['model']} version {result['version']}: {result['verdict']}")
+    for reason in result["reasons"]:
+        out.print(f"  {reason}", highlight=False)
+    out.print(f"Registration: {ctx.obj.paths.registration}")
+
+
+@app.command()
+def recipe(ctx: typer.Context, name: str) -> None:
+    """Make a recipe of recipes/ the active one (a copy over params.yaml)."""
+    folder = ctx.obj.paths.params.parent / "recipes"
+    source = folder / f"{name}.yaml"
+    if not source.is_file():
+        known = sorted(path.stem for path in folder.glob("*.yaml"))
+        raise InputError(f"Unknown recipe {name!r}. Choose one of {known}.")
+    shutil.copyfile(source, ctx.obj.paths.params)
+    out.print(f"{ctx.obj.paths.params} is now the recipe {name!r}. Next: dvc repro.")

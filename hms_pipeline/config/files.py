@@ -1,0 +1,89 @@
+"""Files that are whole or absent, JSON with one spelling, and hashes of content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; rename it into place when the block succeeds.
+
+    The temporary may become a file or a folder. A killed process leaves only the temporary,
+    whose name starts with ``.tmp-``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+
+
+def to_json(value: Any) -> str:
+    """JSON with sorted keys and one spelling per value, so that equal content has equal bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``to_json(value)`` atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(to_json(value))
+
+
+def hash_bytes(*parts: bytes) -> str:
+    """SHA-256 of parts, hex; each part is preceded by its length."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a JSON-able value, whatever the order of its keys."""
+    return hash_bytes(to_json(value).encode())
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of one file's bytes, hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(paths: Iterable[Path], root: Path) -> str:
+    """SHA-256 over files' relative names and contents, in the order of their names."""
+    named = sorted((path.relative_to(root).as_posix(), path) for path in paths)
+    return hash_bytes(*(f"{name} {hash_file(path)}".encode() for name, path in named))
+
+
+def hash_code(*rooms: str) -> str:
+    """SHA-256 of the source of rooms of this package.
+
+    Parameters
+    ----------
+    *rooms : str
+        Names of modules or packages under ``hms_pipeline``, such as ``"signal"``.
+    """
+    root = Path(__file__).parents[1]
+    sources = [
+        path
+        for room in rooms
+        for path in (
+            sorted((root / room).rglob("*.py")) if (root / room).is_dir() else [root / f"{room}.py"]
+        )
+    ]
+    return hash_files(sources, root)

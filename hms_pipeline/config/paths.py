@@ -1,0 +1,74 @@
+"""Where every stage reads and writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files between stages, under any data and artifacts folder.
+
+    Parameters
+    ----------
+    data : Path
+        Raw data in the competition layout; read-only.
+    artifacts : Path
+        Everything derived.
+    params : Path
+        The recipe file.
+    """
+
+    data: Path = Path("data")
+    artifacts: Path = Path("artifacts")
+    params: Path = Path("params.yaml")
+
+    @property
+    def validated(self) -> Path:
+        return self.artifacts / "validated"
+
+    @property
+    def windows(self) -> Path:
+        """Kept windows: train.csv's columns, one row per label_id."""
+        return self.validated / "windows.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.validated / "quarantine.parquet"
+
+    @property
+    def recordings(self) -> Path:
+        return self.validated / "recordings.parquet"
+
+    @property
+    def data_docs(self) -> Path:
+        return self.validated / "data_docs"
+
+    @property
+    def folds(self) -> Path:
+        return self.artifacts / "split" / "folds.parquet"
+
+    def view(self, name: str) -> Path:
+        return self.artifacts / "features" / name
+
+    def fold(self, member: str, fold: int) -> Path:
+        return self.artifacts / "members" / member / f"fold-{fold}"
+
+    @property
+    def ensemble(self) -> Path:
+        return self.artifacts / "ensemble"
+
+    @property
+    def registration(self) -> Path:
+        return self.artifacts / "registration.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints lie outside every stage's outputs, which DVC empties before a run."""
+        return self.artifacts / ".checkpoints"
+
+    @property
+    def mlruns(self) -> Path:
+        """MLflow's folder: beside the artifacts, so that another --artifacts has its own."""
+        return self.artifacts.absolute().parent / "mlruns"

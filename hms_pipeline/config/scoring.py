@@ -1,0 +1,82 @@
+"""Sections `scoring` and `drift`."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from .section import Section
+
+
+class ScoringParams(Section):
+    """Batch sizes, limits and the sliding window of long recordings.
+
+    Parameters
+    ----------
+    hop_s : int
+        Step between windows of a recording, in seconds; even, because spectrogram rows are 2 s.
+    batch_windows : int
+        Windows given to the ensemble at once; bounds the memory.
+    chunk_windows : int
+        Windows whose scores are saved together; what a killed run loses at most.
+    block_s : int
+        Seconds of a recording read at once for its spectrogram.
+    spectrogram_coverage : float
+        Share of the 10 minutes around a window that must be recorded before the recording's own
+        spectrogram is used for it; 1 leaves those members out near both ends.
+    max_interpolated : int
+        Scalp electrodes that may be interpolated from their neighbours; more are refused.
+    max_disagreement : float
+        Relative misfit of bipolar derivations around a loop from which a warning is given.
+    amplitude_uv : tuple of float
+        Typical amplitude (µV) outside which a recording's units are taken to be wrong.
+    notable : int
+        Windows of a recording kept with their EEG for the report.
+    settle_s : float
+        An inbox file younger than this may still be being written and waits.
+    max_rows : int
+        Windows allowed in one request.
+    max_abs_uv : float
+        Absolute sample value from which a request's window is refused as not microvolts.
+    """
+
+    hop_s: int = Field(ge=2)
+    batch_windows: int = Field(ge=1)
+    chunk_windows: int = Field(ge=1)
+    block_s: int = Field(ge=60)
+    spectrogram_coverage: float = Field(gt=0, le=1)
+    max_interpolated: int = Field(ge=0, le=8)
+    max_disagreement: float = Field(gt=0)
+    amplitude_uv: tuple[float, float]
+    notable: int = Field(ge=0)
+    settle_s: float = Field(ge=0)
+    max_rows: int = Field(ge=1)
+    max_abs_uv: float = Field(gt=0)
+
+    @field_validator("hop_s")
+    @classmethod
+    def _even(cls, hop_s: int) -> int:
+        if hop_s % 2:
+            raise ValueError("must be even, because spectrogram rows are 2 s apart")
+        return hop_s
+
+
+class DriftParams(Section):
+    """Thresholds of the daily comparison with the training reference.
+
+    Parameters
+    ----------
+    n_bins : int
+        Quantile bins of the reference in which shares are compared.
+    psi_warning, psi_alarm : float
+        Population stability index from which a quantity counts as moved, and as drifted.
+    min_windows : int
+        Fewer scored windows give no verdict.
+    reference_windows : int
+        Training windows the reference is made of, at most.
+    """
+
+    n_bins: int = Field(ge=2)
+    psi_warning: float = Field(gt=0)
+    psi_alarm: float = Field(gt=0)
+    min_windows: int = Field(ge=1)
+    reference_windows: int = Field(ge=10)

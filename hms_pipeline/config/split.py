@@ -1,0 +1,14 @@
+"""Section `split`: patient-grouped folds."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .section import Section
+
+
+class SplitParams(Section):
+    """Number of folds and the seed of their assignment."""
+
+    n_folds: int = Field(ge=2)
+    seed: int = Field(ge=0)

@@ -1,0 +1,59 @@
+"""Section `training`: two stages, optimiser, augmentation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .section import Section
+
+
+class StageParams(Section):
+    """Which windows a stage trains on, for how long and how fast. Vote bounds are inclusive."""
+
+    name: str
+    min_votes: int = Field(ge=1)
+    max_votes: int | None
+    epochs: int = Field(ge=1)
+    max_lr: float = Field(gt=0)
+
+
+class SmoothingParams(Section):
+    """Label smoothing of windows with few votes: ``amount`` of the target becomes uniform."""
+
+    amount: float = Field(ge=0, lt=1)
+    max_votes: int = Field(ge=0)
+
+
+class TrainingParams(Section):
+    """How every member is trained.
+
+    Parameters
+    ----------
+    ema_decay : float
+        Decay of the moving average of weights; 0 turns it off.
+    precision : str
+        Of forward and backward on a GPU; a CPU always takes float32.
+    threads : int
+        CPU threads of a stage, fixed so that serial and parallel runs give the same bytes.
+    resident_fraction : float
+        Features stay on the device when they take at most this share of its free memory;
+        otherwise they are memory-mapped and sent batch by batch.
+    augmentation : dict of str to dict
+        Augmentation → its parameters; checked against its signature by ``datasets``. One that
+        is not named, or has probability 0, is off.
+    """
+
+    seed: int = Field(ge=0)
+    batch_size: int = Field(ge=2)
+    stages: tuple[StageParams, ...] = Field(min_length=1)
+    schedule: Literal["onecycle", "cosine"]
+    weight_decay: float = Field(ge=0)
+    clip_norm: float = Field(gt=0)
+    ema_decay: float = Field(ge=0, lt=1)
+    precision: Literal["float32", "bfloat16"]
+    threads: int = Field(ge=1)
+    resident_fraction: float = Field(ge=0, le=1)
+    smoothing: SmoothingParams
+    augmentation: dict[str, dict[str, float]]

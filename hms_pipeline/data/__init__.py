@@ -1,0 +1,1 @@
+"""Reading: the competition's folder, lazily sliced recordings, windows, clinical files."""

@@ -1,0 +1,140 @@
+"""A window: 50 s of EEG and the 10 min of spectrogram around the same centre."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from ..schema import SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
+from .competition import eeg_path, spectrogram_path
+from .recording import read_eeg, read_spectrogram
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Window:
+    """One labelled stretch of recording.
+
+    Parameters
+    ----------
+    eeg : array, shape (20, 10000), float32
+        Microvolts, NaN where missing.
+    spectrogram : array, shape (4, 100, 300), float32, or None
+        µV²/Hz, NaN where missing; None where there is no ten-minute spectrogram.
+    """
+
+    eeg: np.ndarray
+    spectrogram: np.ndarray | None = None
+
+
+def cut(array: np.ndarray, start: int, length: int) -> np.ndarray:
+    """Slice the last axis; what lies outside the recording is NaN.
+
+    Examples
+    --------
+    >>> cut(np.array([1.0, 2.0, 3.0]), -1, 3)
+    array([nan,  1.,  2.])
+    """
+    n_times = array.shape[-1]
+    first, last = max(start, 0), min(start + length, n_times)
+    if (first, last) == (start, start + length):
+        return array[..., first:last].copy()
+    out = np.full((*array.shape[:-1], length), np.nan, array.dtype)
+    if last > first:
+        out[..., first - start : last - start] = array[..., first:last]
+    return out
+
+
+def eeg_start(offset_s: float) -> int:
+    """First EEG sample of the window at ``offset_s``."""
+    return round(offset_s * SFREQ)
+
+
+def spectrogram_start(offset_s: float) -> int:
+    """First spectrogram row of the window at ``offset_s``."""
+    return int(offset_s // SPECTROGRAM_STEP_S)
+
+
+class Recent(Generic[T]):
+    """The last few results of a function of one integer; each thread or process has its own."""
+
+    def __init__(self, make: Callable[[int], T], most: int) -> None:
+        self._make, self._most = make, most
+        self._kept: OrderedDict[int, T] = OrderedDict()
+
+    def __call__(self, key: int) -> T:
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        value = self._kept[key] = self._make(key)
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return value
+
+
+class WindowReader:
+    """Slices windows out of their recordings.
+
+    Rows sorted by ``eeg_id`` read each recording once. Make one reader per thread or process.
+
+    Parameters
+    ----------
+    root : Path
+        The competition folder.
+    split : str
+        ``"train"`` or ``"test"``.
+    cache : int
+        Recordings of each kind that stay in memory.
+    """
+
+    def __init__(self, root: Path, split: str = "train", cache: int = 2) -> None:
+        self._eegs = Recent(lambda key: read_eeg(eeg_path(root, key, split)), cache)
+        self._spectrograms = Recent(
+            lambda key: read_spectrogram(spectrogram_path(root, key, split)), cache
+        )
+
+    def read(self, row: Mapping[str, Any] | Any) -> Window:
+        """Cut the window of one row of train.csv or test.csv.
+
+        Parameters
+        ----------
+        row : mapping, Series or named tuple
+            ``eeg_id``, ``spectrogram_id``; with ``eeg_label_offset_seconds`` and
+            ``spectrogram_label_offset_seconds`` where the table has them. Without, the
+            central 50 s and 10 min are taken.
+
+        Returns
+        -------
+        Window
+            Padded with NaN where the recording does not reach.
+
+        Raises
+        ------
+        InputError
+            A file is missing or cannot be used.
+        """
+        eeg = self._eegs(int(_value(row, "eeg_id")))
+        offset = _value(row, "eeg_label_offset_seconds")
+        start = (eeg.shape[1] - WINDOW_SAMPLES) // 2 if offset is None else eeg_start(offset)
+        return Window(cut(eeg, start, WINDOW_SAMPLES), self._spectrogram(row))
+
+    def _spectrogram(self, row: Mapping[str, Any] | Any) -> np.ndarray | None:
+        key = _value(row, "spectrogram_id")
+        if key is None:
+            return None
+        whole = self._spectrograms(int(key))
+        offset = _value(row, "spectrogram_label_offset_seconds")
+        central = (whole.shape[2] - SPECTROGRAM_ROWS) // 2
+        start = central if offset is None else spectrogram_start(offset)
+        return cut(whole, start, SPECTROGRAM_ROWS)
+
+
+def _value(row: Mapping[str, Any] | Any, name: str) -> Any:
+    value = row.get(name) if hasattr(row, "get") else getattr(row, name, None)
+    return None if value is None or value != value else value

@@ -1,0 +1,1 @@
+"""From validated windows and stored features to augmented batches on a device."""

@@ -1,0 +1,1 @@
+"""Weights from out-of-fold predictions, calibration, comparison and its uncertainty."""

@@ -1,0 +1,116 @@
+"""Every member's out-of-fold predictions as one array, joined on label_id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..config import Params, Paths
+from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What the ensemble is fitted on; rows in the order of ``label_ids`` (ascending).
+
+    Parameters
+    ----------
+    members : tuple of str
+        In the recipe's order.
+    probs : array, shape (n_members, n_windows, 6)
+    label_ids, patients, folds : array of int, shape (n_windows,)
+    votes : array, shape (n_windows, 6)
+    """
+
+    members: tuple[str, ...]
+    probs: NDArray[np.float64]
+    label_ids: NDArray[np.int64]
+    patients: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    votes: NDArray[np.float64]
+
+    @property
+    def n_votes(self) -> NDArray[np.float64]:
+        return self.votes.sum(axis=1)
+
+    @property
+    def target(self) -> NDArray[np.float64]:
+        return self.votes / self.n_votes[:, None]
+
+    @property
+    def deciding(self) -> NDArray[np.bool_]:
+        """Windows with enough votes to decide by."""
+        return self.n_votes >= VOTE_SLICES[DECIDING_SLICE][0]
+
+
+def read_oof(paths: Paths, params: Params) -> OutOfFold:
+    """Read the folds of the recipe's members.
+
+    Raises
+    ------
+    InputError
+        A file is missing, a window is predicted twice or in another fold than its own, or the
+        members do not cover the same windows.
+    """
+    for path, command in ((paths.windows, "hms validate"), (paths.folds, "hms split")):
+        if not path.exists():
+            raise InputError(f"{path} is missing. Run `{command}` first.")
+    folds = pd.read_parquet(paths.folds).set_index("label_id").sort_index()
+    windows = pd.read_parquet(paths.windows).set_index("label_id")
+    if not folds.index.isin(windows.index).all():
+        raise InputError(f"{paths.folds} has windows that {paths.windows} lacks. Run `hms split`.")
+    tables = {name: _read_member(paths, name, params.split.n_folds) for name in params.members}
+    for name, table in tables.items():
+        _check_cover(name, table, folds)
+    return OutOfFold(
+        members=tuple(tables),
+        probs=np.stack(
+            [t.loc[folds.index, list(CLASSES)].to_numpy(dtype=float) for t in tables.values()]
+        ),
+        label_ids=folds.index.to_numpy(),
+        patients=folds["patient_id"].to_numpy(),
+        folds=folds["fold"].to_numpy(),
+        votes=windows.loc[folds.index, list(VOTE_COLUMNS)].to_numpy(dtype=float),
+    )
+
+
+def read_manifest(folder: Path) -> dict:
+    """A fold's manifest, empty where there is none."""
+    path = folder / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
+    tables = []
+    for fold in range(n_folds):
+        path = paths.fold(member, fold) / "oof.parquet"
+        if not path.exists():
+            raise InputError(f"{path} is missing. Run `hms train {member} {fold}` first.")
+        tables.append(pd.read_parquet(path).assign(fold=fold))
+    return pd.concat(tables, ignore_index=True).set_index("label_id")
+
+
+def _check_cover(member: str, table: pd.DataFrame, folds: pd.DataFrame) -> None:
+    advice = f"Train {member} again on these folds."
+    if table.index.has_duplicates:
+        twice = table.index[table.index.duplicated()][0]
+        raise InputError(f"Member {member} predicts window {twice} more than once. {advice}")
+    missing = folds.index.difference(table.index)
+    unknown = table.index.difference(folds.index)
+    if len(missing) or len(unknown):
+        raise InputError(
+            f"Member {member} must predict the {len(folds)} windows of the split, but lacks"
+            f" {len(missing)} and has {len(unknown)} others. {advice}"
+        )
+    moved = folds.index[table.loc[folds.index, "fold"] != folds["fold"]]
+    if len(moved):
+        raise InputError(
+            f"Member {member} predicts window {moved[0]} in another fold than the split's. {advice}"
+        )
+    if not np.isfinite(table[list(CLASSES)].to_numpy()).all():
+        raise InputError(f"Member {member} has predictions that are not finite. {advice}")

@@ -1,0 +1,251 @@
+"""Stage `ensemble`: out-of-fold predictions → the blend, its evidence and its metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ..config import Params, Paths
+from ..config.ensemble import EnsembleParams
+from ..config.files import atomic, write_json
+from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
+from .blend import KINDS, Blend, FittedBlend, fit_blend
+from .bootstrap import interval, patient_bootstrap
+from .metrics import evaluate, kl_per_window, slice_masks
+from .oof import OutOfFold, read_manifest, read_oof
+
+log = logging.getLogger(__name__)
+Array = NDArray[np.float64]
+DIGITS = 9  # of numbers in JSON; keeps the last bits of sums out of hashed files
+
+
+def run(
+    paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json``.
+
+    The fit uses the windows of the deciding slice only; every window gets the prediction of the
+    blend that was fitted without its fold.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``.
+    """
+    tell = progress or (lambda done, total: None)
+    oof = read_oof(paths, params)
+    tell(1, 4)
+    fitted = _fit(oof, params.ensemble)
+    tell(2, 4)
+    predictions = _predictions(oof, fitted)
+    metrics = {
+        **_summary(oof, predictions, params.ensemble),
+        "chosen": fitted.kind,
+        "reason": fitted.reason,
+        "stages": _stage_metrics(paths, params, oof),
+    }
+    tell(3, 4)
+    write_json(paths.ensemble / "weights.json", _plain(_weights(fitted)))
+    write_json(paths.ensemble / "metrics.json", _plain(metrics))
+    _write_oof(paths, oof, predictions["ensemble"])
+    tell(4, 4)
+    return metrics
+
+
+def results_table(paths: Paths) -> list[dict[str, Any]]:
+    """KL divergence of members, blends and baselines on every slice, for people to read.
+
+    Returns
+    -------
+    list of dict
+        ``member``, one key per vote slice (None where it has no windows), and ``interval`` of
+        the deciding slice.
+    """
+    path = paths.ensemble / "metrics.json"
+    if not path.exists():
+        raise InputError(f"{path} is missing. Run `hms ensemble` first.")
+    metrics = json.loads(path.read_text())
+    members = json.loads((paths.ensemble / "weights.json").read_text())["members"]
+    named = [
+        *((name, metrics["members"][name]) for name in members),
+        ("equal mean", metrics["blends"]["equal"]),
+        (f"ensemble ({KINDS[metrics['chosen']]})", metrics["ensemble"]),
+        *((f"({name})", slices) for name, slices in metrics["baselines"].items()),
+    ]
+    return [_table_row(name, slices) for name, slices in named]
+
+
+def _table_row(name: str, slices: dict[str, Any]) -> dict[str, Any]:
+    deciding = slices.get(DECIDING_SLICE)
+    return {
+        "member": name,
+        **{s: slices[s]["kl"] if s in slices else None for s in VOTE_SLICES},
+        "interval": f"{deciding['low']:.3f}–{deciding['high']:.3f}" if deciding else None,
+    }
+
+
+def _fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
+    rows = oof.deciding
+    n_folds = len(np.unique(oof.folds[rows]))
+    if n_folds < 2:
+        reason = (
+            f"only {n_folds} folds have windows with {VOTE_SLICES[DECIDING_SLICE][0]} votes or"
+            " more, and nesting needs two, so the equal mean is used"
+        )
+        log.warning("Ensemble: %s.", reason)
+        equal = Blend.equal(oof.members)
+        return FittedBlend(
+            **vars(equal), candidates={"equal": equal}, nested={"equal": {}}, reason=reason
+        )
+    return fit_blend(
+        oof.probs[:, rows],
+        oof.target[rows],
+        oof.folds[rows],
+        patients=oof.patients[rows],
+        members=oof.members,
+        shrinkage=params.shrinkage,
+        ridge=params.ridge,
+        greedy_rounds=params.greedy_rounds,
+        n_bootstrap=params.bootstrap,
+        confidence=params.confidence,
+        seed=params.seed,
+    )
+
+
+def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
+    """Everything that is judged: each predicts a window without having seen its fold."""
+    blends = {kind: fitted.nested_predict(oof.probs, oof.folds, kind) for kind in fitted.candidates}
+    return {
+        "members": dict(zip(oof.members, oof.probs, strict=True)),
+        "blends": blends,
+        "ensemble": blends[fitted.kind],
+        "baselines": {
+            "prior": _prior(oof),
+            "uniform": np.full(oof.votes.shape, 1 / len(CLASSES)),
+        },
+    }
+
+
+def _prior(oof: OutOfFold) -> Array:
+    """Mean target of the deciding windows of the other folds (of all windows, without any)."""
+    probs = np.empty(oof.votes.shape)
+    for fold in np.unique(oof.folds):
+        other = oof.folds != fold
+        rows = other & oof.deciding if (other & oof.deciding).any() else other
+        probs[oof.folds == fold] = oof.target[rows if rows.any() else ~other].mean(axis=0)
+    # a class no other fold has still needs a finite logarithm
+    probs = np.maximum(probs, 1e-3)
+    return probs / probs.sum(axis=1, keepdims=True)
+
+
+def _summary(oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams) -> dict[str, Any]:
+    """KL with intervals of everything, all metrics of the ensemble, on every slice."""
+    masks = slice_masks(oof.n_votes)
+    judged = {
+        **{("members", name): probs for name, probs in predictions["members"].items()},
+        **{("blends", kind): probs for kind, probs in predictions["blends"].items()},
+        **{("baselines", name): probs for name, probs in predictions["baselines"].items()},
+        ("", "ensemble"): predictions["ensemble"],
+    }
+    losses = np.stack([kl_per_window(oof.target, probs) for probs in judged.values()], axis=1)
+    estimates: dict[tuple[str, str], dict[str, Any]] = {key: {} for key in judged}
+    for slice_name, rows in masks.items():
+        samples = patient_bootstrap(losses[rows], oof.patients[rows], params.bootstrap, params.seed)
+        for i, key in enumerate(judged):
+            low, high = interval(samples[:, i], params.confidence)
+            kl = float(losses[rows, i].mean())
+            estimates[key][slice_name] = {"kl": kl, "low": low, "high": high}
+    ensemble = estimates["", "ensemble"]
+    for slice_name, rows in masks.items():
+        probs = predictions["ensemble"][rows]
+        ensemble[slice_name] |= evaluate(oof.votes[rows], probs, params.bins)
+    return {
+        **{
+            group: {name: value for (g, name), value in estimates.items() if g == group}
+            for group in ("members", "blends", "baselines")
+        },
+        "ensemble": ensemble,
+        "confidence": params.confidence,
+        "slices": {
+            name: {
+                "n_windows": int(rows.sum()),
+                "n_patients": len(np.unique(oof.patients[rows])),
+            }
+            for name, rows in masks.items()
+        },
+    }
+
+
+def _stage_metrics(paths: Paths, params: Params, oof: OutOfFold) -> dict[str, dict]:
+    """Member → training stage → slice → KL, over all folds; folds count by their windows."""
+    masks = slice_masks(oof.n_votes)
+    weights = {
+        name: np.bincount(oof.folds[rows], minlength=params.split.n_folds)
+        for name, rows in masks.items()
+    }
+    result = {}
+    for member in oof.members:
+        folds = [
+            read_manifest(paths.fold(member, fold)).get("stages", [])
+            for fold in range(params.split.n_folds)
+        ]
+        by_stage: dict[str, dict[str, float]] = {}
+        for stages in zip(*folds, strict=False):
+            by_stage[stages[0]["name"]] = {
+                name: sum(
+                    n * stage["metrics"][name] for n, stage in zip(count, stages, strict=True) if n
+                )
+                / count.sum()
+                for name, count in weights.items()
+            }
+        if by_stage:
+            result[member] = by_stage
+    return result
+
+
+def _weights(fitted: FittedBlend) -> dict[str, Any]:
+    return {
+        **fitted.to_dict(),
+        "members": list(fitted.members),
+        "reason": fitted.reason,
+        "evidence": fitted.table.to_dict(orient="records"),
+        "candidates": {kind: blend.to_dict() for kind, blend in fitted.candidates.items()},
+    }
+
+
+def _write_oof(paths: Paths, oof: OutOfFold, probs: Array) -> None:
+    frame = pd.DataFrame(
+        {
+            "label_id": oof.label_ids,
+            "patient_id": oof.patients,
+            "fold": oof.folds,
+            "n_votes": oof.n_votes.astype(np.int64),
+        }
+    )
+    # float32 keeps differences of the last bits between processors out of the hashed file
+    frame[list(CLASSES)] = probs.astype(np.float32)
+    with atomic(paths.ensemble / "oof.parquet") as temporary:
+        pq.write_table(
+            pa.Table.from_pandas(frame, preserve_index=False), temporary, compression="zstd"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """JSON types only, floats rounded."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), DIGITS)
+    if isinstance(value, np.bool_ | np.integer):
+        return value.item()
+    return value

@@ -1,0 +1,285 @@
+"""Stage features@V: bring one view's store up to date."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import multiprocessing as mp
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..config import Params, Paths
+from ..config.files import hash_file, hash_json, write_json
+from ..schema import InputError
+from .plan import code_hash, plan_rows
+from .produce import Producer
+from .shards import Known, Target, find_known, targets, write_shard
+from .statistics import count_values, describe_values
+from .store import FORMAT, INDEX, MANIFEST, shard_name, write_index
+from .view import BuiltView
+from .views import build_view
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+WINDOWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
+
+
+def run(
+    paths: Paths,
+    params: Params,
+    view: str,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write or refresh the store of one view.
+
+    Only rows whose recordings, offsets, parameters or code changed are computed. The result's
+    bytes depend on neither the number of workers nor on what was there before.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    view : str
+        Name of a view of the recipe.
+    device : str
+        ``"auto"`` takes a GPU where there is one.
+    workers : int or None
+        Processes on a CPU, reading threads beside a GPU; None chooses by the work to do.
+    progress : callable or None
+        Called with (windows done, windows in all).
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    InputError
+        Unknown view or device, wrong parameters, no kept windows, or another run is writing
+        this view.
+    """
+    built = build_view(params, view)
+    chosen = _device(device)
+    plan = plan_rows(paths, built)
+    store, staging = paths.view(view), paths.checkpoints / "features" / view
+    with _alone(staging.with_suffix(".lock"), view):
+        staging.mkdir(parents=True, exist_ok=True)
+        known = find_known(store, staging)
+        counted = _Count(len(plan), progress)
+        ready, waiting = _sort_out(targets(plan), known, counted)
+        ready += _write(paths.data, built, waiting, known, staging, chosen, workers, counted)
+        manifest = _publish(built, plan, ready, store, staging)
+        shutil.rmtree(staging)
+    return manifest
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            f"device needs to be auto, cpu or a GPU that is there, but is {name!r}. Use auto."
+        ) from None
+    return device
+
+
+@contextmanager
+def _alone(lock: Path, view: str) -> Iterator[None]:
+    """Hold a lock that the system frees when the process ends, however it ends."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"Features of view {view!r} need one writer, but another run is writing them."
+                " Wait for it to end."
+            ) from None
+        yield
+
+
+class _Count:
+    """Adds up rows for the progress callback."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def __call__(self, n: int) -> None:
+        self._done += n
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _sort_out(
+    wanted: list[Target], known: list[Known], count: Callable[[int], None]
+) -> tuple[list[Known], list[Target]]:
+    """Shards that are there already, under their name and with exactly their rows; the others."""
+    by_rows = {(shard.path.name, shard.keys): shard for shard in known}
+    ready, waiting = [], []
+    for target in wanted:
+        found = by_rows.get((shard_name(target.number), target.keys))
+        if found is None:
+            waiting.append(target)
+        else:
+            ready.append(found)
+            count(len(target.keys))
+    return ready, waiting
+
+
+def _write(
+    root: Path,
+    view: BuiltView,
+    waiting: list[Target],
+    known: list[Known],
+    staging: Path,
+    device: torch.device,
+    workers: int | None,
+    count: Callable[[int], None],
+) -> list[Known]:
+    on_gpu = device.type != "cpu"
+    workers = _n_workers(workers, waiting, on_gpu)
+    if on_gpu or workers == 1:
+        producer = Producer(root, view, device, readers=workers if on_gpu else 0)
+        with one_thread():
+            return [write_shard(t, staging, known, view.shape, producer, count) for t in waiting]
+    written = []
+    task = (root, view.name, view.params, staging, known)
+    with ProcessPoolExecutor(
+        workers, mp.get_context("spawn"), initializer=_start_worker, initargs=task
+    ) as pool:
+        try:
+            futures = [pool.submit(_work, target) for target in waiting]
+            for future in as_completed(futures):
+                written.append(future.result())
+                count(len(written[-1].keys))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return written
+
+
+def _n_workers(workers: int | None, waiting: list[Target], on_gpu: bool) -> int:
+    if workers is None:
+        cores = len(os.sched_getaffinity(0))
+        n_rows = sum(len(target.keys) for target in waiting)
+        workers = cores if on_gpu else min(cores, 1 + n_rows // WINDOWS_A_WORKER)
+    return max(1, min(workers, len(waiting))) if not on_gpu else max(1, workers)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch on the CPU: sums are then taken in one order everywhere."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_job: dict[str, Any] = {}  # what a worker process was started with
+
+
+def _start_worker(
+    root: Path, name: str, params: dict[str, Any], staging: Path, known: list[Known]
+) -> None:
+    from .views import VIEWS
+
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    view = VIEWS[name].build(params)
+    _job.update(
+        producer=Producer(root, view, torch.device("cpu")),
+        staging=staging,
+        known=known,
+        shape=view.shape,
+    )
+
+
+def _end_with_parent() -> None:
+    """A pool's workers outlive a killed parent, waiting for tasks for ever; these do not."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(target: Target) -> Known:
+    return write_shard(target, _job["staging"], _job["known"], _job["shape"], _job["producer"])
+
+
+def _publish(
+    view: BuiltView, plan: pd.DataFrame, ready: list[Known], store: Path, staging: Path
+) -> dict[str, Any]:
+    """Move new shards into the store; the manifest, which makes it valid, comes last."""
+    ready = sorted(ready, key=lambda shard: shard.path.name)
+    store.mkdir(parents=True, exist_ok=True)
+    index = store / INDEX
+    moved = [shard for shard in ready if shard.path.parent == staging]
+    staged_index = staging / INDEX
+    write_index(staged_index, plan[["label_id", "shard", "row", "key"]])
+    manifest = _manifest(view, plan, ready, hash_file(staged_index))
+    if moved or not index.is_file() or hash_file(index) != manifest["index"]:
+        (store / MANIFEST).unlink(missing_ok=True)
+    for shard in moved:
+        os.replace(shard.path, store / shard.path.name)
+    wanted = {shard.path.name for shard in ready} | {INDEX, MANIFEST}
+    for path in store.iterdir():
+        if path.name not in wanted:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    os.replace(staged_index, index)
+    write_json(store / MANIFEST, manifest)
+    logger.info("%s: %d windows in %d shards, %d new", view.name, len(plan), len(ready), len(moved))
+    return manifest
+
+
+def _manifest(
+    view: BuiltView, plan: pd.DataFrame, ready: list[Known], index_hash: str
+) -> dict[str, Any]:
+    blocks = (np.load(shard.path, mmap_mode="r", allow_pickle=False) for shard in ready)
+    counts = count_values(blocks, view.shape[0])
+    return {
+        "format": FORMAT,
+        "view": view.name,
+        "kind": view.kind,
+        "inputs": list(view.inputs),
+        "params": view.params,
+        "shape": list(view.shape),
+        "dtype": view.dtype,
+        "rows": list(view.row_names),
+        "mirror": list(view.mirror),
+        "mirror_sign": list(view.mirror_sign),
+        "n_windows": len(plan),
+        "code": code_hash(view),
+        "data": hash_json(sorted(plan["key"])),
+        "index": index_hash,
+        "shards": [
+            {
+                "file": shard.path.name,
+                "shard": int(shard.path.stem.removeprefix("shard-")),
+                "rows": len(shard.keys),
+                "bytes": shard.path.stat().st_size,
+                "sha256": shard.sha256,
+            }
+            for shard in ready
+        ],
+        "statistics": describe_values(counts, view.row_names),
+    }

@@ -1,0 +1,212 @@
+"""The versioned store of one view: memory-mapped float16 shards, an index and a manifest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..config.files import hash_file
+from ..schema import InputError
+from .view import BuiltView
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+
+
+class FeatureStore:
+    """Values of one view, looked up by ``label_id``.
+
+    Made by ``FeatureStore.open``. Reading is safe from several threads.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : dict
+        What the view is and what it was made from: ``view``, ``params``, ``shape``, ``dtype``,
+        ``mirror``, ``code``, ``data``, ``statistics`` and the hash of each shard.
+    index : DataFrame
+        ``label_id``, ``shard``, ``row``.
+
+    Examples
+    --------
+    >>> store = FeatureStore.open(Path("artifacts/features/mel"))  # doctest: +SKIP
+    >>> store[[1067101, 2098372]].shape  # doctest: +SKIP
+    (2, 4, 64, 96)
+    """
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], index: pd.DataFrame) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        order = np.argsort(index["label_id"].to_numpy(np.int64), kind="stable")
+        self._labels = index["label_id"].to_numpy(np.int64)[order]
+        self._shard = index["shard"].to_numpy(np.int64)[order]
+        self._row = index["row"].to_numpy(np.int64)[order]
+        self._maps: dict[int, np.ndarray] = {}
+
+    @classmethod
+    def open(
+        cls, folder: Path | str, *, view: BuiltView | None = None, verify: bool = True
+    ) -> FeatureStore:
+        """Open a store and check that it is whole.
+
+        Parameters
+        ----------
+        folder : Path or str
+            ``artifacts/features/<view>``.
+        view : BuiltView or None
+            The view that the values must come from, with its parameters.
+        verify : bool
+            Compare every shard's bytes with the manifest. False checks only that the files are
+            there and have their size.
+
+        Raises
+        ------
+        InputError
+            The store is absent or unfinished, of another format or other parameters, a shard is
+            missing, or bytes changed.
+        """
+        folder = Path(folder)
+        manifest = read_manifest(folder)
+        if view is not None:
+            _check_view(manifest, view)
+        if not (folder / INDEX).is_file() or hash_file(folder / INDEX) != manifest["index"]:
+            raise InputError(_damaged(folder, INDEX))
+        for shard in manifest["shards"]:
+            _check_shard(folder, shard, manifest, verify)
+        return cls(folder, manifest, read_index(folder))
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def label_ids(self) -> np.ndarray:
+        """All label ids, ascending: shape (n_windows,), int64."""
+        return self._labels
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one window's value."""
+        return tuple(self.manifest["shape"])
+
+    def __getitem__(self, label_ids: Any) -> np.ndarray:
+        """Values of windows, in the order asked.
+
+        Parameters
+        ----------
+        label_ids : array-like of int, shape (n,)
+
+        Returns
+        -------
+        array, shape (n, *shape), float16
+
+        Raises
+        ------
+        InputError
+            A label id is not in the store.
+        """
+        wanted = np.atleast_1d(np.asarray(label_ids, np.int64))
+        place = np.searchsorted(self._labels, wanted)
+        known = place < len(self._labels)
+        known[known] = self._labels[place[known]] == wanted[known]
+        if not known.all():
+            raise InputError(
+                f"View {self.manifest['view']!r} needs a value for label_id"
+                f" {wanted[~known][0]}, but has none ({int((~known).sum())} missing). Run"
+                f" `hms features {self.manifest['view']}`."
+            )
+        out = np.empty((len(wanted), *self.shape), np.float16)
+        shards = self._shard[place]
+        for shard in np.unique(shards):
+            here = np.flatnonzero(shards == shard)
+            out[here] = self.shard(int(shard))[self._row[place[here]]]
+        return out
+
+    def shard(self, number: int) -> np.ndarray:
+        """Memory map of one shard: (n_rows, *shape), float16, read-only."""
+        if number not in self._maps:
+            path = self.folder / shard_name(number)
+            self._maps[number] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return self._maps[number]
+
+
+def shard_name(number: int) -> str:
+    """File name of a shard."""
+    return f"shard-{number:04d}.npy"
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read and check the manifest of a finished store.
+
+    Raises
+    ------
+    InputError
+        There is none, it cannot be read, or it is of another format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"{folder} needs the finished features of view {folder.name!r}, but has no {MANIFEST}."
+            f" Run `hms features {folder.name}`."
+        )
+    try:
+        manifest = json.loads(path.read_text())
+        version = manifest["format"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(_damaged(folder, MANIFEST)) from None
+    if version != FORMAT:
+        raise InputError(
+            f"{folder} needs format {FORMAT}, but was written in format {version}. Run"
+            f" `hms features {folder.name}` with this version."
+        )
+    return manifest
+
+
+def read_index(folder: Path) -> pd.DataFrame:
+    """Read ``label_id, shard, row, key``; ``key`` names what a row was made from."""
+    return pd.read_parquet(folder / INDEX)
+
+
+def write_index(path: Path, index: pd.DataFrame) -> None:
+    """Write the index with one spelling."""
+    table = pa.Table.from_pandas(index, preserve_index=False).replace_schema_metadata(None)
+    pq.write_table(table, path, compression="zstd", write_statistics=False)
+
+
+def _check_view(manifest: dict[str, Any], view: BuiltView) -> None:
+    for what, stored, needed in (
+        ("view", manifest["view"], view.name),
+        ("parameters", manifest["params"], view.params),
+        ("shape", manifest["shape"], list(view.shape)),
+    ):
+        if stored != needed:
+            raise InputError(
+                f"Features of view {view.name!r} need {what} {json.dumps(needed)[:120]}, but were"
+                f" made with {json.dumps(stored)[:120]}. Run `hms features {view.name}`."
+            )
+
+
+def _check_shard(
+    folder: Path, shard: dict[str, Any], manifest: dict[str, Any], verify: bool
+) -> None:
+    path = folder / shard["file"]
+    if not path.is_file():
+        raise InputError(
+            f"{folder} needs {shard['file']}, but it is missing. Run"
+            f" `hms features {manifest['view']}`."
+        )
+    if path.stat().st_size != shard["bytes"] or (verify and hash_file(path) != shard["sha256"]):
+        raise InputError(_damaged(folder, shard["file"]))
+
+
+def _damaged(folder: Path, name: str) -> str:
+    return (
+        f"{folder / name} needs the bytes that the manifest states, but they changed. Run"
+        f" `hms features {folder.name}`."
+    )

@@ -1,0 +1,48 @@
+"""Morlet wavelet spectra of the EEG: logarithmic in frequency."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ...schema import CHAIN_PAIRS, WINDOW_S, InputError
+from ...signal.montage import derive
+from ...signal.wavelet import cwt_power, log_freqs
+from ..picture import PAIRS_A_REGION, Hertz, LogScale, Pixels, Stretch, resize
+from ..view import view
+from ..windows import WindowBatch
+
+
+@view("cwt", inputs=("eeg",), kind="image")
+def cwt(
+    batch: WindowBatch,
+    *,
+    parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
+    low_hz: Hertz,
+    high_hz: Hertz,
+    n_freqs: Annotated[int, Field(ge=8)],
+    n_cycles: Annotated[float, Field(ge=2, le=20)],
+    height: Pixels,
+    scale: LogScale,
+) -> Tensor:
+    """Regional wavelet power of stretches of the 50 s, side by side.
+
+    Each column is the mean power of its stretch of time.
+    """
+    longest = max(part.duration_s for part in parts)
+    if longest > WINDOW_S:
+        raise InputError(
+            f"duration_s needs at most {WINDOW_S:g} s, but is {longest:g}. Shorten it."
+        )
+    powers = cwt_power(
+        derive(batch.eeg, CHAIN_PAIRS),
+        freqs_hz=log_freqs(low_hz, high_hz, n_freqs),
+        n_cycles=n_cycles,
+        columns=[((WINDOW_S - p.duration_s) / 2, p.duration_s, p.width) for p in parts],
+        pool=PAIRS_A_REGION,
+    )
+    pairs = zip(powers, parts, strict=True)
+    return torch.cat([resize(scale(x), height, p.width) for x, p in pairs], -1)

@@ -1,0 +1,43 @@
+"""Mel spectra of the EEG: short frames, sharp in time, pooled into mel bands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from ...signal.spectral import mel_power, stft_power
+from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..view import view
+from ..windows import WindowBatch
+
+
+@view("mel", inputs=("eeg",), kind="image")
+def mel(
+    batch: WindowBatch,
+    *,
+    parts: Parts,
+    low_hz: Hertz,
+    high_hz: Hertz,
+    n_mels: Annotated[int, Field(ge=8)],
+    height: Pixels,
+    rate_hz: Hertz,
+    scale: LogScale,
+) -> Tensor:
+    """Regional mel spectra of stretches of the 50 s, side by side.
+
+    The spectrum is computed twice as finely as the ``n_mels`` bands, so that none is empty.
+    """
+    freqs = tuple(np.linspace(low_hz, high_hz, 2 * n_mels + 3).tolist())
+
+    def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
+        fine = stft_power(
+            x, starts, n_window=n_window, freqs_hz=freqs, sfreq=sfreq, pool=PAIRS_A_REGION
+        )
+        return mel_power(fine, freqs, n_mels=n_mels, low_hz=low_hz, high_hz=high_hz)
+
+    return eeg_picture(
+        batch, parts, rate_hz=rate_hz, high_hz=high_hz, height=height, scale=scale, power=power
+    )

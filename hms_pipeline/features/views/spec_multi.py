@@ -1,0 +1,36 @@
+"""The ten-minute spectrogram at several durations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ...schema import SPECTROGRAM_STEP_S
+from ..picture import LogScale, Pixels, Stretch, central, resize
+from ..view import view
+from ..windows import WindowBatch
+
+
+def spectrogram_pictures(
+    spectrogram: Tensor, parts: tuple[Stretch, ...], height: int, scale: LogScale
+) -> list[Tensor]:
+    """Central stretches of the ten minutes, each resized to its width."""
+    drawn = scale(spectrogram)
+    rows = [round(part.duration_s / SPECTROGRAM_STEP_S) for part in parts]
+    pairs = zip(rows, parts, strict=True)
+    return [resize(central(drawn, n), height, part.width) for n, part in pairs]
+
+
+@view("spec_multi", inputs=("spectrogram",), kind="image")
+def spec_multi(
+    batch: WindowBatch,
+    *,
+    parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
+    height: Pixels,
+    scale: LogScale,
+) -> Tensor:
+    """The spectrogram's central stretches (such as 10 min, 4 min and 1 min), side by side."""
+    return torch.cat(spectrogram_pictures(batch.spectrogram, parts, height, scale), -1)

@@ -1,0 +1,1 @@
+"""Windows → probabilities: the bundle that holds an ensemble, and the Predictor that runs it."""

@@ -1,0 +1,340 @@
+"""The folder that is an ensemble: weights, blend, recipe, code; complete in itself.
+
+::
+
+    bundle.json          members, views, blend, hashes
+    weights/<member>/fold-<k>.safetensors
+    recipe.yaml          the whole recipe it was made by
+    folds.parquet        which patients which networks never saw
+    oof.parquet          nested out-of-fold predictions and where their windows lie
+    drift_reference.json training distribution of views and predictions
+    code/<package>/      the rooms that score
+    checksums.json       SHA-256 of every other file
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..config import Params, Paths, load_params
+from ..config.files import hash_code, hash_file, hash_json, write_json
+from ..config.members import MemberParams
+from ..config.params import write_params
+from ..ensemble.blend import Blend
+from ..features.store import FeatureStore
+from ..features.views import build_views
+from ..models import build_model
+from ..schema import InputError
+from .drift import write_reference
+
+FORMAT = 1
+# The rooms that scoring needs, in the order in which they may import each other.
+ROOMS = (
+    "schema", "catalogue", "config", "signal", "data", "features", "datasets", "models",
+    "training", "ensemble", "inference",
+)  # fmt: skip
+CHECKSUMS = "checksums.json"
+PLACE = (
+    "eeg_id", "eeg_label_offset_seconds", "spectrogram_id", "spectrogram_label_offset_seconds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read.
+
+    Parameters
+    ----------
+    folder : Path
+    info : dict
+        ``bundle.json``.
+    params : Params
+        The recipe it was made by.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    params: Params
+
+    @property
+    def members(self) -> dict[str, MemberParams]:
+        """Members in the order of every table of theirs."""
+        return {
+            name: MemberParams(
+                architecture=member["architecture"],
+                views=tuple(member["views"]),
+                model=member["model"],
+            )
+            for name, member in sorted(self.info["members"].items())
+        }
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Folds that every member has a network for."""
+        return tuple(range(self.info["n_folds"]))
+
+    @property
+    def blend(self) -> Blend:
+        return Blend.from_dict(self.info["blend"], tuple(self.members))
+
+    @property
+    def content_hash(self) -> str:
+        return self.info["content_hash"]
+
+    def weights(self, member: str, fold: int) -> Path:
+        return self.folder / "weights" / member / f"fold-{fold}.safetensors"
+
+
+def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
+    """What a bundle of the present artifacts would be, without writing it.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+
+    Returns
+    -------
+    dict
+        ``bundle.json`` but for the weights' precision. ``content_hash`` covers what moves a
+        probability: members, views, blend, code; not, say, the gate's thresholds.
+        ``networks_hash`` is the same without the code.
+
+    Raises
+    ------
+    InputError
+        The ensemble or a training is missing.
+    """
+    ensemble = _read_json(paths.ensemble / "weights.json", "hms ensemble")
+    blend = {key: ensemble[key] for key in ("kind", "weights", "temperature", "offsets")}
+    members = {name: _describe_member(paths, params, name) for name in sorted(blend["weights"])}
+    views = {
+        name: params.views[name]
+        for name in sorted({view for member in members.values() for view in member["views"]})
+    }
+    identity = {
+        "format": FORMAT,
+        "members": members,
+        "views": views,
+        "blend": blend,
+        "code": hash_code(*ROOMS),
+    }
+    return {
+        **identity,
+        "n_folds": params.split.n_folds,
+        "content_hash": hash_json(identity),
+        "networks_hash": hash_json({k: v for k, v in identity.items() if k != "code"}),
+        "hashes": _input_hashes(paths, params, members),
+    }
+
+
+def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
+    if name not in params.members:
+        raise InputError(
+            f"The ensemble has member {name!r}, but the recipe has {sorted(params.members)}."
+            " Run hms ensemble again."
+        )
+    member = params.members[name]
+    folds = {}
+    for fold in range(params.split.n_folds):
+        manifest = _read_json(paths.fold(name, fold) / "manifest.json", f"hms train {name} {fold}")
+        folds[str(fold)] = manifest["content_hash"]
+    return {
+        "architecture": member.architecture,
+        "views": list(member.views),
+        "model": member.model,
+        "folds": folds,
+    }
+
+
+def _input_hashes(paths: Paths, params: Params, members: Mapping[str, Any]) -> dict[str, Any]:
+    views = sorted({view for member in members.values() for view in member["views"]})
+    return {
+        "windows": hash_file(paths.windows),
+        "folds": hash_file(paths.folds),
+        "views": {name: hash_file(paths.view(name) / "manifest.json") for name in views},
+        "ensemble": hash_file(paths.ensemble / "weights.json"),
+        "params": hash_json(params.model_dump(mode="json")),
+    }
+
+
+def _read_json(path: Path, command: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is needed, but is not there. Run {command}, or dvc repro."
+        ) from None
+
+
+def write_bundle(
+    paths: Paths, params: Params, out: Path, extra: Mapping[str, str] | None = None
+) -> Path:
+    """Write the present artifacts as a bundle.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    out : Path
+        A new folder.
+    extra : mapping of str to str, optional
+        Further text files, such as the model card.
+
+    Returns
+    -------
+    Path
+        ``out``.
+    """
+    info = describe_content(paths, params)
+    out.mkdir(parents=True)
+    info["precision"] = {
+        name: _write_member(paths, params, name, out / "weights" / name) for name in info["members"]
+    }
+    write_json(out / "bundle.json", info)
+    write_params(out / "recipe.yaml", params)
+    _write_tables(paths, out)
+    write_reference(paths, params, out)
+    copy_code(out / "code")
+    for name, text in (extra or {}).items():
+        (out / name).write_text(text)
+    write_json(out / CHECKSUMS, checksums(out))
+    return out
+
+
+def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[str, str]:
+    """Store a member's networks; fold → ``float16`` or ``float32``."""
+    member = params.members[name]
+    views = build_views(params, dict.fromkeys(member.views))
+    network = build_model(member, [views[view].shape for view in member.views], name=name).eval()
+    inputs = _some_inputs(paths, params, member)
+    out.mkdir(parents=True)
+    precision = {}
+    for fold in range(params.split.n_folds):
+        source = paths.fold(name, fold) / "weights.safetensors"
+        if not source.exists():
+            raise InputError(f"{source} is needed, but is not there. Run hms train {name} {fold}.")
+        weights = load_file(source)
+        half = {key: _halved(value) for key, value in weights.items()}
+        moved = _difference(network, weights, half, inputs)
+        use_half = moved <= params.registry.half_atol  # False for NaN, too
+        save_file(half if use_half else weights, out / f"fold-{fold}.safetensors")
+        precision[str(fold)] = "float16" if use_half else "float32"
+    return precision
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    # Vectors (scales, running variances) are few and overflow half precision first.
+    return tensor.half() if tensor.is_floating_point() and tensor.ndim > 1 else tensor
+
+
+def _some_inputs(paths: Paths, params: Params, member: MemberParams) -> list[Tensor]:
+    label_ids = pd.read_parquet(paths.folds, columns=["label_id"])["label_id"].to_numpy()
+    n = min(params.registry.half_windows, len(label_ids))
+    some = label_ids[:: len(label_ids) // n][:n]
+    return [
+        torch.from_numpy(FeatureStore.open(paths.view(view), verify=False)[some]).float()
+        for view in member.views
+    ]
+
+
+def _difference(
+    network: nn.Module,
+    weights: Mapping[str, Tensor],
+    half: Mapping[str, Tensor],
+    inputs: list[Tensor],
+) -> float:
+    """Largest change of a probability by rounded weights."""
+    with torch.inference_mode():
+        network.load_state_dict(weights)
+        full = network(*inputs).softmax(1)
+        network.load_state_dict(half)
+        return float((network(*inputs).softmax(1) - full).abs().max())
+
+
+def _write_tables(paths: Paths, out: Path) -> None:
+    windows = pd.read_parquet(paths.windows, columns=["label_id", *PLACE])
+    oof = pd.read_parquet(paths.ensemble / "oof.parquet")
+    oof = oof.merge(windows, on="label_id", validate="one_to_one").sort_values("label_id")
+    oof.to_parquet(out / "oof.parquet", index=False, compression="zstd")
+    folds = pd.read_parquet(paths.folds, columns=["label_id", "patient_id", "fold"])
+    folds.to_parquet(out / "folds.parquet", index=False, compression="zstd")
+
+
+def copy_code(out: Path) -> Path:
+    """Copy the rooms of this package that scoring needs into ``out/package``."""
+    root = Path(__file__).parents[1]
+    sources = [root / "__init__.py"]
+    for room in ROOMS:
+        path = root / room
+        sources += sorted(path.rglob("*.py")) if path.is_dir() else [root / f"{room}.py"]
+    for source in sources:
+        target = out / "package" / source.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return out / "package"
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file under a bundle but the list itself; Python's caches left out."""
+    return {
+        path.relative_to(folder).as_posix(): hash_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != CHECKSUMS and "__pycache__" not in path.parts
+    }
+
+
+def check_bundle(folder: Path) -> str:
+    """Compare every file with its checksum.
+
+    Returns
+    -------
+    str
+        Hash over all of them.
+
+    Raises
+    ------
+    InputError
+        A file is changed, missing or not listed; it is named.
+    """
+    listed = _read_json(folder / CHECKSUMS, "hms register")
+    found = checksums(folder)
+    for name in sorted(listed.keys() | found.keys()):
+        if listed.get(name) != found.get(name):
+            what = (
+                "is missing" if name not in found
+                else "was added" if name not in listed
+                else "was changed"
+            )  # fmt: skip
+            raise InputError(
+                f"The model's files must be as they were registered, but {name} {what}."
+                " Use another version, or register again."
+            )
+    return hash_json(listed)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's description; weights are read when a Predictor is opened.
+
+    Raises
+    ------
+    InputError
+        This is no bundle, or one of another format.
+    """
+    info = _read_json(Path(folder) / "bundle.json", "hms register")
+    if info.get("format") != FORMAT:
+        raise InputError(
+            f"A bundle of format {FORMAT} is needed, but {Path(folder).name} has"
+            f" {info.get('format')}. Load it by its own code (mlflow.pyfunc.load_model)."
+        )
+    return Bundle(Path(folder), info, load_params(Path(folder) / "recipe.yaml"))

@@ -1,0 +1,144 @@
+"""What a window must be before it is scored, and what is worth a warning."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import schema
+from ..data.window import Window
+from ..schema import InputError
+
+MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
+MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound
+MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
+GAP_SHARE = 0.05  # a gap shorter than this share of the window is filled without a word
+
+
+def check_window(
+    window: Window, row: int, max_abs_uv: float = MAX_EEG_UV
+) -> tuple[Window, tuple[str, ...]]:
+    """Refuse what cannot be scored; say what was worked around.
+
+    Parameters
+    ----------
+    window : Window
+        EEG, shape (20, 10000), microvolts; spectrogram, shape (4, 100, 300), or None.
+    row : int
+        Its place in the request, for the sentences.
+    max_abs_uv : float
+        Amplitude from which the values cannot be microvolts.
+
+    Returns
+    -------
+    window : Window
+        The same, float32, its spectrogram None where no value of it is present.
+    warnings : tuple of str
+
+    Raises
+    ------
+    InputError
+        Wrong shape, infinite values, an absurd amplitude, or no usable electrode; the sentence
+        names row and column.
+
+    Examples
+    --------
+    >>> eeg = np.random.default_rng(0).normal(size=(20, 10000)).astype("float32")
+    >>> check_window(Window(eeg, None), 0)[1]
+    ('no spectrogram',)
+    """
+    eeg = _array(window.eeg, (len(schema.EEG_COLUMNS), schema.WINDOW_SAMPLES), "eeg", row)
+    warnings = _check_eeg(eeg, row, max_abs_uv)
+    spectrogram = window.spectrogram
+    if spectrogram is not None:
+        shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
+        spectrogram = _array(spectrogram, shape, "spectrogram", row)
+        missing = _check_spectrogram(spectrogram, row)
+        if missing == 1:
+            spectrogram = None
+        elif missing > GAP_SHARE:
+            warnings.append(f"spectrogram: {missing:.0%} missing")
+    if spectrogram is None:
+        warnings.append("no spectrogram")
+    return Window(eeg, spectrogram), tuple(warnings)
+
+
+def _array(values: object, shape: tuple[int, ...], column: str, row: int) -> np.ndarray:
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise InputError(
+            f"Row {row}, column {column}: needs shape {shape}, but has {array.shape}."
+            " Cut the window to 50 s at 200 Hz and its spectrogram to 300 rows."
+        )
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            f"Row {row}, column {column}: needs numbers, but has {array.dtype}. Send float32."
+        )
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
+    finite = np.isfinite(eeg)
+    present = finite.any(axis=1)
+    # One pass over the clean case; the rest is only computed where something is odd.
+    clean = finite.all()
+    values = eeg if clean else np.where(finite, eeg, 0)
+    low, high = values.min(axis=1), values.max(axis=1)
+    peak = np.maximum(-low, high)
+    if not clean:
+        _refuse_infinite(eeg, schema.EEG_COLUMNS, row)
+    for channel in np.flatnonzero(peak > max_abs_uv):
+        raise InputError(
+            f"Row {row}, column eeg, {schema.EEG_COLUMNS[channel]}: needs microvolts within"
+            f" ±{max_abs_uv:g}, but reaches {peak[channel]:.3g}. Convert the units or leave the"
+            " channel empty."
+        )
+    scalp = slice(0, len(schema.ELECTRODES))
+    usable = present[scalp] & (high > low)[scalp]
+    if not usable.any():
+        what = "is empty or flat" if present[scalp].any() else "holds no value"
+        raise InputError(
+            f"Row {row}, column eeg: needs at least one scalp electrode with a signal, but every"
+            f" one of the 19 {what}. Leave this window out."
+        )
+    warnings = []
+    if peak[scalp].max() < MIN_EEG_UV:
+        warnings.append(f"EEG stays below {MIN_EEG_UV:g} µV: are these volts?")
+    for kind, bad in (("missing", ~present), ("flat", present & (high == low))):
+        names = [schema.EEG_COLUMNS[c] for c in np.flatnonzero(bad[scalp])]
+        if names:
+            warnings.append(f"{kind} channels: {', '.join(names)}")
+    if not clean:
+        gap = 1 - finite[scalp][present[scalp]].mean()
+        if gap > GAP_SHARE:
+            warnings.append(f"EEG: {gap:.0%} of the samples missing")
+    return warnings
+
+
+def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:
+    """Share of missing values; refuses infinite, negative and absurd ones."""
+    missing = np.isnan(spectrogram)
+    flat = spectrogram.reshape(len(schema.REGIONS), -1)
+    if np.isinf(spectrogram).any():
+        _refuse_infinite(flat, schema.REGIONS, row, "spectrogram")
+    values = np.where(missing, 0, spectrogram).reshape(len(schema.REGIONS), -1)
+    for region, low, high in zip(
+        schema.REGIONS, values.min(axis=1), values.max(axis=1), strict=True
+    ):
+        if low < 0 or high > MAX_SPECTROGRAM:
+            raise InputError(
+                f"Row {row}, column spectrogram, {region}: needs power from 0 to"
+                f" {MAX_SPECTROGRAM:g} µV²/Hz, but holds {low if low < 0 else high:.3g}. Send"
+                " power, not decibels."
+            )
+    return float(missing.mean())
+
+
+def _refuse_infinite(
+    values: np.ndarray, names: tuple[str, ...], row: int, column: str = "eeg"
+) -> None:
+    infinite = np.isinf(values).any(axis=1)
+    if infinite.any():
+        raise InputError(
+            f"Row {row}, column {column}, {names[int(infinite.argmax())]}: needs finite numbers,"
+            " but holds an infinite one. Write missing samples as NaN."
+        )

@@ -1,0 +1,201 @@
+"""What a user names on the command line → things to score, each with an id."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import pandas as pd
+
+from ..config.files import hash_bytes, hash_file
+from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
+from ..data.recording import open_parquet, read_eeg, read_spectrogram
+from ..data.window import Window, WindowReader, cut
+from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES, InputError
+from .sources import anonymous_id, is_parquet
+
+CLINICAL_ENDINGS = (
+    ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz", ".set", ".cnt", ".mff", ".lay", ".nedf",
+    ".eeg", ".cdt",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WindowItem:
+    """One 50 s window.
+
+    Parameters
+    ----------
+    id : str
+        ``eeg_id`` of test.csv, ``label_id`` of train.csv, or a parquet's stem.
+    start_s : float
+        Where it begins in its recording.
+    files : tuple of Path
+        What it is read from.
+    load : callable
+        Reads it; raises InputError.
+    """
+
+    id: str
+    start_s: float
+    files: tuple[Path, ...]
+    load: Callable[[], Window]
+
+    def key(self) -> str:
+        """Hash of the content it is read from."""
+        hashes = [_file_key(path) for path in self.files]
+        return hash_bytes(self.id.encode(), repr(self.start_s).encode(), *hashes)
+
+
+@dataclass(frozen=True)
+class RecordingItem:
+    """A recording longer than a window, or one whose length is not known before it is read."""
+
+    id: str
+    path: Path
+
+    def key(self) -> str:
+        return hash_bytes(self.id.encode(), _file_key(self.path))
+
+
+Item = WindowItem | RecordingItem
+
+
+def find_items(inputs: Sequence[Path], *, keep_names: bool = False) -> list[Item]:
+    """List what there is to score.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+        Competition folders (test.csv is preferred to train.csv; name the table itself to choose),
+        other folders with recordings in them, EEG parquets, clinical files.
+    keep_names : bool
+        Use clinical files' stems as ids, which may hold patients' names.
+
+    Raises
+    ------
+    InputError
+        An input is missing, of an unknown kind, or a folder with nothing to score.
+    """
+    items = [item for path in inputs for item in _of_input(Path(path), keep_names)]
+    return _unique(items)
+
+
+def _of_input(path: Path, keep_names: bool) -> Iterator[Item]:
+    if not path.exists():
+        raise InputError(f"Input {path} does not exist. Give a folder, EEG parquet or EDF file.")
+    if path.is_dir() and path.suffix.lower() not in CLINICAL_ENDINGS:
+        yield from _of_folder(path, keep_names)
+    elif path.name in ("test.csv", "train.csv"):
+        yield from _of_table(path.parent, path.stem)
+    else:
+        yield _of_file(path, keep_names)
+
+
+def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
+    for split in ("test", "train"):
+        if (folder / f"{split}.csv").exists():
+            yield from _of_table(folder, split)
+            return
+    found = [path for path in sorted(folder.iterdir()) if is_scorable(path)]
+    if not found:
+        raise InputError(
+            f"A folder needs test.csv, train.csv, EEG parquets or clinical files, but {folder} has"
+            " none. Give another folder."
+        )
+    for path in found:
+        yield _of_file(path, keep_names)
+
+
+def is_scorable(path: Path) -> bool:
+    """Whether a file looks like something ``hms score`` reads."""
+    name = path.name.lower()
+    return not name.startswith(".") and name.endswith((".parquet", *CLINICAL_ENDINGS))
+
+
+def _of_table(root: Path, split: str) -> Iterator[WindowItem]:
+    table = read_test(root) if split == "test" else read_train(root)
+    id_column, reader = "eeg_id" if split == "test" else "label_id", WindowReader(root, split)
+    for row in table.sort_values("eeg_id", kind="stable").to_dict("records"):
+        yield WindowItem(
+            id=str(row[id_column]),
+            start_s=float(row.get("eeg_label_offset_seconds", 0.0)),
+            files=(
+                eeg_path(root, row["eeg_id"], split),
+                spectrogram_path(root, row["spectrogram_id"], split),
+            ),
+            load=partial(_load_row, reader, row),
+        )
+
+
+def _load_row(reader: WindowReader, row: Mapping[str, object]) -> Window:
+    try:
+        return reader.read(row)
+    except InputError:
+        # A window without its spectrogram is still worth scoring; a bad EEG raises again.
+        return reader.read({k: v for k, v in row.items() if k != "spectrogram_id"})
+
+
+def _of_file(path: Path, keep_names: bool) -> Item:
+    if not is_parquet(path):
+        return RecordingItem(path.stem if keep_names else anonymous_id(path), path)
+    try:
+        n_times = open_parquet(path, path.name).metadata.num_rows
+    except InputError:
+        n_times = 0  # reported with its reason when its turn comes
+    if n_times > WINDOW_SAMPLES:
+        return RecordingItem(path.stem, path)
+    spectrogram = _spectrogram_beside(path)
+    files = (path,) if spectrogram is None else (path, spectrogram)
+    return WindowItem(path.stem, 0.0, files, partial(_load_parquet, path, spectrogram))
+
+
+def _load_parquet(path: Path, spectrogram: Path | None) -> Window:
+    eeg = read_eeg(path)
+    if eeg.shape[1] < WINDOW_SAMPLES:
+        raise InputError(
+            f"A window needs {WINDOW_SAMPLES} rows, but {path.name} has {eeg.shape[1]}."
+            " Give at least 50 s at 200 Hz."
+        )
+    if spectrogram is None:
+        return Window(eeg, None)
+    try:
+        whole = read_spectrogram(spectrogram)
+    except InputError:
+        return Window(eeg, None)  # the answer says which members were left out
+    return Window(eeg, cut(whole, (whole.shape[2] - SPECTROGRAM_ROWS) // 2, SPECTROGRAM_ROWS))
+
+
+def _spectrogram_beside(path: Path) -> Path | None:
+    """The spectrogram of ``test_eegs/<eeg_id>.parquet`` by the competition's test.csv."""
+    root = path.parent.parent
+    if path.parent.name != "test_eegs" or not (root / "test.csv").exists():
+        return None
+    spectrogram_id = _spectrogram_ids(root).get(path.stem)
+    found = spectrogram_id and spectrogram_path(root, int(spectrogram_id), "test")
+    return found if found and found.exists() else None
+
+
+@lru_cache(maxsize=4)
+def _spectrogram_ids(root: Path) -> dict[str, str]:
+    table = read_test(root).astype(str)
+    return dict(zip(table["eeg_id"], table["spectrogram_id"], strict=True))
+
+
+def _unique(items: Iterable[Item]) -> list[Item]:
+    items = list(items)
+    names = pd.Series([item.id for item in items], dtype=object)
+    repeats = names.groupby(names).cumcount()
+    return [
+        item if n == 0 else type(item)(**{**vars(item), "id": f"{item.id}.{n + 1}"})
+        for item, n in zip(items, repeats, strict=True)
+    ]
+
+
+def _file_key(path: Path) -> bytes:
+    if path.is_dir():  # some clinical formats are folders
+        parts = sorted(p for p in path.rglob("*") if p.is_file())
+        return hash_bytes(*(hash_file(p).encode() for p in parts)).encode()
+    return (hash_file(path) if path.exists() else "missing").encode()

@@ -1,0 +1,210 @@
+"""Trained networks made ready to answer: folded normalisation, memory layout, CUDA graphs."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
+NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
+
+
+def fold_normalisation(networks: Sequence[nn.Module], example: Sequence[Tensor]) -> bool:
+    """Fold batch normalisation into the convolution before it, in place.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        Networks of one architecture in evaluation mode.
+    example : sequence of Tensor
+        One batch of their inputs. Which normalisation follows which convolution is read off a
+        pass over it, and the first network must answer as before to 1e-4.
+
+    Returns
+    -------
+    bool
+        False where the answer changed; the networks are then as they were.
+    """
+    first = networks[0]
+    pairs = _pairs(first, example)
+    before = first(*example)
+    saved = {key: value.clone() for key, value in first.state_dict().items()}
+    replaced = _fold(first, pairs)
+    if not torch.allclose(first(*example).softmax(1), before.softmax(1), atol=1e-4):
+        for path, module in replaced:
+            _put(first, path, module)
+        for convolution, _ in pairs:
+            if f"{convolution}.bias" not in saved:
+                first.get_submodule(convolution).bias = None
+        first.load_state_dict(saved)
+        return False
+    for network in networks[1:]:
+        _fold(network, pairs)
+    return True
+
+
+def _pairs(network: nn.Module, example: Sequence[Tensor]) -> list[tuple[str, str]]:
+    """Paths of convolutions whose output goes straight into a normalisation."""
+    made: dict[int, str] = {}
+    alive: list[Tensor] = []  # keeps the ids unique during the pass
+    pairs: list[tuple[str, str]] = []
+    calls: dict[str, int] = {}
+
+    def after(path: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        calls[path] = calls.get(path, 0) + 1
+        if isinstance(module, CONVOLUTIONS):
+            made[id(output)] = path
+            alive.append(output)
+        elif id(inputs[0]) in made:
+            pairs.append((made[id(inputs[0])], path))
+
+    handles = [
+        module.register_forward_hook(lambda m, i, o, path=path: after(path, m, i, o))
+        for path, module in network.named_modules()
+        if isinstance(module, CONVOLUTIONS + NORMALISATIONS)
+    ]
+    try:
+        network(*example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    used = [convolution for convolution, _ in pairs]
+    return [
+        (convolution, norm)
+        for convolution, norm in pairs
+        if calls[convolution] == calls[norm] == used.count(convolution) == 1
+    ]
+
+
+def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, nn.Module]]:
+    replaced = []
+    for convolution_path, norm_path in pairs:
+        convolution = network.get_submodule(convolution_path)
+        norm = network.get_submodule(norm_path)
+        convolution.weight, convolution.bias = fuse_conv_bn_weights(
+            convolution.weight, convolution.bias,
+            norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias,
+        )  # fmt: skip
+        # timm's normalisation layers carry their activation along.
+        _put(network, norm_path, getattr(norm, "act", nn.Identity()))
+        replaced.append((norm_path, norm))
+    return replaced
+
+
+def _put(network: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    setattr(network.get_submodule(parent), name, module)
+
+
+class GraphPool:
+    """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.lock = threading.Lock()
+        self.handle = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+
+
+class FoldGroup:
+    """The networks of one member, one per fold, answering together.
+
+    Parameters
+    ----------
+    networks : sequence of nn.Module
+        Same architecture, evaluation mode, on the pool's device.
+    shapes : sequence of tuple of int
+        Shapes of the inputs without the batch.
+    pool : GraphPool
+
+    Notes
+    -----
+    On the CPU the folds run one after another: a grouped convolution over stacked folds is
+    slower there than folded normalisation with channels last. On a GPU small batches are bound
+    by kernel launches, so all folds are captured into one CUDA graph per batch size.
+    """
+
+    def __init__(
+        self, networks: Sequence[nn.Module], shapes: Sequence[tuple[int, ...]], pool: GraphPool
+    ) -> None:
+        self.pool = pool
+        images = any(len(shape) == 3 for shape in shapes)
+        self.networks = [
+            network.to(memory_format=torch.channels_last) if images else network
+            for network in networks
+        ]
+        generator = torch.Generator().manual_seed(0)
+        example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
+        with torch.inference_mode():
+            fold_normalisation(self.networks, _layout(example))
+        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+
+    def only(self, positions: Sequence[int]) -> FoldGroup:
+        """A group of some of these networks, shared."""
+        group = copy.copy(self)
+        group.networks = [self.networks[k] for k in positions]
+        group._graphs = {}
+        return group
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """Probabilities of every fold, shape (n_folds, B, 6)."""
+        views = _layout(views)
+        if self.pool.device.type != "cuda" or len(views[0]) > GRAPH_SIZES[-1]:
+            return self._loop(views)
+        with self.pool.lock:
+            return self._replay(views)
+
+    def _loop(self, views: Sequence[Tensor]) -> Tensor:
+        return torch.stack([network(*views).softmax(1) for network in self.networks])
+
+    def _replay(self, views: Sequence[Tensor]) -> Tensor:
+        n = len(views[0])
+        size = next(size for size in GRAPH_SIZES if size >= n)
+        if size not in self._graphs:
+            blank = [view.new_zeros(size, *view.shape[1:]) for view in views]
+            self._graphs[size] = self._capture(_layout(blank))
+        graph, inputs, output = self._graphs[size]
+        for slot, view in zip(inputs, views, strict=True):
+            slot[:n].copy_(view)
+        graph.replay()
+        return output[:, :n].clone()
+
+    def _capture(self, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+        device = self.pool.device
+        side = torch.cuda.Stream(device)
+        side.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(side):  # cuDNN chooses its algorithms before the capture
+            for _ in range(2):
+                self._loop(inputs)
+        torch.cuda.current_stream(device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self.pool.handle):
+            output = self._fork(inputs)
+        return graph, inputs, output
+
+    def _fork(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Folds on streams of their own, so that small kernels overlap."""
+        device = self.pool.device
+        main = torch.cuda.current_stream(device)
+        outputs, streams = [], []
+        for network in self.networks:
+            stream = torch.cuda.Stream(device)
+            stream.wait_stream(main)
+            with torch.cuda.stream(stream):
+                outputs.append(network(*inputs).softmax(1))
+            streams.append(stream)
+        for stream in streams:
+            main.wait_stream(stream)
+        return torch.stack(outputs)
+
+
+def _layout(views: Sequence[Tensor]) -> list[Tensor]:
+    return [
+        view.contiguous(memory_format=torch.channels_last) if view.ndim == 4 else view
+        for view in views
+    ]

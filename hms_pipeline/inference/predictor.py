@@ -1,0 +1,286 @@
+"""Windows → probabilities: the one way in which everything scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ..config.files import hash_json
+from ..data.window import Window
+from ..ensemble.blend import apply_blend
+from ..features.compute import compute
+from ..features.view import BuiltView
+from ..features.views import build_views
+from ..features.windows import prepare
+from ..models import build_model
+from ..schema import CLASSES, InputError
+from ..training.device import choose_device
+from .bundle import Bundle, read_bundle
+from .checks import check_window
+from .networks import FoldGroup, GraphPool
+
+BATCH_SIZE = {"cpu": 16, "cuda": 64}  # bounds the memory; larger ones gain nothing
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Answers for n windows.
+
+    Parameters
+    ----------
+    probs : array, shape (n, 6)
+        Rows sum to 1; classes in ``schema.CLASSES`` order.
+    member_probs : array, shape (n_members, n, 6)
+        Means over folds; NaN where a member was left out.
+    members : tuple of str
+        Names of the first axis.
+    members_used : list of tuple of str
+        Per window.
+    warnings : list of tuple of str
+        Per window: what was missing, and what was done about it.
+    """
+
+    probs: np.ndarray
+    member_probs: np.ndarray
+    members: tuple[str, ...]
+    members_used: list[tuple[str, ...]]
+    warnings: list[tuple[str, ...]]
+
+
+class Predictor:
+    """An ensemble ready to answer. Threads may share it.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    views : dict of str to BuiltView
+    groups : dict of str to FoldGroup
+        Member → its networks.
+    device : torch.device
+    folds : tuple of int
+        Whose networks the groups hold.
+    content_hash : str
+        Of what it answers with; other members or folds, another hash.
+
+    Notes
+    -----
+    Each view is computed once per batch for all members that read it, rounded to float16 as in
+    the store that training read.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        views: dict[str, BuiltView],
+        groups: dict[str, FoldGroup],
+        device: torch.device,
+        folds: tuple[int, ...],
+        content_hash: str,
+    ) -> None:
+        self.bundle, self.views, self.groups, self.device = bundle, views, groups, device
+        self.folds, self.content_hash = folds, content_hash
+        self.members = tuple(bundle.members)
+        self.inputs = {name: tuple(bundle.members[name].views) for name in groups}
+        self._blend = bundle.blend
+        self._max_abs_uv = bundle.params.scoring.max_abs_uv
+        self._with = tuple(groups)
+        self._without = tuple(
+            name
+            for name, names in self.inputs.items()
+            if not any("spectrogram" in views[view].inputs for view in names)
+        )
+
+    @classmethod
+    def open(
+        cls,
+        bundle: Path,
+        *,
+        device: str = "auto",
+        members: Sequence[str] | None = None,
+        folds: Sequence[int] | None = None,
+    ) -> Predictor:
+        """Load networks.
+
+        Parameters
+        ----------
+        bundle : Path
+            The bundle's folder.
+        device : str
+            ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
+        members : sequence of str, optional
+            Only these; the weights are renormalised.
+        folds : sequence of int, optional
+            Only the networks of these folds, for windows that no others may see.
+
+        Raises
+        ------
+        InputError
+            No bundle, or unknown members or folds.
+        """
+        content = read_bundle(bundle)
+        chosen = _choose(members, tuple(content.members), "members")
+        folds = _choose(folds, content.folds, "folds")
+        place = choose_device(device)
+        names = dict.fromkeys(view for name in chosen for view in content.members[name].views)
+        views = build_views(content.params, names)
+        pool = GraphPool(place)
+        groups = {name: _load_group(content, name, folds, views, pool) for name in chosen}
+        whole = chosen == tuple(content.members) and folds == content.folds
+        content_hash = (
+            content.content_hash if whole else hash_json([content.content_hash, chosen, folds])
+        )
+        return cls(content, views, groups, place, folds, content_hash)
+
+    def only(self, folds: Sequence[int]) -> Predictor:
+        """The same ensemble by the networks of some folds, sharing what is loaded."""
+        there = self.folds
+        folds = _choose(folds, there, "folds")
+        groups = {
+            name: group.only([there.index(fold) for fold in folds])
+            for name, group in self.groups.items()
+        }
+        content_hash = hash_json([self.content_hash, folds])
+        return Predictor(self.bundle, self.views, groups, self.device, folds, content_hash)
+
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Scores:
+        """Score windows.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+            May be lazy: items are taken one batch at a time.
+        batch_size : int, optional
+            Windows on the device at once.
+
+        Raises
+        ------
+        InputError
+            A window cannot be scored; the sentence names its row and column.
+        RuntimeError
+            A network gave no finite probabilities.
+        """
+        size = batch_size or BATCH_SIZE[self.device.type]
+        parts = [
+            self._score(
+                [windows[row] for row in range(first, min(first + size, len(windows)))], first
+            )
+            for first in range(0, len(windows), size)
+        ]
+        if not parts:
+            raise InputError("Scoring needs at least one window, but got none. Give some.")
+        return Scores(
+            np.concatenate([part.probs for part in parts]),
+            np.concatenate([part.member_probs for part in parts], axis=1),
+            self.members,
+            [used for part in parts for used in part.members_used],
+            [said for part in parts for said in part.warnings],
+        )
+
+    def stream(
+        self, windows: Iterable[Window], *, batch_size: int | None = None
+    ) -> Iterator[Scores]:
+        """Score any number of windows in constant memory, one batch after another."""
+        iterator = iter(windows)
+        row = 0
+        while batch := list(islice(iterator, batch_size or BATCH_SIZE[self.device.type])):
+            yield self._score(batch, row)
+            row += len(batch)
+
+    def _score(self, windows: Sequence[Window], first: int) -> Scores:
+        checked, warnings = zip(
+            *(
+                check_window(window, first + row, self._max_abs_uv)
+                for row, window in enumerate(windows)
+            ),
+            strict=True,
+        )
+        has = np.array([window.spectrogram is not None for window in checked])
+        if not self._without and not has.all():
+            raise InputError(
+                f"Row {first + int(has.argmin())}, column spectrogram: every member of this model"
+                " needs the ten-minute spectrogram, but it is absent. Send it."
+            )
+        member_probs = np.full((len(self.members), len(windows), len(CLASSES)), np.nan)
+        for kind, names in ((True, self._with), (False, self._without)):
+            rows = np.flatnonzero(has == kind)
+            if len(rows):
+                self._run([checked[row] for row in rows], names, member_probs, rows)
+        left_out = [name for name in self._with if name not in self._without]
+        said = [
+            (*warning, f"left out: {', '.join(left_out)}") if left_out and not present else warning
+            for warning, present in zip(warnings, has, strict=True)
+        ]
+        used = [self._with if present else self._without for present in has]
+        return Scores(
+            apply_blend(member_probs, self._blend), member_probs, self.members, used, said
+        )
+
+    def _run(
+        self, windows: Sequence[Window], names: Sequence[str], out: np.ndarray, rows: np.ndarray
+    ) -> None:
+        with torch.inference_mode():
+            batch = prepare(windows, self.device)
+            needed = dict.fromkeys(view for name in names for view in self.inputs[name])
+            pictures = {
+                view: picture.float()
+                for view, picture in compute({v: self.views[v] for v in needed}, batch).items()
+            }
+            answers = {
+                name: self.groups[name]([pictures[view] for view in self.inputs[name]]).mean(0)
+                for name in names
+            }
+            for name, probs in answers.items():
+                values = probs.double().cpu().numpy()
+                if not np.isfinite(values).all():
+                    raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
+                out[self.members.index(name), rows] = values
+
+
+def _choose(wanted: Sequence | None, there: tuple, what: str) -> tuple:
+    if wanted is None:
+        return there
+    unknown = sorted(set(wanted) - set(there))
+    if unknown or not wanted:
+        raise InputError(f"Unknown {what} {unknown}. Choose of {list(there)}.")
+    return tuple(item for item in there if item in set(wanted))
+
+
+def _load_group(
+    bundle: Bundle,
+    name: str,
+    folds: Sequence[int],
+    views: dict[str, BuiltView],
+    pool: GraphPool,
+) -> FoldGroup:
+    shapes = [views[view].shape for view in bundle.members[name].views]
+    networks = [load_network(bundle, name, fold, views, pool.device) for fold in folds]
+    return FoldGroup(networks, shapes, pool)
+
+
+def load_network(
+    bundle: Bundle, name: str, fold: int, views: dict[str, BuiltView], device: torch.device
+) -> nn.Module:
+    """One trained network, in evaluation mode, float32.
+
+    Raises
+    ------
+    InputError
+        The bundle lacks it.
+    """
+    member = bundle.members[name]
+    network = build_model(member, [views[view].shape for view in member.views], name=name)
+    path = bundle.weights(name, fold)
+    if not path.exists():
+        raise InputError(
+            f"weights/{name}/{path.name} is needed, but the model lacks it. Use another"
+            " version, or register again."
+        )
+    network.load_state_dict(load_file(path))
+    return network.eval().requires_grad_(False).to(device)

@@ -1,0 +1,320 @@
+"""A whole recording in sliding windows: a timeline of six probabilities.
+
+The recording is read piece by piece, so that a day of EEG needs no more memory than an hour. Its
+own ten-minute spectrograms follow the published recipe, on a grid of 2 s on which every window's
+centre falls between the same samples as in the competition's files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from ..config.scoring import ScoringParams
+from ..data.clinical_annotations import write_annotations as write_marks
+from ..data.window import Window
+from ..schema import (
+    CLASSES,
+    LABEL_S,
+    SFREQ,
+    SPECTROGRAM_STEP_S,
+    VOTE_COLUMNS,
+    WINDOW_S,
+    WINDOW_SAMPLES,
+    InputError,
+)
+from .sources import (
+    ROW_REACH_S,
+    Recording,
+    anonymous_id,
+    around,
+    is_parquet,
+    open_recording,
+    own_spectrogram,
+    window_starts,
+)
+
+SHOWN_ROWS = 1500  # spectrogram columns kept for the report
+
+Progress = Callable[[int, int], None]
+
+
+class WindowScorer(Protocol):
+    """What scoring needs of ``inference.predictor.Predictor``."""
+
+    members: Sequence[str]
+    content_hash: str
+
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any: ...
+
+
+@dataclass(frozen=True)
+class NotableWindow:
+    """A window worth looking at.
+
+    Parameters
+    ----------
+    row : int
+        Row of the timeline.
+    reason : str
+        Why it was chosen.
+    start_s : float
+        Where its 50 s begin.
+    eeg : ndarray, shape (20, 10000), float32
+        Microvolts.
+    probs : ndarray, shape (6,)
+    member_probs : ndarray, shape (n_members, 6)
+        NaN where a member was left out.
+    """
+
+    row: int
+    reason: str
+    start_s: float
+    eeg: np.ndarray
+    probs: np.ndarray
+    member_probs: np.ndarray
+
+
+@dataclass(frozen=True)
+class RecordingScores:
+    """What the ensemble saw in one recording; all that a report needs.
+
+    Parameters
+    ----------
+    id : str
+        ``recording-<hash>`` of the content, or the file's stem where names were asked for.
+    duration_s, hop_s : float
+    timeline : DataFrame
+        One row per window: ``start_s``, ``label_start_s``, ``label_end_s`` (the central 10 s that
+        the probabilities are for), six ``*_vote`` columns, ``disagreement`` (nats),
+        ``members_used``, ``warnings``.
+    members : tuple of str
+    member_probs : ndarray, shape (n_members, n_windows, 6)
+        NaN where a member was left out.
+    spectrogram : ndarray, shape (4, 100, n)
+        The recording's own, decimated by means; µV²/Hz.
+    spectrogram_times_s : ndarray, shape (n,)
+        Centres of its columns.
+    notable : tuple of NotableWindow
+    warnings : tuple of str
+        Of the recording; those of single windows are in the timeline.
+    source : dict
+        Sampling rate, electrodes recorded, interpolated, derivations; nothing of a header.
+    """
+
+    id: str
+    duration_s: float
+    hop_s: float
+    timeline: pd.DataFrame
+    members: tuple[str, ...]
+    member_probs: np.ndarray
+    spectrogram: np.ndarray
+    spectrogram_times_s: np.ndarray
+    notable: tuple[NotableWindow, ...]
+    warnings: tuple[str, ...]
+    source: dict[str, Any]
+
+
+def score_recording(
+    predictor: WindowScorer,
+    path: Path,
+    params: ScoringParams,
+    *,
+    rename: Mapping[str, str] | None = None,
+    keep_names: bool = False,
+    progress: Progress | None = None,
+) -> RecordingScores:
+    """Score one recording in sliding windows.
+
+    Parameters
+    ----------
+    predictor : WindowScorer
+        Usually ``Predictor.open(bundle)``.
+    path : Path
+        A clinical file or an EEG parquet.
+    params : ScoringParams
+        Section `scoring`.
+    rename : mapping of str to str, optional
+        Label in the file → electrode.
+    keep_names : bool
+        Use the file's stem as id.
+    progress : callable, optional
+        Called with windows done and in all.
+
+    Raises
+    ------
+    InputError
+        The recording cannot be used.
+    """
+    path = Path(path)
+    recording = open_recording(path, params, rename)
+    starts = window_starts(recording.n_times, params.hop_s)
+    spectrogram = own_spectrogram(recording, params.block_s)
+    batches, kept, reasons = [], [], []
+    for first, batch in _batches(recording, spectrogram, starts, params):
+        for rows, scores in _predict(predictor, batch, reasons):
+            kept += [first + row for row in rows]
+            batches.append(scores)
+        if progress:
+            progress(first + len(batch), len(starts))
+    if not batches:
+        raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
+    member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
+    timeline = _timeline(starts[kept], batches, member_probs)
+    shown, times_s = _decimated(spectrogram)
+    return RecordingScores(
+        id=path.stem if keep_names or is_parquet(path) else anonymous_id(path),
+        duration_s=recording.n_times / SFREQ,
+        hop_s=float(params.hop_s),
+        timeline=timeline,
+        members=tuple(batches[0].members),
+        member_probs=member_probs,
+        spectrogram=shown,
+        spectrogram_times_s=times_s,
+        notable=_notable(recording, timeline, member_probs, params.notable),
+        warnings=(*recording.warnings, *_left_out(len(starts), kept, reasons)),
+        source=_source(recording),
+    )
+
+
+def write_annotations(scores: RecordingScores, path: Path) -> Path:
+    """Write the leading class over time as annotations that ``mne.read_annotations`` reads.
+
+    Consecutive windows with one leading class become one annotation, described as
+    ``HMS/seizure``; each window speaks for one hop around its centre.
+    """
+    table = scores.timeline
+    leading = table[list(VOTE_COLUMNS)].to_numpy().argmax(axis=1)
+    centre = (table["label_start_s"] + LABEL_S / 2).to_numpy()
+    changes = np.flatnonzero(np.diff(leading) | (np.diff(centre) > scores.hop_s)) + 1
+    first, last = np.r_[0, changes], np.r_[changes, len(leading)] - 1
+    onset, end = centre[first] - scores.hop_s / 2, centre[last] + scores.hop_s / 2
+    return write_marks(path, onset, end - onset, [f"HMS/{CLASSES[leading[i]]}" for i in first])
+
+
+def _batches(
+    recording: Recording, spectrogram: np.ndarray, starts: np.ndarray, params: ScoringParams
+) -> Iterator[tuple[int, list[Window]]]:
+    for k in range(0, len(starts), params.batch_windows):
+        some = starts[k : k + params.batch_windows]
+        stretch = recording.read(int(some[0]), int(some[-1]) + WINDOW_SAMPLES)
+        yield (
+            k,
+            [
+                Window(
+                    stretch[:, s - some[0] : s - some[0] + WINDOW_SAMPLES],
+                    around(spectrogram, int(s), params.spectrogram_coverage),
+                )
+                for s in some
+            ],
+        )
+
+
+def _predict(
+    predictor: WindowScorer, windows: Sequence[Window], reasons: list[str]
+) -> list[tuple[list[int], Any]]:
+    """Rows and their scores; a window that is refused is left out and its reason noted."""
+    try:
+        return [(list(range(len(windows))), predictor.predict(windows))]
+    except InputError as err:
+        if len(windows) == 1:
+            reasons.append(str(err))
+            return []
+    singly = [(row, _predict(predictor, [w], reasons)) for row, w in enumerate(windows)]
+    return [([row], scores) for row, found in singly for _, scores in found]
+
+
+def _left_out(n_windows: int, kept: Sequence[int], reasons: Sequence[str]) -> tuple[str, ...]:
+    if not reasons:
+        return ()
+    return (f"{n_windows - len(kept)} of {n_windows} windows left out: {reasons[0]}",)
+
+
+def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarray) -> pd.DataFrame:
+    start_s = starts / SFREQ
+    label_s = start_s + (WINDOW_S - LABEL_S) / 2
+    table = pd.DataFrame(
+        {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
+    )
+    table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
+    table["disagreement"] = disagreement(member_probs)
+    table["members_used"] = [";".join(used) for scores in batches for used in scores.members_used]
+    table["warnings"] = [" ".join(said) for scores in batches for said in scores.warnings]
+    return table
+
+
+def disagreement(member_probs: np.ndarray) -> np.ndarray:
+    """Jensen–Shannon divergence between the members of each window.
+
+    Parameters
+    ----------
+    member_probs : ndarray, shape (n_members, n_windows, 6)
+        NaN where a member was left out.
+
+    Returns
+    -------
+    ndarray, shape (n_windows,)
+        Nats; 0 where the members agree or only one answered.
+    """
+    present = ~np.isnan(member_probs).any(axis=2, keepdims=True)
+    probs = np.where(present, member_probs, 0)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = probs.sum(axis=0) / count
+    ratio = np.where(probs > 0, probs, 1) / np.where(probs > 0, mean, 1)
+    return (probs * np.log(ratio)).sum(axis=2).sum(axis=0) / count[:, 0]
+
+
+def _notable(
+    recording: Recording, timeline: pd.DataFrame, member_probs: np.ndarray, most: int
+) -> tuple[NotableWindow, ...]:
+    probs = timeline[list(VOTE_COLUMNS)].to_numpy()
+    starts_s = timeline["start_s"].to_numpy()
+    ranked = [
+        (int(row), f"highest probability of {name}")
+        for k, name in enumerate(CLASSES[:-1])
+        for row in np.argsort(-probs[:, k], kind="stable")[:1]
+        if probs[row].argmax() == k
+    ]
+    ranked.append((int(timeline["disagreement"].argmax()), "members disagree most"))
+    ranked += [
+        (int(row), "least like other")
+        for row in np.argsort(probs[:, -1], kind="stable")[: most * int(WINDOW_S)]
+    ]
+    chosen: list[tuple[int, str]] = []
+    for row, reason in ranked:
+        if all(abs(starts_s[row] - starts_s[other]) >= WINDOW_S for other, _ in chosen):
+            chosen.append((row, reason))
+    return tuple(
+        NotableWindow(
+            row,
+            reason,
+            float(starts_s[row]),
+            recording.read(start := int(starts_s[row] * SFREQ), start + WINDOW_SAMPLES),
+            probs[row],
+            member_probs[:, row],
+        )
+        for row, reason in chosen[:most]
+    )
+
+
+def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n_rows = spectrogram.shape[2]
+    factor = max(1, -(-n_rows // SHOWN_ROWS))
+    edges = np.arange(0, n_rows, factor)
+    centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
+    known = ~np.isnan(spectrogram)
+    sums = np.add.reduceat(np.where(known, spectrogram, 0), edges, axis=2)
+    counts = np.add.reduceat(known.astype(np.float32), edges, axis=2)
+    shown = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    times_s = np.add.reduceat(centres_s, edges) / np.diff(np.r_[edges, n_rows])
+    return shown, times_s
+
+
+def _source(recording: Recording) -> dict[str, Any]:
+    fields = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
+    return {name: getattr(recording, name) for name in fields if hasattr(recording, name)}

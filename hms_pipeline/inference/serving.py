@@ -1,0 +1,132 @@
+"""A request's table of parquet cells → a table of probabilities; every fault in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data.recording import open_parquet, read_eeg, read_spectrogram
+from ..data.window import Window
+from ..schema import SPECTROGRAM_ROWS, VOTE_COLUMNS, WINDOW_SAMPLES, InputError
+from .predictor import Predictor
+
+MAX_COLUMNS = 1000  # of a cell's table; a spectrogram has 401
+EXPANSION = 16  # a cell may unpack to this many times its largest size
+
+
+def score_frame(
+    predictor: Predictor, frame: pd.DataFrame, params: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """Score a request.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    frame : DataFrame
+        ``eeg``: bytes of an EEG parquet of exactly 50 s; ``spectrogram``, optional: bytes of a
+        spectrogram parquet of exactly 300 rows, or nothing (null, empty bytes, ``""``).
+    params : mapping, optional
+        ``details``: also return ``members_used`` and ``warnings``, joined by ``"; "``.
+
+    Returns
+    -------
+    DataFrame
+        Six doubles ``seizure_vote … other_vote`` a row, in the request's order.
+
+    Raises
+    ------
+    InputError
+        The caller's fault; the sentence names row and column and repeats nothing of the data.
+    RuntimeError
+        Ours.
+    """
+    _check_frame(predictor, frame)
+    most = int(predictor.bundle.params.registry.max_cell_mb * 2**20)
+    spectrograms = frame.get("spectrogram", pd.Series([None] * len(frame), dtype=object))
+    windows = [
+        Window(_eeg(eeg, row, most), _spectrogram(spectrogram, row, most))
+        for row, (eeg, spectrogram) in enumerate(zip(frame["eeg"], spectrograms, strict=True))
+    ]
+    scores = predictor.predict(windows)
+    if not np.isfinite(scores.probs).all():
+        raise RuntimeError("The ensemble gives probabilities that are not finite.")
+    table = pd.DataFrame(scores.probs, columns=list(VOTE_COLUMNS))
+    if (params or {}).get("details"):
+        table["members_used"] = ["; ".join(used) for used in scores.members_used]
+        table["warnings"] = ["; ".join(said) for said in scores.warnings]
+    return table
+
+
+def _check_frame(predictor: Predictor, frame: pd.DataFrame) -> None:
+    most = predictor.bundle.params.scoring.max_rows
+    if "eeg" not in frame:
+        raise InputError("A request needs the column eeg, but lacks it. Send it as parquet bytes.")
+    if not 1 <= len(frame) <= most:
+        raise InputError(
+            f"A request needs 1 to {most} windows, but has {len(frame)}. Send them in parts."
+        )
+
+
+def _eeg(cell: object, row: int, most: int) -> np.ndarray:
+    where = f"Row {row}, column eeg"
+    content = _content(cell, where, most)
+    if content is None:
+        raise InputError(f"{where}: needs the bytes of an EEG parquet, but is empty. Send them.")
+    _check_table(content, where, most, WINDOW_SAMPLES, "50 s at 200 Hz")
+    try:
+        return read_eeg(content)
+    except InputError as err:
+        raise InputError(f"{where}: {err}") from None
+
+
+def _spectrogram(cell: object, row: int, most: int) -> np.ndarray | None:
+    where = f"Row {row}, column spectrogram"
+    content = _content(cell, where, most)
+    if content is None:
+        return None
+    _check_table(content, where, most, SPECTROGRAM_ROWS, "10 min in steps of 2 s")
+    try:
+        return read_spectrogram(content)
+    except InputError as err:
+        raise InputError(f"{where}: {err}") from None
+
+
+def _content(cell: object, where: str, most: int) -> bytes | None:
+    """The cell's bytes; None where it says that there is none."""
+    if cell is None or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell)):
+        return None
+    if isinstance(cell, str) and not cell:
+        return None
+    if not isinstance(cell, bytes | bytearray | memoryview):
+        raise InputError(
+            f"{where}: needs the bytes of a parquet file, but is {type(cell).__name__}. In JSON"
+            " send them as base64."
+        )
+    if len(cell) > most:
+        raise InputError(
+            f"{where}: may hold {most / 2**20:g} MB, but has {len(cell) / 2**20:.1f}. Send one"
+            " window a row."
+        )
+    return bytes(cell) or None
+
+
+def _check_table(content: bytes, where: str, most: int, n_rows: int, span: str) -> None:
+    """Refuse by the file's own footer, before anything is unpacked."""
+    try:
+        metadata = open_parquet(content, "The parquet").metadata
+    except InputError as err:
+        raise InputError(f"{where}: {err}") from None
+    if metadata.num_rows != n_rows:
+        raise InputError(
+            f"{where}: needs {n_rows} rows ({span}), but has {metadata.num_rows}. Resample or cut"
+            " the window."
+        )
+    unpacked = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
+    if metadata.num_columns > MAX_COLUMNS or not 0 <= unpacked <= EXPANSION * most:
+        raise InputError(
+            f"{where}: has {metadata.num_columns} columns and {unpacked / 2**20:.0f} MB unpacked,"
+            " more than any window. Export it in the competition's layout."
+        )

@@ -1,0 +1,150 @@
+"""Groups of inputs → tables of scores, one bad input set aside with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..config.files import atomic, hash_bytes, hash_json
+from ..config.scoring import ScoringParams
+from ..schema import VOTE_COLUMNS, InputError
+from .inputs import Item, RecordingItem, WindowItem
+from .recording import RecordingScores, WindowScorer, score_recording
+
+COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
+
+
+def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
+    """Windows in groups, recordings one by one, in the order given."""
+    unit: list[Item] = []
+    for item in items:
+        if unit and (len(unit) >= chunk or isinstance(item, RecordingItem)):
+            yield unit
+            unit = []
+        if isinstance(item, RecordingItem):
+            yield [item]
+        else:
+            unit.append(item)
+    if unit:
+        yield unit
+
+
+def group_key(
+    items: Sequence[Item],
+    predictor: WindowScorer,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+) -> str:
+    """Hash of everything a group's scores depend on."""
+    meaning = params.model_dump(exclude={"batch_windows", "chunk_windows", "notable", "settle_s"})
+    made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
+    return hash_bytes(made_by.encode(), *(item.key().encode() for item in items))
+
+
+def score_group(
+    predictor: WindowScorer,
+    items: Sequence[Item],
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+    on_recording: Callable[[RecordingScores], None] | None = None,
+) -> pd.DataFrame:
+    """Score one group.
+
+    Parameters
+    ----------
+    predictor : WindowScorer
+    items : sequence of Item
+    params : ScoringParams
+    rename : mapping of str to str, optional
+    on_recording : callable, optional
+        Told each recording's scores in full, for a report.
+
+    Returns
+    -------
+    DataFrame
+        ``COLUMNS`` and ``error``: None, or why an input was set aside (its scores are NaN).
+    """
+    if isinstance(items[0], RecordingItem):
+        return _score_recording(predictor, items[0], params, rename, on_recording)
+    return score_windows(predictor, items, params.batch_windows)
+
+
+def _score_recording(
+    predictor: WindowScorer,
+    item: RecordingItem,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+    on_recording: Callable[[RecordingScores], None] | None,
+) -> pd.DataFrame:
+    try:
+        scores = score_recording(predictor, item.path, params, rename=rename)
+    except (InputError, OSError) as err:
+        return _failure(item.id, 0.0, _reason(err, item.path, item.id))
+    if on_recording:
+        on_recording(replace(scores, id=item.id))
+    table = scores.timeline.drop(columns="disagreement").assign(id=item.id, error=None)
+    of_recording = " ".join(scores.warnings)
+    table["warnings"] = [f"{of_recording} {own}".strip() for own in table["warnings"]]
+    return table[[*COLUMNS, "error"]]
+
+
+def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
+    """Score windows in batches; rows in the order given."""
+    tables = []
+    for k in range(0, len(items), batch):
+        tables += _score_batch(predictor, items[k : k + batch])
+    order = {item.id: n for n, item in enumerate(items)}
+    table = pd.concat(tables, ignore_index=True)
+    return table.sort_values("id", key=lambda ids: ids.map(order), ignore_index=True)
+
+
+def _score_batch(predictor: WindowScorer, items: Sequence[WindowItem]) -> list[pd.DataFrame]:
+    good, windows, tables = [], [], []
+    for item in items:
+        try:
+            windows.append(item.load())
+            good.append(item)
+        except (InputError, OSError) as err:
+            tables.append(_failure(item.id, item.start_s, _reason(err, item.files[0], item.id)))
+    if good:
+        try:
+            tables.append(_scored(good, predictor.predict(windows)))
+        except InputError as err:
+            if len(good) == 1:
+                tables.append(_failure(good[0].id, good[0].start_s, str(err)))
+            else:  # one window spoils the others: find it
+                for item in good:
+                    tables += _score_batch(predictor, [item])
+    return tables
+
+
+def _scored(items: Sequence[WindowItem], scores: object) -> pd.DataFrame:
+    table = pd.DataFrame(
+        {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
+    )
+    table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
+    table["members_used"] = [";".join(used) for used in scores.members_used]
+    table["warnings"] = [" ".join(said) for said in scores.warnings]
+    return table.assign(error=None)
+
+
+def _failure(id_: str, start_s: float, reason: str) -> pd.DataFrame:
+    row = {"id": id_, "start_s": start_s, **dict.fromkeys(VOTE_COLUMNS, np.nan)}
+    return pd.DataFrame([{**row, "members_used": "", "warnings": "", "error": reason}])
+
+
+def _reason(err: Exception, path: Path, id_: str) -> str:
+    # A sentence kept in a file must not hold the name of a patient's file, nor a folder.
+    text = str(err) if isinstance(err, InputError) else f"could not be read ({type(err).__name__})"
+    return text.replace(str(path), id_).replace(path.name, id_)
+
+
+def save_part(part: Path, table: pd.DataFrame) -> None:
+    """Write a group's scores, whole or not at all."""
+    table = table.astype({"id": "str", "error": "object"})
+    with atomic(part) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")

@@ -1,0 +1,40 @@
+"""EfficientNet-B4 on one image view.
+
+References
+----------
+Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .build import MODELS, Shape, only_image
+from .image_encoder import ImageClassifier, ImageEncoder, Layout, Norm
+
+
+@MODELS.register("efficientnet_b4")
+def efficientnet_b4(
+    shapes: Sequence[Shape],
+    *,
+    n_outputs: int = 6,
+    width: float = 1.0,
+    depth: float = 1.0,
+    layout: Layout = "stacked",
+    drop_rate: float = 0.4,
+    drop_path: float = 0.2,
+    norm: Norm = "batch",
+) -> nn.Module:
+    """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
+    encoder = ImageEncoder(
+        only_image(shapes, "efficientnet_b4"),
+        "efficientnet_b4",
+        width=width,
+        depth=depth,
+        layout=layout,
+        drop_path=drop_path,
+        norm=norm,
+    )
+    return ImageClassifier(encoder, n_outputs, drop_rate)

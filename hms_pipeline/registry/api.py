@@ -1,0 +1,211 @@
+"""The registry's verbs, for the command line, the flows and the scoring."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ..config import Paths
+from ..schema import InputError
+from . import promotion
+from .disk import check_disk
+from .lineage import restore_commands
+from .package import BUNDLE
+from .store import CHAMPION, MODEL, local_path
+from .versions import Registry, number, reasons_of
+
+__all__ = [
+    "bundle_of",
+    "champion_bundle",
+    "check_disk",
+    "describe",
+    "gc",
+    "list_versions",
+    "promote",
+    "rollback",
+    "verify",
+]
+
+
+def list_versions(paths: Paths) -> list[dict[str, Any]]:
+    """Versions, newest first: aliases, KL with its interval, verdict and first reason."""
+    registry = Registry.open(paths)
+    aliases = registry.aliases()
+    return [
+        {
+            "version": int(version.version),
+            "aliases": ", ".join(
+                a for a, to in sorted(aliases.items()) if to == int(version.version)
+            ),
+            "recipe": version.tags.get("recipe", ""),
+            "kl": version.tags.get("kl", ""),
+            "interval": version.tags.get("kl_interval", ""),
+            "verdict": _verdict(version.tags),
+            "reason": next(iter(reasons_of(version.tags)), ""),
+        }
+        for version in registry.versions()
+    ]
+
+
+def _verdict(tags: dict[str, str]) -> str:
+    return tags.get("verdict", "undecided") + (", rolled back" if "rolled_back" in tags else "")
+
+
+def describe(paths: Paths, version: int | str) -> dict[str, Any]:
+    """One version in full: what it is, what it came from, and how to bring that back.
+
+    Parameters
+    ----------
+    paths : Paths
+    version : int or str
+    """
+    registry = Registry.open(paths)
+    found = registry.get(number(version))
+    folder = registry.folder(found)
+    facts: dict[str, Any] = {
+        "version": int(found.version),
+        "aliases": [a for a, to in registry.aliases().items() if to == int(found.version)],
+        "verdict": _verdict(found.tags),
+        "reasons": reasons_of(found.tags),
+        "files": str(folder),
+        **{key: value for key, value in sorted(found.tags.items()) if key not in _SHOWN},
+    }
+    if (folder / "lineage.json").exists():
+        origin = json.loads((folder / "lineage.json").read_text())
+        facts |= {f"from {key}": value for key, value in origin.items()}
+        facts["bring back"] = " && ".join(restore_commands(origin, folder))
+    facts["history"] = [
+        f"{record['time']} {record['who']} {record['action']} {record.get('kind', '')}".strip()
+        for record in registry.ledger.read()
+        if int(found.version) in (record.get("version"), record.get("to"), record.get("from"))
+    ]
+    return facts
+
+
+_SHOWN = ("verdict", "reasons")
+
+
+def promote(paths: Paths, version: int | str, reason: str) -> int:
+    """Make a version the champion by hand.
+
+    Raises
+    ------
+    InputError
+        It is the champion already, does not verify, or no reason is given.
+    """
+    with Registry.changing(paths) as registry:
+        found = registry.get(number(version))
+        if registry.champion() == int(found.version):
+            raise InputError(f"Version {found.version} is the champion already. Nothing to do.")
+        promotion.promote(registry, found, reason, "manual")
+        return int(found.version)
+
+
+def rollback(paths: Paths, reason: str) -> int:
+    """Move the champion back to its predecessor; gives the version that is champion now."""
+    with Registry.changing(paths) as registry:
+        return promotion.rollback(registry, reason)
+
+
+def verify(paths: Paths, version: int | str = f"models:/{MODEL}@{CHAMPION}") -> int:
+    """Compare a version's files with their hashes; gives its number.
+
+    Parameters
+    ----------
+    paths : Paths
+    version : int or str
+        A number, ``models:/hms-ensemble/3`` or ``models:/hms-ensemble@champion``.
+
+    Raises
+    ------
+    InputError
+        No such version, or a file is not as it was registered.
+    """
+    registry = Registry.open(paths)
+    found = registry.get(_number(registry, version))
+    registry.verify(found)
+    return int(found.version)
+
+
+def _number(registry: Registry, version: int | str) -> int:
+    alias = str(version).rpartition("@")[2] if "@" in str(version) else None
+    if alias is None:
+        return number(version)
+    aliases = registry.aliases()
+    if alias not in aliases:
+        raise InputError(
+            f"{MODEL} has no alias {alias!r}, but {sorted(aliases)}. Register a model first: dvc"
+            " repro."
+        )
+    return aliases[alias]
+
+
+def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
+    """A version's number and its verified bundle's folder.
+
+    Raises
+    ------
+    InputError
+        No such version or alias, or it does not verify.
+    """
+    registry = Registry.open(paths)
+    found = registry.get(_number(registry, version))
+    return int(found.version), registry.verify(found) / BUNDLE
+
+
+def champion_bundle(paths: Paths) -> tuple[int, Path]:
+    """The champion's number and its verified bundle's folder."""
+    return bundle_of(paths, f"models:/{MODEL}@{CHAMPION}")
+
+
+def gc(paths: Paths, keep: int) -> list[int]:
+    """Remove old versions with their files, and what killed registrations left behind.
+
+    Parameters
+    ----------
+    paths : Paths
+    keep : int
+        Newest versions that stay, beside the champion, its predecessor and other aliases.
+
+    Returns
+    -------
+    list of int
+        What was removed.
+    """
+    with Registry.changing(paths) as registry:
+        kept = set(registry.aliases().values())
+        with contextlib.suppress(InputError):
+            kept.add(promotion.predecessor(registry))
+        versions = registry.versions()
+        kept |= {int(version.version) for version in versions[:keep]}
+        removed = [version for version in versions if int(version.version) not in kept]
+        for version in removed:
+            registry.ledger.append(
+                "delete",
+                version=int(version.version),
+                content_hash=version.tags.get("content_hash"),
+            )
+            registry.client.delete_model_version(MODEL, version.version)
+        _remove_files(registry)
+        if removed:
+            registry.log_ledger()
+        return sorted(int(version.version) for version in removed)
+
+
+def _remove_files(registry: Registry) -> None:
+    """Remove the model folders of register runs that no version names."""
+    from .store import experiment_id
+
+    there = {registry.folder(version).resolve() for version in registry.versions()}
+    runs = registry.client.search_runs(
+        [experiment_id(registry.client, registry.paths)], "tags.`hms.kind` = 'register'"
+    )
+    for run in runs:
+        folder = local_path(run.info.artifact_uri)
+        if folder is not None and (folder / "model").resolve() not in there:
+            shutil.rmtree(folder / "model", ignore_errors=True)
+            if run.info.status == "RUNNING":
+                registry.client.set_terminated(run.info.run_id, "KILLED")

@@ -1,0 +1,90 @@
+"""The model card: what it is, on what data, how good with which intervals, and for what not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from ..config import Params, Paths
+from ..schema import CLASS_LABELS, DECIDING_SLICE
+
+CARD = """\
+# {model}
+
+Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
+
+## What it is
+An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of
+spectrogram around it, and gives the probability of each of six patterns that experts vote for:
+{classes}.
+Without the spectrogram the members that need it are left out. Blend: {kind}.
+
+## Data
+{n_windows} windows of {n_patients} patients, {n_deciding} of them with {min_votes} votes or more.
+Labels are votes of several experts on the central 10 s. Folds are grouped by patient.
+
+## Out-of-fold results
+KL divergence to the vote shares, nats, nested by patient fold, {confidence:.0%} interval by
+bootstrap over patients.
+
+| | votes | KL | interval |
+|---|---|---|---|
+{rows}
+
+## Limits
+- It knows six patterns and the montage, rate and units of its training data; recordings of other
+  populations, devices or electrode sets can mislead it without a warning.
+- Experts disagree on these patterns; the probabilities reproduce their votes, not the truth.
+- A window is judged alone: nothing is known of the patient, drugs or the hours before.
+- Artefact, burst suppression and normal background all count as "Other".
+
+Recipe `{recipe}`, content `{content_hash}`. `lineage.json` names data, code and runs.
+"""
+
+
+def model_card(paths: Paths, params: Params, content: Mapping[str, Any], model: str) -> str:
+    """Write the card from the ensemble's metrics.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    content : mapping
+        From ``inference.bundle.describe_content``.
+    model : str
+        The registered model's name.
+
+    Returns
+    -------
+    str
+        Markdown; the same bytes for the same artifacts.
+    """
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    folds = pd.read_parquet(paths.folds)
+    deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
+    rows = [
+        f"| {name} | {votes} | {found['kl']:.3f} | {found['low']:.3f}–{found['high']:.3f} |"
+        for name, slices in (
+            ("ensemble", metrics["ensemble"]),
+            ("prior", metrics["baselines"]["prior"]),
+        )
+        for votes, found in slices.items()
+    ]
+    return CARD.format(
+        model=model,
+        n_networks=len(content["members"]) * params.split.n_folds,
+        members=", ".join(content["members"]),
+        classes=", ".join(CLASS_LABELS),
+        kind=content["blend"]["kind"],
+        n_windows=len(folds),
+        n_patients=folds["patient_id"].nunique(),
+        n_deciding=deciding.get("n_windows", 0),
+        min_votes=params.gate.min_votes,
+        confidence=metrics["confidence"],
+        rows="\n".join(rows),
+        recipe=params.recipe,
+        content_hash=content["content_hash"][:12],
+    )

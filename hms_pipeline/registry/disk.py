@@ -1,0 +1,82 @@
+"""Does the disk hold a retrain? Asked before it starts."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from ..config import Params, Paths
+from ..features.views import build_views
+from ..models import build_model
+from ..schema import InputError
+
+GB = 1e9
+
+
+def needed_bytes(paths: Paths, params: Params) -> int:
+    """Upper estimate of what a full retrain writes that is not there yet.
+
+    Features are float16; each network is stored once in full, once in its checkpoint with the
+    optimiser's two moments, and once in the registered version. DVC's cache links or copies what
+    is stored, so features and weights count twice.
+    """
+    used = sorted({view for member in params.members.values() for view in member.views})
+    views = build_views(params, used)
+    n_windows = _n_windows(paths)
+    features = sum(
+        n_windows * 2 * math.prod(views[name].shape)
+        for name in used
+        if not (paths.view(name) / "manifest.json").exists()
+    )
+    weights = 0
+    for name, member in params.members.items():
+        with torch.device("meta"):
+            network = build_model(member, [views[view].shape for view in member.views], name=name)
+        n_bytes = 4 * sum(p.numel() for p in network.parameters())
+        there = sum(
+            (paths.fold(name, fold) / "weights.safetensors").exists()
+            for fold in range(params.split.n_folds)
+        )
+        # The registered copy is counted as if nothing could be halved.
+        weights += n_bytes * (2 * (params.split.n_folds - there) + params.split.n_folds + 3)
+    return 2 * features + weights
+
+
+def _n_windows(paths: Paths) -> int:
+    if paths.windows.exists():
+        return len(pd.read_parquet(paths.windows, columns=["label_id"]))
+    table = paths.data / "train.csv"
+    if table.exists():
+        return len(pd.read_csv(table, usecols=["label_id"]))
+    return 0
+
+
+def check_disk(paths: Paths, params: Params) -> tuple[int, int]:
+    """Refuse a retrain that the disk cannot hold.
+
+    Returns
+    -------
+    needed, free : int, bytes
+
+    Raises
+    ------
+    InputError
+        Says how much is needed and how much is free.
+    """
+    folder: Path = paths.artifacts.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    needed = needed_bytes(paths, params)
+    reserve = params.registry.disk_reserve_gb * GB
+    if needed + reserve > free:
+        raise InputError(
+            f"A retrain by recipe {params.recipe!r} needs about {needed / GB:.1f} GB and leaves"
+            f" {reserve / GB:g} GB free, but the disk has {free / GB:.1f} GB. Free some (hms gc),"
+            " or give another --artifacts."
+        )
+    return needed, free

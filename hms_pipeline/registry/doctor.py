@@ -1,0 +1,169 @@
+"""What is installed, which device, which stores, and what is wrong with the registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+
+import torch
+
+from ..config import Params, Paths
+from ..schema import InputError
+from .disk import GB, check_disk
+from .store import CHAMPION, MODEL, open_store
+from .versions import Registry
+
+PACKAGES = ("torch", "timm", "mlflow", "prefect", "dvc", "great-expectations", "numpy", "pandas")
+EXTRAS = {"mne": "clinical", "ray": "ray"}
+FINE, NOTE, WRONG = "fine", "note", "wrong"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination.
+
+    Parameters
+    ----------
+    what, value : str
+    state : str
+        ``fine``, ``note`` or ``wrong``.
+    advice : str
+        What to do, where something is wrong.
+    """
+
+    what: str
+    value: str
+    state: str = FINE
+    advice: str = ""
+
+
+def examine(paths: Paths, params: Params) -> list[Finding]:
+    """Look at everything; an examination that fails is itself a finding."""
+    parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("packages", _packages),
+        ("device", _device),
+        ("stores", lambda: _stores(paths)),
+        ("disk", lambda: _disk(paths, params)),
+        ("registry", lambda: _registry(paths)),
+    ]
+    findings = []
+    for name, part in parts:
+        try:
+            findings += list(part())
+        except Exception as err:  # a broken store must not hide the rest
+            findings.append(Finding(name, type(err).__name__, WRONG, str(err)))
+    return findings
+
+
+def _packages() -> Iterator[Finding]:
+    yield Finding("python", sys.version.split()[0])
+    for name in PACKAGES:
+        try:
+            yield Finding(name, installed(name))
+        except PackageNotFoundError:
+            yield Finding(name, "absent", WRONG, "Install from requirements.lock.")
+    for name, extra in EXTRAS.items():
+        try:
+            yield Finding(name, installed(name))
+        except PackageNotFoundError:
+            yield Finding(name, f"absent (extra {extra})", NOTE)
+
+
+def _device() -> Iterator[Finding]:
+    for k in range(torch.cuda.device_count()):
+        facts = torch.cuda.get_device_properties(k)
+        yield Finding(f"cuda:{k}", f"{facts.name}, {facts.total_memory / GB:.0f} GB")
+    yield Finding("cpu", f"{torch.get_num_threads()} threads")
+
+
+def _stores(paths: Paths) -> Iterator[Finding]:
+    yield Finding("tracking", open_store(paths))
+    for name, folder in (
+        ("data", paths.data),
+        ("artifacts", paths.artifacts),
+        ("mlruns", paths.mlruns),
+        ("dvc cache", paths.params.absolute().parent / ".dvc" / "cache"),
+    ):
+        if folder.exists():
+            yield Finding(name, f"{folder}: {_size(folder) / GB:.2f} GB")
+        else:
+            yield Finding(name, f"{folder}: absent", NOTE)
+
+
+def _size(folder: Path) -> int:
+    # Hard links of one file count once.
+    sizes = {
+        (stat.st_dev, stat.st_ino): stat.st_size
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+        for stat in (path.stat(),)
+    }
+    return sum(sizes.values())
+
+
+def _disk(paths: Paths, params: Params) -> Iterator[Finding]:
+    try:
+        needed, free = check_disk(paths, params)
+    except InputError as err:
+        yield Finding("disk", "too little", WRONG, str(err))
+        return
+    yield Finding("disk", f"{free / GB:.0f} GB free, a retrain writes up to {needed / GB:.1f} GB")
+
+
+def _registry(paths: Paths) -> Iterator[Finding]:
+    registry = Registry.open(paths)
+    yield from check_ledger(registry)
+    number = registry.champion()
+    if number is None:
+        yield Finding(CHAMPION, "none", NOTE)
+        return
+    try:
+        registry.verify(registry.get(number))
+        yield Finding(CHAMPION, f"version {number}, verified")
+    except InputError as err:
+        yield Finding(CHAMPION, f"version {number}", WRONG, str(err))
+
+
+def check_ledger(registry: Registry) -> Iterator[Finding]:
+    """Hold aliases and versions against the ledger."""
+    problems = registry.ledger.problems()
+    for problem in problems:
+        yield Finding("ledger", "broken chain", WRONG, f"{problem}. Restore it from MLflow's copy.")
+    if problems:
+        return
+    records = registry.ledger.read()
+    yield Finding("ledger", f"{len(records)} records")
+    if registry.ledger.pending():
+        yield Finding(
+            "ledger", "unfinished promotion", WRONG,
+            "A process was killed while it promoted. The next hms register, promote or gc"
+            " finishes it.",
+        )  # fmt: skip
+        return
+    champions = registry.ledger.champions()
+    expected, actual = (champions[-1] if champions else None), registry.champion()
+    if expected != actual:
+        yield Finding(
+            CHAMPION, f"version {actual}", WRONG,
+            f"The ledger says version {expected}: the alias was moved, or its version deleted,"
+            f" behind the ledger's back. Run hms promote {expected} or hms promote of the one you"
+            " want, with a reason.",
+        )  # fmt: skip
+    registered = {r["version"] for r in records if r["action"] == "register"}
+    deleted = {r["version"] for r in records if r["action"] == "delete"}
+    there = {int(version.version) for version in registry.versions()}
+    for version in sorted(registered - deleted - there):
+        yield Finding(
+            f"version {version}", "gone", WRONG,
+            f"{MODEL} version {version} was deleted behind the ledger's back. Use hms gc to remove"
+            " versions; register its commit again to have it back.",
+        )  # fmt: skip
+    for version in sorted(there - registered):
+        yield Finding(
+            f"version {version}", "not in the ledger", WRONG,
+            "It was registered by other means. Remove it, or register with hms register.",
+        )  # fmt: skip

@@ -1,0 +1,302 @@
+"""What the gate judges: predictions of both sides that leak nothing, and the packaged model."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..config import Params, Paths
+from ..ensemble.metrics import kl_per_window, plurality
+from ..inference.bundle import PLACE
+from ..schema import CLASSES, VOTE_COLUMNS, InputError
+from .gate import Check, compare, compare_first, limits
+from .package import BUNDLE, load_code, load_served
+
+
+class LazyWindows(Sequence):
+    """Windows of a table, read when they are asked for.
+
+    Parameters
+    ----------
+    reader : WindowReader
+        This package's or a bundle's own.
+    rows : DataFrame
+    """
+
+    def __init__(self, reader: Any, rows: pd.DataFrame) -> None:
+        self._reader, self._rows = reader, rows.to_dict("records")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, k: int):
+        return self._reader.read(self._rows[k])
+
+
+def module(code: ModuleType, name: str) -> ModuleType:
+    """A module of a bundle's own code."""
+    return importlib.import_module(f"{code.__name__}.{name}")
+
+
+def reader_of(code: ModuleType, data: Path) -> Any:
+    """A bundle's own reader of a competition folder."""
+    return module(code, "data.window").WindowReader(data)
+
+
+def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
+    """The challenger's nested OOF on the deciding windows.
+
+    Returns
+    -------
+    DataFrame
+        ``label_id, patient_id, fold``, where the window lies, six votes, six probabilities.
+    """
+    windows = pd.read_parquet(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
+    oof = pd.read_parquet(paths.ensemble / "oof.parquet")
+    table = oof.merge(windows, on="label_id", validate="one_to_one")
+    table = table[table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes]
+    if table.empty:
+        raise InputError(
+            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
+            " none. Lower gate.min_votes."
+        )
+    return table.sort_values("label_id", ignore_index=True)
+
+
+def target_of(table: pd.DataFrame) -> np.ndarray:
+    """Vote shares, shape (n_windows, 6)."""
+    votes = table[list(VOTE_COLUMNS)].to_numpy(float)
+    return votes / votes.sum(axis=1, keepdims=True)
+
+
+def prior_losses(table: pd.DataFrame) -> np.ndarray:
+    """Loss of the mean target of the other folds: what a first version has to beat."""
+    target, folds = target_of(table), table["fold"].to_numpy()
+    losses = np.empty(len(table))
+    for fold in np.unique(folds):
+        others = target[folds != fold] if (folds != fold).any() else target
+        prior = np.maximum(others.mean(axis=0), 1e-3)
+        rows = folds == fold
+        losses[rows] = kl_per_window(target[rows], np.tile(prior / prior.sum(), (rows.sum(), 1)))
+    return losses
+
+
+def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.DataFrame:
+    """Which champion networks may predict which window.
+
+    A known patient's window is predicted by the held-out fold's networks only. A new patient's
+    is predicted by each fold's networks in turn, and its loss is the mean of theirs, so that
+    every prediction uses as many networks as one of the challenger's.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``label_id, patient_id``.
+    folds : DataFrame
+        ``patient_id, fold`` of the champion's training.
+    n_folds : int
+
+    Returns
+    -------
+    DataFrame
+        ``label_id, patient_id, network``; one row per prediction.
+    """
+    known = folds.drop_duplicates(["patient_id", "fold"])
+    if known["patient_id"].duplicated().any():
+        patient = known.loc[known["patient_id"].duplicated(), "patient_id"].iloc[0]
+        raise InputError(
+            f"The champion's patient {patient} is in two folds, so no network of it is unseen."
+            " Roll back or promote by hand."
+        )
+    fold_of = known.set_index("patient_id")["fold"]
+    held_out = table["patient_id"].map(fold_of)
+    rows = [
+        (label, patient, network)
+        for label, patient, fold in zip(
+            table["label_id"], table["patient_id"], held_out, strict=True
+        )
+        for network in (range(n_folds) if pd.isna(fold) else (int(fold),))
+    ]
+    return pd.DataFrame(rows, columns=["label_id", "patient_id", "network"])
+
+
+def check_no_leak(plan: pd.DataFrame, folds: pd.DataFrame) -> None:
+    """Refuse a plan in which a network scores a patient that it was trained on.
+
+    Raises
+    ------
+    InputError
+        Names the window.
+    """
+    trained = plan.merge(folds[["patient_id", "fold"]].drop_duplicates(), on="patient_id")
+    leaks = trained[trained["network"] != trained["fold"]]
+    if len(leaks):
+        first = leaks.iloc[0]
+        raise InputError(
+            f"The champion's networks of fold {first['network']} were trained on patient"
+            f" {first['patient_id']}, but would score its window {first['label_id']}. Correct the"
+            " folds."
+        )
+
+
+def champion_losses(bundle: Path, table: pd.DataFrame, data: Path) -> np.ndarray:
+    """The champion's loss on the challenger's windows, without leaking.
+
+    Windows that the champion's own nested OOF holds, lying where they lay, are taken from it;
+    the others are predicted by the champion's own code.
+
+    Parameters
+    ----------
+    bundle : Path
+        The champion's, verified.
+    table : DataFrame
+        From ``challenger_table``.
+    data : Path
+        The competition folder.
+
+    Returns
+    -------
+    array, shape (n_windows,)
+    """
+    stored = _stored(bundle, table)
+    rest = table[~table["label_id"].isin(stored["label_id"])]
+    draws = [stored[["label_id", *CLASSES]]]
+    if len(rest):
+        draws.append(_predict_new(bundle, rest, data))
+    predictions = pd.concat(draws, ignore_index=True)
+    target = pd.DataFrame(target_of(table), index=table["label_id"])
+    probs = predictions[list(CLASSES)].to_numpy(float)
+    losses = kl_per_window(target.loc[predictions["label_id"]].to_numpy(), probs)
+    return (
+        pd.Series(losses).groupby(predictions["label_id"].to_numpy()).mean()
+        .loc[table["label_id"]].to_numpy()
+    )  # fmt: skip
+
+
+def _stored(bundle: Path, table: pd.DataFrame) -> pd.DataFrame:
+    oof = pd.read_parquet(bundle / "oof.parquet")
+    same = ["label_id", "patient_id", *PLACE]
+    return oof.merge(table[same], on=same)
+
+
+def _predict_new(bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
+    code = load_code(bundle)
+    folds = pd.read_parquet(bundle / "folds.parquet")
+    predictor = module(code, "inference.predictor").Predictor.open(bundle)
+    plan = network_plan(table, folds, len(predictor.folds))
+    check_no_leak(plan, folds)
+    place = table[["label_id", *PLACE]].sort_values(["eeg_id", "label_id"])
+    draws = []
+    for network, part in plan.groupby("network"):
+        rows = place[place["label_id"].isin(part["label_id"])]
+        windows = LazyWindows(reader_of(code, data), rows)
+        probs = predictor.only([int(network)]).predict(windows).probs
+        draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
+            label_id=rows["label_id"].to_numpy()
+        ))  # fmt: skip
+    return pd.concat(draws, ignore_index=True)
+
+
+def comparison(
+    paths: Paths, params: Params, champion: tuple[int, Path] | None
+) -> tuple[list[Check], dict[str, float]]:
+    """Checks of the challenger against the champion, or the prior where there is none.
+
+    Returns
+    -------
+    checks : list of Check
+    metrics : dict
+    """
+    table = challenger_table(paths, params)
+    ours = kl_per_window(target_of(table), table[list(CLASSES)].to_numpy(float))
+    patients = table["patient_id"].to_numpy()
+    if champion is None:
+        theirs = prior_losses(table)
+        checks = compare_first(ours, theirs, patients, params.gate)
+    else:
+        theirs = champion_losses(champion[1], table, paths.data)
+        votes = plurality(table[list(VOTE_COLUMNS)].to_numpy(float))
+        checks = compare(ours, theirs, patients, votes, params.gate, f"champion {champion[0]}")
+    metrics = {"kl": float(ours.mean()), "kl_reference": float(theirs.mean())}
+    return checks, metrics | {check.name: check.value for check in checks}
+
+
+def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check], dict[str, float]]:
+    """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast."""
+    size_mb = sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 2**20
+    try:
+        difference, latency_ms, device = _try_out(paths, params, model)
+        found = f"The packaged model reproduces the OOF to {difference:.4f}"
+    except Exception as err:  # whatever a broken model does is a reason to refuse it
+        difference, latency_ms, device = float("nan"), float("nan"), "no device"
+        found = f"The packaged model fails: {err}".rstrip(". ")
+    atol = params.gate.self_check_atol
+    checks = [
+        Check("self_check", difference, atol, False, f"{found}; at most {atol:g} allowed."),
+        *limits(size_mb, latency_ms, device, params.gate),
+    ]
+    return checks, {check.name: check.value for check in checks}
+
+
+def _try_out(paths: Paths, params: Params, model: Path) -> tuple[float, float, str]:
+    served = load_served(model)
+    code = load_code(model / BUNDLE)
+    predictor = served.unwrap_python_model()._predictor
+    some = _some_windows(paths, params)
+    reader = reader_of(code, paths.data)
+    worst = 0.0
+    for fold, rows in some.groupby("fold"):
+        scores = predictor.only([int(fold)]).predict(LazyWindows(reader, rows))
+        worst = max(worst, _worst_member(paths, int(fold), rows, scores))
+    windows = [reader.read(row) for row in some.to_dict("records")]
+    worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
+    n = params.gate.latency_windows
+    batch = [windows[k % len(windows)] for k in range(n)]
+    predictor.predict(batch)
+    start = time.perf_counter()
+    predictor.predict(batch)
+    latency_ms = 1000 * (time.perf_counter() - start) / n
+    return worst, latency_ms, predictor.device.type
+
+
+def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
+    table = challenger_table(paths, params)
+    return pd.concat(
+        [
+            rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(
+                params.gate.self_check_windows
+            )
+            for _, rows in table.groupby("fold")
+        ],
+        ignore_index=True,
+    )
+
+
+def _worst_member(paths: Paths, fold: int, rows: pd.DataFrame, scores: Any) -> float:
+    worst = 0.0
+    for name, probs in zip(scores.members, scores.member_probs, strict=True):
+        oof = pd.read_parquet(paths.fold(name, fold) / "oof.parquet").set_index("label_id")
+        expected = oof.loc[rows["label_id"], list(CLASSES)].to_numpy(float)
+        absent = np.isnan(probs).any(axis=1)  # a window whose spectrogram is not there
+        worst = max(worst, float(np.abs(probs - expected)[~absent].max(initial=0.0)))
+    return worst
+
+
+def _worst_served(served: Any, code: ModuleType, predictor: Any, windows: Sequence) -> float:
+    encode = module(code, "data.encode")
+    cells = {
+        "eeg": [encode.eeg_to_parquet(w.eeg) for w in windows],
+        "spectrogram": [
+            b"" if w.spectrogram is None else encode.spectrogram_to_parquet(w.spectrogram)
+            for w in windows
+        ],
+    }
+    answered = served.predict(pd.DataFrame(cells))
+    return float(np.abs(answered.to_numpy(float) - predictor.predict(windows).probs).max())

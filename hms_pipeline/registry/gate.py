@@ -1,0 +1,171 @@
+"""May the challenger replace the champion? Numbers in, checks with their sentences out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config.registry import GateParams
+from ..ensemble.bootstrap import patient_bootstrap
+from ..schema import CLASSES
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition of the gate.
+
+    Parameters
+    ----------
+    name : str
+    value : float
+    threshold : float
+    greater_is_better : bool
+    sentence : str
+        What was found and what is needed.
+    """
+
+    name: str
+    value: float
+    threshold: float
+    greater_is_better: bool
+    sentence: str
+
+
+def compare(
+    challenger: Array,
+    reference: Array,
+    patients: NDArray,
+    plurality: NDArray[np.bool_],
+    params: GateParams,
+    against: str,
+) -> list[Check]:
+    """Compare losses on the same windows.
+
+    Parameters
+    ----------
+    challenger, reference : array, shape (n_windows,)
+        KL divergence of each window, nats.
+    patients : array, shape (n_windows,)
+        Resampled as wholes.
+    plurality : array of bool, shape (n_windows, 6)
+        Classes with the most votes.
+    params : GateParams
+    against : str
+        What the reference is, for the sentences.
+
+    Returns
+    -------
+    list of Check
+        ``gain``, ``gain_low``, and ``class_<name>`` for each class with enough windows.
+    """
+    n_patients = len(np.unique(patients))
+    where = f"on {len(challenger)} windows of {n_patients} patients"
+    gain = float((reference - challenger).mean())
+    losses = np.stack([reference, challenger], axis=1)
+    samples = patient_bootstrap(losses, patients, params.n_bootstrap, params.seed)
+    low = float(np.quantile(samples[:, 0] - samples[:, 1], 1 - params.confidence))
+    both = f"KL {challenger.mean():.4f} against {reference.mean():.4f} of {against}"
+    return [
+        Check(
+            "gain", gain, params.min_gain, True,
+            f"{both} {where}: gain {gain:.4f}, needed {params.min_gain:g}.",
+        ),
+        Check(
+            "gain_low", low, math.ulp(0.0), True,
+            f"Lower bound of the gain at {params.confidence:.0%} by bootstrap over patients:"
+            f" {low:.4f}, needed above 0.",
+        ),
+        *_class_checks(challenger, reference, plurality, params, against),
+    ]  # fmt: skip
+
+
+def compare_first(
+    challenger: Array, prior: Array, patients: NDArray, params: GateParams
+) -> list[Check]:
+    """Compare a first version with the prior; parameters as in ``compare``.
+
+    The prior is best for the class that it leans to, so classes are not held against it.
+    """
+    gain = float((prior - challenger).mean())
+    return [
+        Check(
+            "gain", gain, params.first_min_gain, True,
+            f"KL {challenger.mean():.4f} against {prior.mean():.4f} of the prior on"
+            f" {len(challenger)} windows of {len(np.unique(patients))} patients: gain {gain:.4f},"
+            f" needed {params.first_min_gain:g} of a first version.",
+        )
+    ]  # fmt: skip
+
+
+def _class_checks(
+    challenger: Array,
+    reference: Array,
+    plurality: NDArray[np.bool_],
+    params: GateParams,
+    against: str,
+) -> list[Check]:
+    checks = []
+    for name, rows in zip(CLASSES, plurality.T, strict=True):
+        if rows.sum() < params.min_class_windows:
+            continue
+        loss = float((challenger - reference)[rows].mean())
+        checks.append(
+            Check(
+                f"class_{name}",
+                loss,
+                params.max_class_loss,
+                False,
+                f"{name} ({rows.sum()} windows): KL {challenger[rows].mean():.4f} against"
+                f" {reference[rows].mean():.4f} of {against}, at most"
+                f" {params.max_class_loss:g} worse allowed.",
+            )  # fmt: skip
+        )
+    return checks
+
+
+def limits(size_mb: float, latency_ms: float, device: str, params: GateParams) -> list[Check]:
+    """Size and speed of the packaged model."""
+    return [
+        Check(
+            "size_mb", size_mb, params.max_size_mb, False,
+            f"Size {size_mb:.1f} MB, at most {params.max_size_mb:g} allowed.",
+        ),
+        Check(
+            "latency_ms", latency_ms, params.max_latency_ms, False,
+            f"{latency_ms:.1f} ms a window on {device}, at most {params.max_latency_ms:g}"
+            " allowed.",
+        ),
+    ]  # fmt: skip
+
+
+def failed(checks: Sequence[Check]) -> list[Check]:
+    """The checks that do not hold, by MLflow's own validation of thresholds."""
+    logging.getLogger("mlflow.models.evaluation.validation").setLevel(logging.WARNING)
+    from mlflow import validate_evaluation_results
+    from mlflow.models import MetricThreshold
+    from mlflow.models.evaluation.base import EvaluationResult
+    from mlflow.models.evaluation.validation import ModelValidationFailedException
+
+    found = []
+    for check in checks:
+        if not math.isfinite(check.value):
+            found.append(check)
+            continue
+        threshold = MetricThreshold(
+            threshold=check.threshold, greater_is_better=check.greater_is_better
+        )
+        try:
+            validate_evaluation_results(
+                validation_thresholds={check.name: threshold},
+                candidate_result=EvaluationResult(metrics={check.name: check.value}, artifacts={}),
+            )
+        except ModelValidationFailedException:
+            found.append(check)
+    return found

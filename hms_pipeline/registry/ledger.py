@@ -1,0 +1,116 @@
+"""Every decision about versions, append-only; each line holds the hash of the one before."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..config.files import hash_json
+
+START = "0" * 64
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """``mlruns/ledger.jsonl``.
+
+    A change of the alias is two lines: ``intent`` before it, ``commit`` (or ``abort``) after, so
+    that a process killed between them leaves something to finish.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    def append(self, action: str, **facts: Any) -> dict[str, Any]:
+        """Add a line and force it to the disk. Call it under the registry's lock."""
+        self._mend()
+        records = self.read()
+        record = {
+            "n": len(records) + 1,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "who": f"{_user()}@{socket.gethostname()}",
+            "action": action,
+            **facts,
+            "previous": records[-1]["hash"] if records else START,
+        }
+        record["hash"] = hash_json(record)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as stream:
+            stream.write(json.dumps(record, sort_keys=True).encode() + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        return record
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole lines, oldest first; a line that was cut off by a kill never counted."""
+        if not self.path.exists():
+            return []
+        text = self.path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _mend(self) -> None:
+        if self.path.exists():
+            text = self.path.read_bytes()
+            end = text.rfind(b"\n") + 1
+            if end < len(text):
+                os.truncate(self.path, end)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the chain, in sentences; empty where it is whole."""
+        previous, found = START, []
+        try:
+            records = self.read()
+        except json.JSONDecodeError as err:
+            return [f"line {err.lineno} of the ledger is not JSON"]
+        for n, record in enumerate(records, start=1):
+            body = {key: value for key, value in record.items() if key != "hash"}
+            if record.get("previous") != previous or record.get("n") != n:
+                found.append(f"line {n} of the ledger does not follow the line before it")
+            if record.get("hash") != hash_json(body):
+                found.append(f"line {n} of the ledger was changed")
+            previous = record.get("hash", "")
+        return found
+
+    def pending(self) -> dict[str, Any] | None:
+        """The last intent, where nothing came of it yet."""
+        for record in reversed(self.read()):
+            if record["action"] in ("commit", "abort"):
+                return None
+            if record["action"] == "intent":
+                return record
+        return None
+
+    def champions(self) -> list[int]:
+        """Versions that have been champion, in order of becoming it; the last is it now."""
+        return [record["to"] for record in self.read() if record["action"] == "commit"]
+
+    def barred(self, content_hash: str, networks_hash: str) -> str | None:
+        """Why this content is never promoted by itself again, or None.
+
+        Other code may make a refused ensemble good enough; networks that were rolled back stay
+        out whatever runs them.
+        """
+        for record in self.read():
+            day = record["time"][:10]
+            if record["action"] == "refuse" and record["content_hash"] == content_hash:
+                return f"it was refused on {day} as version {record['version']}"
+            if record.get("kind") == "rollback" and record.get("from_networks") == networks_hash:
+                return f"it was rolled back on {day}: {record['reason']}"
+        return None
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())

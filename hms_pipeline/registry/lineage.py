@@ -1,0 +1,81 @@
+"""From a version back to its data, features, code, parameters and runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config import Params, Paths
+from ..config.params import read_data_hash
+from .tracking import git_changes, git_commit
+
+STATE, PATCH = "state", "changes.patch"
+
+
+def lineage(
+    paths: Paths, params: Params, content: Mapping[str, Any], links: Mapping[str, Any], run_id: str
+) -> dict[str, Any]:
+    """Everything a version was made from.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    content : mapping
+        From ``inference.bundle.describe_content``.
+    links : mapping
+        From ``tracking.link_folds``.
+    run_id : str
+        The retrain's run.
+    """
+    return {
+        "content_hash": content["content_hash"],
+        "git_commit": git_commit(paths),
+        "data": data_hash(paths),
+        "code": content["code"],
+        "recipe": params.recipe,
+        **content["hashes"],
+        "retrain_run": run_id,
+        "runs": dict(links),
+    }
+
+
+def data_hash(paths: Paths) -> str:
+    """The raw data's hash in DVC's pointer file beside it, or ``untracked``."""
+    return read_data_hash(Path(f"{paths.data}.dvc")) or "untracked"
+
+
+def write_state(paths: Paths, out: Path) -> None:
+    """Keep the files that name data, outputs and parameters, and changes git does not hold yet.
+
+    A retrain rewrites ``dvc.lock`` before anyone can commit it, so the commit is not enough.
+    """
+    root = paths.params.absolute().parent
+    out.mkdir(parents=True)
+    for source in (paths.params, root / "dvc.lock", Path(f"{paths.data}.dvc")):
+        if source.exists():
+            shutil.copyfile(source, out / source.name)
+    patch = git_changes(paths, "hms_pipeline", "flows", "dvc.yaml")
+    if patch:
+        (out / PATCH).write_text(patch)
+
+
+def restore_commands(found: Mapping[str, Any], model: Path) -> list[str]:
+    """Shell commands that bring a version's state back into a checkout.
+
+    Parameters
+    ----------
+    found : mapping
+        The version's ``lineage.json``.
+    model : Path
+        Its model folder.
+    """
+    state = model / STATE
+    commands = [f"git checkout {str(found['git_commit']).removesuffix('+changes')}"]
+    if (state / PATCH).exists():
+        commands.append(f"git apply {state / PATCH}")
+    names = [path.name for path in sorted(state.glob("*")) if path.name != PATCH]
+    commands += [f"cp {state / name} ." for name in names]
+    return [*commands, "dvc checkout"]

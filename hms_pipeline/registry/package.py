@@ -1,0 +1,184 @@
+"""An ensemble as an MLflow model: models-from-code, safetensors, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ..config import Params, Paths
+from ..config.files import hash_file, hash_files, hash_json, write_json
+from ..inference.bundle import CHECKSUMS, write_bundle
+from ..schema import VOTE_COLUMNS, InputError
+from .lineage import STATE, write_state
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+FILES = "files.json"
+BUNDLE = Path("artifacts") / "bundle"
+REQUIREMENTS = (
+    "mlflow", "numpy", "scipy", "pandas", "pyarrow", "torch", "torchvision", "timm", "pydantic",
+    "PyYAML", "safetensors",
+)  # fmt: skip
+
+
+def write_model(
+    paths: Paths, params: Params, out: Path, card: str, lineage: Mapping[str, Any]
+) -> Path:
+    """Write the present ensemble as a model folder that MLflow loads.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    out : Path
+        A new folder.
+    card : str
+        The model card, Markdown.
+    lineage : mapping
+        What it came from; kept as ``lineage.json`` beside ``MLmodel``.
+    """
+    bundle = write_bundle(paths, params, out.with_name("bundle"), {"model_card.md": card})
+    stub = out.with_name("stub") / "bundle"
+    stub.mkdir(parents=True)
+    (stub / "bundle.json").touch()
+    with _quiet_mlflow() as pyfunc:
+        pyfunc.save_model(
+            out,
+            python_model=str(Path(__file__).parent / "serving" / "model_code.py"),
+            artifacts={"bundle": str(stub)},
+            signature=signature(),
+            pip_requirements=requirements(),
+        )
+    # MLflow would copy gigabytes of weights; the stub keeps their place instead.
+    (out / BUNDLE / "bundle.json").unlink()
+    (out / BUNDLE).rmdir()
+    bundle.rename(out / BUNDLE)
+    write_json(out / "lineage.json", dict(lineage))
+    write_state(paths, out / STATE)
+    write_json(out / FILES, _listed(out))
+    return out
+
+
+def load_served(model: Path) -> Any:
+    """Load a model folder the way a server does."""
+    with _quiet_mlflow() as pyfunc:
+        return pyfunc.load_model(str(model))
+
+
+def load_code(bundle: Path) -> ModuleType:
+    """Import a bundle's own code under a private name, whatever version this package is."""
+    with _quiet_mlflow():
+        from .serving import model_code
+    return model_code.load_code(bundle)
+
+
+@contextmanager
+def _quiet_mlflow() -> Iterator[ModuleType]:
+    """``mlflow.pyfunc`` without its advice on type hints and examples, nor its progress bars."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow.pyfunc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield mlflow.pyfunc
+
+
+def signature() -> ModelSignature:
+    """Parquet bytes in, six doubles out, one option."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+
+    return ModelSignature(
+        inputs=Schema([ColSpec("binary", "eeg"), ColSpec("binary", "spectrogram", required=False)]),
+        outputs=Schema([ColSpec("double", name) for name in VOTE_COLUMNS]),
+        params=ParamSchema([ParamSpec("details", "boolean", False)]),
+    )
+
+
+def requirements() -> list[str]:
+    """The few packages that scoring needs, at the versions installed here."""
+    return [f"{name}=={installed(name).split('+')[0]}" for name in REQUIREMENTS]
+
+
+def _listed(model: Path) -> dict[str, str]:
+    """SHA-256 of every file that belongs to a model folder."""
+    return {
+        path.relative_to(model).as_posix(): hash_file(path)
+        for path in sorted(model.rglob("*"))
+        if path.is_file() and _belongs(path)
+    }
+
+
+def _belongs(path: Path) -> bool:
+    # MLflow notes the version in the folder it loads from; Python keeps its caches there.
+    return path.name not in (FILES, "registered_model_meta") and "__pycache__" not in path.parts
+
+
+def model_hashes(model: Path) -> dict[str, str]:
+    """Hashes of what a version is made of, for its tags.
+
+    Returns
+    -------
+    dict
+        ``files_sha256`` over everything, and of ``weights``, ``code`` and ``mlmodel``.
+    """
+    bundle = model / BUNDLE
+    return {
+        "files_sha256": hash_json(_listed(model)),
+        "weights_sha256": hash_files((bundle / "weights").rglob("*.safetensors"), bundle),
+        "code_sha256": hash_files((bundle / "code").rglob("*.py"), bundle),
+        "mlmodel_sha256": hash_file(model / "MLmodel"),
+    }
+
+
+def check_model(model: Path, files_sha256: str) -> None:
+    """Compare every file of a model folder with what was registered.
+
+    Parameters
+    ----------
+    model : Path
+    files_sha256 : str
+        The version's tag.
+
+    Raises
+    ------
+    InputError
+        Something is missing, changed or added; it is named where the list itself is intact.
+    """
+    if not (model / BUNDLE / CHECKSUMS).exists():
+        raise InputError(
+            "A version needs its model folder, but the files are not there. Use another version."
+        )
+    found = _listed(model)
+    if hash_json(found) == files_sha256:
+        return
+    raise InputError(
+        "A version's files must be as they were registered, but"
+        f" {_first_difference(model, found)}. Use another version, or register again."
+    )
+
+
+def _first_difference(model: Path, found: Mapping[str, str]) -> str:
+    try:
+        listed = json.loads((model / FILES).read_text())
+    except (OSError, ValueError):
+        return f"{FILES} cannot be read"
+    if hash_json(listed) == hash_json(found):
+        return f"the list {FILES} itself was changed"
+    for name in sorted(listed.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if name not in listed:
+            return f"{name} was added"
+        if listed[name] != found[name]:
+            return f"{name} was changed"
+    return "they differ"

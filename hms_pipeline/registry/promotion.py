@@ -1,0 +1,112 @@
+"""Moving the champion: verified first, written down before and after, undone by rollback."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..schema import InputError
+from .store import CHAMPION, MODEL
+from .versions import Registry
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -> None:
+    """Make a version the champion.
+
+    The alias moves in one transaction, after the files verify and the intent is written down.
+
+    Parameters
+    ----------
+    registry : Registry
+        From ``Registry.changing``.
+    version : ModelVersion
+    reason : str
+    kind : str
+        ``gate``, ``manual`` or ``rollback``.
+
+    Raises
+    ------
+    InputError
+        The version does not verify, or no reason is given.
+    """
+    if not reason.strip():
+        raise InputError("A promotion needs a reason, but got none. Give --reason.")
+    registry.verify(version)
+    before = registry.champion()
+    facts = {
+        "kind": kind,
+        "from": before,
+        "to": int(version.version),
+        "reason": reason,
+        "content_hash": version.tags.get("content_hash"),
+        "from_networks": _networks(registry, before),
+        "files_sha256": version.tags.get("files_sha256"),
+    }
+    registry.ledger.append("intent", **facts)
+    registry.client.set_registered_model_alias(MODEL, CHAMPION, version.version)
+    registry.ledger.append("commit", **facts)
+    registry.log_ledger()
+
+
+def _networks(registry: Registry, version: int | None) -> str | None:
+    return None if version is None else registry.get(version).tags.get("networks_hash")
+
+
+def refuse(registry: Registry, version: ModelVersion, reasons: Sequence[str]) -> None:
+    """Write down that a version did not become champion."""
+    registry.ledger.append(
+        "refuse",
+        version=int(version.version),
+        content_hash=version.tags.get("content_hash"),
+        champion=registry.champion(),
+        reasons=list(reasons),
+    )
+    registry.log_ledger()
+
+
+def set_verdict(
+    registry: Registry, version: ModelVersion, verdict: str, reasons: Sequence[str]
+) -> None:
+    """Tag a version with what the gate said; ``verdict`` comes last and makes it final."""
+    registry.client.set_model_version_tag(
+        MODEL, version.version, "reasons", json.dumps(list(reasons), ensure_ascii=False)
+    )
+    registry.client.set_model_version_tag(MODEL, version.version, "verdict", verdict)
+
+
+def predecessor(registry: Registry) -> int:
+    """The version that ``rollback`` would go to.
+
+    Raises
+    ------
+    InputError
+        There is none left.
+    """
+    current = registry.champion()
+    there = {int(version.version) for version in registry.versions()}
+    gone_back = {
+        record["from"]
+        for record in registry.ledger.read()
+        if record["action"] == "commit" and record["kind"] == "rollback"
+    }
+    for version in reversed(registry.ledger.champions()):
+        if version != current and version in there and version not in gone_back:
+            return version
+    raise InputError(
+        f"A rollback needs an earlier champion, but {MODEL} has none left. Promote a version by"
+        " hand: hms promote VERSION."
+    )
+
+
+def rollback(registry: Registry, reason: str) -> int:
+    """Move the champion back to its predecessor and give that version."""
+    version = registry.get(predecessor(registry))
+    current = registry.champion()
+    promote(registry, version, reason, "rollback")
+    if current is not None:
+        registry.client.set_model_version_tag(MODEL, str(current), "rolled_back", reason)
+    return int(version.version)

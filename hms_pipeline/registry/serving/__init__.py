@@ -1,0 +1,1 @@
+"""The file that MLflow packages as the model's code."""

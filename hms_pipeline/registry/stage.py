@@ -1,0 +1,178 @@
+"""Stage `register`: package, check, register once, judge, promote or refuse, write down why."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import Params, Paths
+from ..config.files import write_json
+from ..inference.bundle import describe_content
+from ..schema import DECIDING_SLICE, InputError
+from .card import model_card
+from .evidence import comparison, model_checks
+from .gate import failed
+from .lineage import lineage
+from .package import BUNDLE, model_hashes, write_model
+from .promotion import promote, refuse, set_verdict
+from .store import CHALLENGER, CHAMPION, MODEL, experiment_id
+from .tracking import (
+    KIND,
+    PARENT,
+    RETRAIN_RUN,
+    finish_retrain,
+    link_folds,
+    log_metrics,
+    parent_run,
+)
+from .versions import Registry, reasons_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+PROMOTED, REFUSED = "promoted", "refused"
+
+
+def run(paths: Paths, params: Params) -> dict[str, Any]:
+    """Register the present ensemble and let the gate decide.
+
+    Idempotent by content: what is registered already is only reported. A process killed at any
+    point leaves the champion as it was, and the next run goes on.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+
+    Returns
+    -------
+    dict
+        The content of ``registration.json``: model, version, aliases, verdict, reasons.
+    """
+    content = describe_content(paths, params)
+    with Registry.changing(paths) as registry:
+        version = registry.find(content["content_hash"])
+        known = version is not None and "verdict" in version.tags
+        if not known:
+            parent = parent_run(registry.client, paths, params)
+            if version is None:
+                version = _register(registry, params, content, parent)
+            _judge(registry, params, version)
+            if RETRAIN_RUN not in os.environ:
+                finish_retrain(paths, parent)
+        result = _result(registry, int(version.version))
+    write_json(paths.registration, result)
+    return {**result, "already_registered": known}
+
+
+def _register(
+    registry: Registry, params: Params, content: Mapping[str, Any], parent: str
+) -> ModelVersion:
+    paths, client = registry.paths, registry.client
+    links = link_folds(client, paths, params, parent)
+    origin = lineage(paths, params, content, links, parent)
+    staging = registry.staging / str(os.getpid())
+    card = model_card(paths, params, content, MODEL)
+    model = write_model(paths, params, staging / "model", card, origin)
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    run = client.create_run(
+        experiment_id(client, paths),
+        run_name="register",
+        tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
+    )
+    for path in sorted(paths.ensemble.rglob("*")):
+        if path.is_file():
+            inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
+            client.log_artifact(run.info.run_id, str(path), inside.as_posix())
+    tags = {
+        "content_hash": content["content_hash"],
+        "networks_hash": content["networks_hash"],
+        **model_hashes(model),
+        "git_commit": origin["git_commit"],
+        "data": origin["data"],
+        "recipe": params.recipe,
+        **_deciding_tags(metrics),
+    }
+    version = registry.create(run.info.run_id, model, tags)
+    registry.ledger.append(
+        "register",
+        version=int(version.version),
+        content_hash=content["content_hash"],
+        files_sha256=tags["files_sha256"],
+    )
+    return version
+
+
+def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
+    estimate = metrics["ensemble"].get(DECIDING_SLICE)
+    if estimate is None:
+        return {}
+    return {
+        "kl": f"{estimate['kl']:.4f}",
+        "kl_interval": f"{estimate['low']:.4f}–{estimate['high']:.4f}",
+    }
+
+
+def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
+    """Decide, tag the version, and move the champion where it passed."""
+    client = registry.client
+    client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
+    reasons, metrics, passed = _verdict(registry, params, version)
+    log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
+    client.log_dict(
+        version.run_id,
+        {"verdict": PROMOTED if passed else REFUSED, "reasons": reasons},
+        "verdict.json",
+    )
+    if passed and registry.champion() != int(version.version):
+        promote(registry, version, reasons[0], "gate")
+    elif not passed:
+        refuse(registry, version, reasons)
+    set_verdict(registry, version, PROMOTED if passed else REFUSED, reasons)
+    client.set_terminated(version.run_id)
+
+
+def _verdict(
+    registry: Registry, params: Params, version: ModelVersion
+) -> tuple[list[str], dict[str, float], bool]:
+    if registry.champion() == int(version.version):
+        return ["Promoted before the process was killed."], {}, True
+    barred = registry.ledger.barred(version.tags["content_hash"], version.tags["networks_hash"])
+    if barred:
+        return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False
+    try:
+        model = registry.verify(version)
+        champion = _champion(registry)
+    except InputError as err:
+        return [str(err)], {}, False
+    checks, metrics = model_checks(registry.paths, params, model)
+    compared, more = comparison(registry.paths, params, champion)
+    checks = compared + checks
+    wrong = failed(checks)
+    reasons = [check.sentence for check in (wrong or checks)]
+    return reasons, metrics | more, not wrong
+
+
+def _champion(registry: Registry) -> tuple[int, Path] | None:
+    number = registry.champion()
+    if number is None:
+        return None
+    return number, registry.verify(registry.get(number)) / BUNDLE
+
+
+def _result(registry: Registry, number: int) -> dict[str, Any]:
+    version = registry.get(number)
+    aliases = registry.aliases()
+    return {
+        "model": MODEL,
+        "version": number,
+        "aliases": sorted(alias for alias, to in aliases.items() if to == number),
+        "champion": aliases.get(CHAMPION),
+        "verdict": version.tags["verdict"],
+        "reasons": reasons_of(version.tags),
+        "content_hash": version.tags["content_hash"],
+        "files_sha256": version.tags["files_sha256"],
+    }

@@ -1,0 +1,323 @@
+"""Trainings as MLflow runs: retrain → member → fold, with live curves and content hashes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..config import Params, Paths
+from ..config.files import hash_file, hash_json
+from .lock import locked
+from .store import experiment_id, open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+RETRAIN_RUN = "HMS_RETRAIN_RUN"  # the parent's run id, for stages of a flow
+PARENT = "mlflow.parentRunId"
+KIND, KEY = "hms.kind", "hms.key"
+STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+
+
+class FoldRun:
+    """One training as a run under its member's run under the retrain's run.
+
+    Whatever goes wrong with tracking is logged and never stops a training: a fold without a run
+    gets one when it is registered.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    """
+
+    def __init__(self, paths: Paths, params: Params) -> None:
+        self.paths, self.params = paths, params
+        self.client: MlflowClient | None = None
+        self.run_id: str | None = None
+
+    def on_start(self, info: dict[str, Any]) -> None:
+        """Open the run; its parents are found or made."""
+        with _tolerant():
+            self.client = open_client(self.paths)
+            parent = parent_run(self.client, self.paths, self.params)
+            self.run_id = _fold_run(self.client, self.paths, parent, info["member"], info["fold"])
+            log_params(self.client, self.run_id, info)
+
+    def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
+        """One batch of metrics an epoch."""
+        with _tolerant():
+            if self.run_id is not None:
+                log_metrics(self.client, self.run_id, metrics, step)
+
+    def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
+        """Tag the run with its content's hash, keep history and manifest, finish it."""
+        with _tolerant():
+            if self.run_id is not None:
+                _finish_fold(self.client, self.run_id, manifest, folder)
+
+    def on_error(self, err: BaseException) -> None:
+        """Mark the run as failed."""
+        with _tolerant():
+            if self.run_id is not None:
+                self.client.set_tag(self.run_id, "error", type(err).__name__)
+                killed = isinstance(err, KeyboardInterrupt | SystemExit)
+                self.client.set_terminated(self.run_id, "KILLED" if killed else "FAILED")
+
+
+@contextmanager
+def _tolerant() -> Iterator[None]:
+    try:
+        yield
+    except Exception as err:  # MLflow, sqlite and the disk each have their own
+        log.warning("Tracking failed (%s); training goes on without.", err)
+
+
+def start_retrain(paths: Paths, params: Params) -> str:
+    """Open a retrain's parent run and give its id."""
+    client = open_client(paths)
+    return _retrain_run(client, paths, params)
+
+
+def _retrain_run(client: MlflowClient, paths: Paths, params: Params) -> str:
+    tags = {
+        KIND: "retrain",
+        KEY: _retrain_key(paths, params),
+        "recipe": params.recipe,
+        "git_commit": git_commit(paths),
+    }
+    name = f"retrain {params.recipe}"
+    run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
+    return run.info.run_id
+
+
+def parent_run(client: MlflowClient, paths: Paths, params: Params) -> str:
+    """The retrain that stages of this process belong to: by environment, else by content."""
+    given = os.environ.get(RETRAIN_RUN)
+    if given:
+        return given
+    with locked(paths.mlruns / "tracking.lock"):
+        found = _search(
+            client, paths, {KIND: "retrain", KEY: _retrain_key(paths, params)}, running=True
+        )
+        return found[0].info.run_id if found else _retrain_run(client, paths, params)
+
+
+def _retrain_key(paths: Paths, params: Params) -> str:
+    windows = hash_file(paths.windows) if paths.windows.exists() else None
+    return hash_json([params.model_dump(mode="json"), windows])
+
+
+def _member_run(client: MlflowClient, paths: Paths, parent: str, member: str) -> str:
+    tags = {KIND: "member", PARENT: parent, "member": member}
+    with locked(paths.mlruns / "tracking.lock"):
+        found = _search(client, paths, tags)
+        if found:
+            return found[0].info.run_id
+        run = client.create_run(experiment_id(client, paths), run_name=member, tags=tags)
+        return run.info.run_id
+
+
+def _fold_run(client: MlflowClient, paths: Paths, parent: str, member: str, fold: int) -> str:
+    tags = {
+        KIND: "fold",
+        PARENT: _member_run(client, paths, parent, member),
+        "retrain": parent,
+        "member": member,
+        "fold": str(fold),
+    }
+    name = f"{member}-{fold}"
+    run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
+    return run.info.run_id
+
+
+def _search(
+    client: MlflowClient, paths: Paths, tags: Mapping[str, str], *, running: bool = False
+) -> list[Run]:
+    terms = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    if running:
+        terms.append("attributes.status = 'RUNNING'")
+    return client.search_runs(
+        [experiment_id(client, paths)],
+        filter_string=" and ".join(terms),
+        order_by=["attributes.start_time DESC"],
+    )
+
+
+def log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> None:
+    """Log nested values as flat parameters."""
+    from mlflow.entities import Param
+
+    flat = [Param(key, str(value)[:6000]) for key, value in _flatten(values)]
+    for first in range(0, len(flat), 100):
+        client.log_batch(run_id, params=flat[first : first + 100])
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + _mlflow_name(str(key)), value
+
+
+def _mlflow_name(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name.replace(">=", "ge"))
+
+
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float], step: int = 0
+) -> None:
+    """Log the finite ones of some metrics in one batch."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    batch = [
+        Metric(_mlflow_name(key), float(value), now, step)
+        for key, value in metrics.items()
+        if value is not None and value == value and abs(value) != float("inf")
+    ]
+    client.log_batch(run_id, metrics=batch)
+
+
+def _finish_fold(
+    client: MlflowClient, run_id: str, manifest: Mapping[str, Any], folder: Path
+) -> None:
+    for name in ("manifest.json", "history.csv"):
+        client.log_artifact(run_id, str(folder / name))
+    metrics = {f"kl/{key}": value for key, value in manifest.get("metrics", {}).items()}
+    log_metrics(client, run_id, metrics)
+    # The tag comes last: a run that carries it is complete.
+    client.set_tag(run_id, "content_hash", manifest["content_hash"])
+    client.set_terminated(run_id)
+
+
+def link_folds(
+    client: MlflowClient, paths: Paths, params: Params, parent: str
+) -> dict[str, dict[str, str]]:
+    """Find every present fold's run by its content's hash; make one where there is none.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    paths : Paths
+    params : Params
+    parent : str
+        The retrain that is being finished.
+
+    Returns
+    -------
+    dict
+        ``"<member>-<fold>"`` → ``run_id, content_hash`` and ``how``: ``trained`` in this
+        retrain, ``reused`` from an earlier one, or ``restored`` from files without a run.
+    """
+    links = {}
+    for key, run in params.runs.items():
+        folder = paths.fold(run.name, run.fold)
+        if not (folder / "manifest.json").exists():
+            continue
+        manifest = json.loads((folder / "manifest.json").read_text())
+        content_hash = manifest["content_hash"]
+        found = _search(client, paths, {KIND: "fold", "content_hash": content_hash})
+        how = "reused"
+        if not found:
+            run_id, how = _restore(client, paths, parent, manifest, folder), "restored"
+        else:
+            ours = [r for r in found if r.data.tags.get("retrain") == parent]
+            run_id = (ours or found)[0].info.run_id
+            how = (ours[0].data.tags.get("hms.how", "trained")) if ours else "reused"
+        links[key] = {"run_id": run_id, "content_hash": content_hash, "how": how}
+    _tag_links(client, parent, links)
+    return links
+
+
+def _tag_links(client: MlflowClient, parent: str, links: Mapping[str, Mapping[str, str]]) -> None:
+    from mlflow.entities import RunTag
+
+    tags = [
+        RunTag(f"reused.{key}", link["run_id"])
+        for key, link in links.items()
+        if link["how"] == "reused"
+    ]
+    for first in range(0, len(tags), 100):
+        client.log_batch(parent, tags=tags[first : first + 100])
+
+
+def _restore(
+    client: MlflowClient, paths: Paths, parent: str, manifest: Mapping[str, Any], folder: Path
+) -> str:
+    run_id = _fold_run(client, paths, parent, manifest["member"], manifest["fold"])
+    client.set_tag(run_id, "hms.how", "restored")
+    plain = ("architecture", "views", "model", "n_train", "n_oof", "inputs")
+    log_params(client, run_id, {key: manifest[key] for key in plain if key in manifest})
+    history = pd.read_csv(folder / "history.csv")
+    numbers = history.select_dtypes("number")
+    for step, row in enumerate(
+        numbers.drop(columns="epoch", errors="ignore").to_dict("records"), 1
+    ):
+        log_metrics(client, run_id, row, step)
+    _finish_fold(client, run_id, manifest, folder)
+    return run_id
+
+
+def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None = None) -> None:
+    """Close a retrain's run and whatever under it is still open.
+
+    Parameters
+    ----------
+    paths : Paths
+    run_id : str
+    summary : mapping, optional
+        ``status`` (``finished``, ``failed`` or ``killed``) and what else is kept beside the run.
+    """
+    client = open_client(paths)
+    summary = dict(summary or {"status": "finished"})
+    status = STATUS[summary["status"]]
+    left = "FINISHED" if status == "FINISHED" else "KILLED"
+    members = _search(client, paths, {KIND: "member", PARENT: run_id})
+    for member in members:
+        for fold in _search(client, paths, {PARENT: member.info.run_id}, running=True):
+            client.set_terminated(fold.info.run_id, "KILLED")
+        if member.info.status == "RUNNING":
+            client.set_terminated(member.info.run_id, left)
+    client.log_dict(run_id, summary, "summary.json")
+    seconds = summary.get("seconds") or {}
+    log_metrics(client, run_id, {f"seconds/{stage}": value for stage, value in seconds.items()})
+    client.set_terminated(run_id, status)
+
+
+def git_commit(paths: Paths) -> str:
+    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown``."""
+    folder = paths.params.absolute().parent
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return "unknown"
+    return commit + ("+changes" if changed else "")
+
+
+def git_changes(paths: Paths, *names: str) -> str:
+    """The difference of some files from the commit, as a patch; empty where there is none."""
+    try:
+        found = _git(paths.params.absolute().parent, "diff", "--binary", "HEAD", "--", *names)
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return ""
+    return found + "\n" if found else ""
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    return done.stdout.strip()

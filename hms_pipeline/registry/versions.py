@@ -1,0 +1,217 @@
+"""Versions of the registered model: found by content, created whole, verified by hash."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import Paths
+from ..schema import InputError
+from .ledger import Ledger
+from .lock import locked
+from .package import check_model
+from .store import CHAMPION, MODEL, local_path, open_client
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+LOCK = "registry.lock"
+STAGING = ".staging"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered model in one MLflow store.
+
+    Parameters
+    ----------
+    paths : Paths
+    client : MlflowClient
+    ledger : Ledger
+    """
+
+    paths: Paths
+    client: MlflowClient
+    ledger: Ledger
+
+    @classmethod
+    def open(cls, paths: Paths) -> Registry:
+        """For reading; change things only inside ``changing``."""
+        return cls(paths, open_client(paths), Ledger(paths.mlruns / "ledger.jsonl"))
+
+    @classmethod
+    @contextmanager
+    def changing(cls, paths: Paths) -> Iterator[Registry]:
+        """Under the registry's lock, with what a killed process left finished first."""
+        with locked(paths.mlruns / LOCK):
+            registry = cls.open(paths)
+            registry._create_model()
+            registry._recover()
+            try:
+                yield registry
+            finally:
+                shutil.rmtree(registry.staging, ignore_errors=True)
+
+    @property
+    def staging(self) -> Path:
+        """Where a version is put together, on the disk where it will lie."""
+        return self.paths.mlruns / STAGING
+
+    def _create_model(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_registered_model(MODEL)
+        except MlflowException:
+            self.client.create_registered_model(
+                MODEL, description="Six probabilities for a 50 s window of ICU EEG. Research use."
+            )
+
+    def _recover(self) -> None:
+        """Finish what a killed process began: an intent whose alias moved, or did not."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        intent = self.ledger.pending()
+        if intent is None:
+            return
+        done = self.champion() == intent["to"]
+        facts = ("kind", "from", "to", "reason", "content_hash", "from_networks")
+        self.ledger.append(
+            "commit" if done else "abort",
+            **{key: intent[key] for key in facts},
+            note="finished after a kill" if done else "a kill came before the alias moved",
+        )
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, newest first."""
+        found, token = [], None
+        while True:
+            page = self.client.search_model_versions(f"name = '{MODEL}'", page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda version: -int(version.version))
+
+    def find(self, content_hash: str) -> ModelVersion | None:
+        """The newest version with this content."""
+        return next(
+            (v for v in self.versions() if v.tags.get("content_hash") == content_hash), None
+        )
+
+    def get(self, version: int | str) -> ModelVersion:
+        """One version.
+
+        Raises
+        ------
+        InputError
+            There is none of that number.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_model_version(MODEL, str(version))
+        except MlflowException:
+            numbers = [int(v.version) for v in self.versions()]
+            raise InputError(
+                f"{MODEL} has no version {version}. Choose one of {sorted(numbers)}."
+            ) from None
+
+    def aliases(self) -> dict[str, int]:
+        """Alias → version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_registered_model(MODEL).aliases
+        except MlflowException:
+            return {}
+        return {alias: int(version) for alias, version in found.items()}
+
+    def champion(self) -> int | None:
+        """The champion's version."""
+        return self.aliases().get(CHAMPION)
+
+    def folder(self, version: ModelVersion) -> Path:
+        """The version's model folder; fetched where the store is elsewhere."""
+        found = local_path(version.source)
+        if found is not None:
+            return found
+        target = self.paths.mlruns / "fetched" / f"{MODEL}-{version.version}"
+        if not target.exists():
+            from mlflow.artifacts import download_artifacts
+
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
+            download_artifacts(artifact_uri=version.source, dst_path=str(temporary))
+            inner = temporary / Path(version.source).name
+            (inner if inner.exists() else temporary).rename(target)
+        return target
+
+    def verify(self, version: ModelVersion) -> Path:
+        """The version's model folder, every file as it was registered.
+
+        Raises
+        ------
+        InputError
+            Something is missing or was changed.
+        """
+        folder = self.folder(version)
+        try:
+            check_model(folder, version.tags.get("files_sha256", ""))
+        except InputError as err:
+            raise InputError(f"{MODEL} version {version.version} does not verify. {err}") from None
+        return folder
+
+    def create(self, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
+        """Move a finished model folder into a run's artifacts and register it.
+
+        The version appears with all its tags at once, after its files are in place.
+        """
+        artifacts = self.client.get_run(run_id).info.artifact_uri
+        target = local_path(artifacts)
+        if target is None:
+            self.client.log_artifacts(run_id, str(model), "model")
+        else:
+            target.mkdir(parents=True, exist_ok=True)
+            os.replace(model, target / "model")
+        return self.client.create_model_version(
+            MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags)
+        )
+
+    def log_ledger(self) -> None:
+        """Copy the ledger to MLflow's artifacts, where people look."""
+        from .store import experiment_id
+
+        found = self.client.search_runs(
+            [experiment_id(self.client, self.paths)], "tags.`hms.kind` = 'ledger'", max_results=1
+        )
+        run = (
+            found[0]
+            if found
+            else self.client.create_run(
+                experiment_id(self.client, self.paths),
+                run_name="ledger",
+                tags={"hms.kind": "ledger"},
+            )
+        )
+        self.client.log_artifact(run.info.run_id, str(self.ledger.path))
+        if run.info.status == "RUNNING":
+            self.client.set_terminated(run.info.run_id)
+
+
+def reasons_of(tags: Mapping[str, str]) -> list[str]:
+    """The verdict's reasons from a version's tags."""
+    return json.loads(tags.get("reasons", "[]"))
+
+
+def number(value: Any) -> int:
+    """A version's number from ``3``, ``"3"`` or ``models:/hms-ensemble/3``."""
+    text = str(value).rsplit("/", 1)[-1]
+    if not text.isdigit():
+        raise InputError(f"A version must be a whole number, but is {str(value)!r}. Correct it.")
+    return int(text)

@@ -1,0 +1,97 @@
+"""Templates → one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..config.files import atomic
+from ..schema import CLASS_LABELS, CLASSES
+from .style import CLASS_COLOURS
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda value: f"{value:.0%}"
+    environment.filters["clock"] = clock
+    return environment
+
+
+def write_page(out: Path, template: str, context: Mapping[str, Any]) -> Path:
+    """Render a template into ``out`` (atomically) and return it.
+
+    Parameters
+    ----------
+    out : Path
+        The HTML file.
+    template : str
+        File in ``templates``.
+    context : mapping
+        What the template names.
+    """
+    classes = [
+        {"name": name, "label": label, "colour": CLASS_COLOURS[name]}
+        for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
+    ]
+    text = _environment().get_template(template).render(classes=classes, **context)
+    out = Path(out)
+    with atomic(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return out
+
+
+def image_uri(png: bytes) -> Markup:
+    """A PNG as a data address."""
+    return Markup("data:image/png;base64," + base64.b64encode(png).decode())
+
+
+def clock(seconds: float) -> str:
+    """Time in a recording.
+
+    Examples
+    --------
+    >>> clock(75)
+    '1:15'
+    >>> clock(3675.2)
+    '1:01:15'
+    """
+    whole = int(round(seconds))
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def facts(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as flat rows of text; lists are joined, nothing is left out.
+
+    Examples
+    --------
+    >>> facts({"version": 3, "hashes": {"data": "ab"}})
+    [('version', '3'), ('hashes · data', 'ab')]
+    """
+    rows: list[tuple[str, str]] = []
+    for key, value in mapping.items():
+        name = f"{prefix} · {key}" if prefix else str(key)
+        if isinstance(value, Mapping):
+            rows += facts(value, name)
+        elif isinstance(value, list | tuple):
+            rows.append((name, ", ".join(map(str, value)) or "–"))
+        elif isinstance(value, float):
+            rows.append((name, f"{value:.6g}"))
+        else:
+            rows.append((name, "–" if value is None else str(value)))
+    return rows

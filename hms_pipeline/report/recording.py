@@ -1,0 +1,210 @@
+"""The report of one recording: what the ensemble saw, when, and how sure its members were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS, WINDOW_S
+from .page import clock, facts, write_page
+from .style import CLASS_COLOURS
+from .svg import LEFT, RIGHT, WIDTH, eeg_svg, timeline_svg
+
+Array = NDArray[np.floating]
+MAX_POINTS = 900  # of the drawn timeline; longer ones are averaged
+STRONG_DISAGREEMENT = 0.25  # nats
+
+
+class NotableWindow(Protocol):
+    """A window to show: ``start_s``, ``reason``, ``eeg`` (20, 10000), ``probs`` (6,) and
+    ``member_probs`` (n_members, 6), NaN where a member was left out."""
+
+    start_s: float
+    reason: str
+    eeg: Array
+    probs: Array
+    member_probs: Array
+
+
+def write_recording_report(
+    out: Path,
+    *,
+    timeline: pd.DataFrame,
+    model: Mapping[str, Any],
+    members: Sequence[str] = (),
+    notable: Sequence[NotableWindow] = (),
+    spectrogram: Array | None = None,
+    spectrogram_times_s: Array | None = None,
+    duration_s: float | None = None,
+    hop_s: float | None = None,
+    warnings: Sequence[str] = (),
+    source: Mapping[str, Any] | None = None,
+    identifier: str = "",
+    title: str = "EEG recording",
+) -> Path:
+    """Write one self-contained HTML file.
+
+    Parameters
+    ----------
+    out : Path
+        The file.
+    timeline : DataFrame
+        One row per window: ``start_s``, six vote columns, and where there are any
+        ``disagreement`` (nats) and ``warnings`` (text).
+    model : mapping
+        Name, version, hashes, members: shown as they are.
+    members : sequence of str
+        Names of the rows of ``member_probs``.
+    notable : sequence of NotableWindow
+        Shown in this order.
+    spectrogram : array, shape (4, 100, n), optional
+        µV²/Hz.
+    spectrogram_times_s : array, shape (n,), optional
+        Centres of its columns.
+    duration_s, hop_s : float, optional
+        Taken from the timeline where None.
+    warnings : sequence of str
+        Of the whole recording.
+    source : mapping, optional
+        Facts of the recording (sampling rate, electrodes); never of the patient.
+    identifier : str
+        Anonymous name of the recording.
+    title : str
+
+    Returns
+    -------
+    Path
+        ``out``.
+    """
+    timeline = timeline.sort_values("start_s", ignore_index=True)
+    starts = timeline["start_s"].to_numpy(dtype=float)
+    if hop_s is None:
+        hop_s = float(np.median(np.diff(starts))) if len(starts) > 1 else 10.0
+    if duration_s is None:
+        duration_s = float(starts[-1] + WINDOW_S)
+    probs = timeline[list(VOTE_COLUMNS)].to_numpy(dtype=float)
+    centre_s = starts + WINDOW_S / 2
+    spread = timeline["disagreement"].to_numpy(dtype=float) if "disagreement" in timeline else None
+    drawn = _thin(centre_s, probs, spread, hop_s)
+    return write_page(
+        out,
+        "recording.html.j2",
+        {
+            "title": title,
+            "identifier": identifier,
+            "duration_s": duration_s,
+            "hop_s": hop_s,
+            "n_windows": len(timeline),
+            "cards": _cards(centre_s, probs),
+            "timeline": timeline_svg(
+                drawn["time"],
+                drawn["probs"],
+                drawn["hop_s"],
+                duration_s,
+                drawn["disagreement"],
+                None if spectrogram is None else np.asarray(spectrogram, dtype=float),
+                spectrogram_times_s,
+                [window.start_s + WINDOW_S / 2 for window in notable],
+            ),
+            "windows": [window_context(window, members) for window in notable],
+            "warnings": [
+                *({"text": text, "where": ""} for text in warnings),
+                *_window_warnings(timeline),
+            ],
+            "source": facts(source or {}),
+            "model": facts(model),
+            "values": {
+                "time": drawn["time"].round(1).tolist(),
+                "probs": drawn["probs"].round(3).tolist(),
+                "duration_s": duration_s,
+                "reach_s": drawn["hop_s"],
+                "left": LEFT,
+                "right": RIGHT,
+                "width": WIDTH,
+                "classes": [
+                    {"label": label, "colour": CLASS_COLOURS[name]}
+                    for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
+                ],
+            },
+        },
+    )
+
+
+def window_context(window: NotableWindow, members: Sequence[str]) -> dict[str, Any]:
+    """What the template shows of one window."""
+    member_probs = np.asarray(window.member_probs, dtype=float)
+    present = np.isfinite(member_probs).all(axis=1)
+    names = [str(m) for m in members] or [str(i) for i in range(len(member_probs))]
+    spread = _js_divergence(member_probs[present])
+    return {
+        "start_s": float(window.start_s),
+        "reason": window.reason,
+        "drawing": eeg_svg(window.eeg, float(window.start_s)),
+        "probs": np.asarray(window.probs, dtype=float).tolist(),
+        "members": [
+            {"name": name, "probs": row.tolist()}
+            for name, row, here in zip(names, member_probs, present, strict=True)
+            if here
+        ],
+        "absent": [name for name, here in zip(names, present, strict=True) if not here],
+        "disagreement": spread,
+        "disagreement_word": ", which is much" if spread > STRONG_DISAGREEMENT else "",
+    }
+
+
+def _js_divergence(probs: Array) -> float:
+    """Jensen–Shannon divergence of the members, nats; 0 with one or none."""
+    if len(probs) < 2:
+        return 0.0
+    mean = probs.mean(axis=0)
+    ratio = np.where(probs > 0, probs, 1.0) / np.where((probs > 0) & (mean > 0), mean, 1.0)
+    return float((probs * np.log(ratio)).sum(axis=1).mean())
+
+
+def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
+    leading = probs.argmax(axis=1)
+    return [
+        {
+            "label": label,
+            "colour": CLASS_COLOURS[name],
+            "leads": float((leading == k).mean()),
+            "peak": float(probs[:, k].max()),
+            "peak_s": float(centre_s[probs[:, k].argmax()]),
+        }
+        for k, (name, label) in enumerate(zip(CLASSES, CLASS_LABELS, strict=True))
+    ]
+
+
+def _thin(centre_s: Array, probs: Array, spread: Array | None, hop_s: float) -> dict[str, Any]:
+    """Average neighbouring windows until they fit the drawing."""
+    factor = -(-len(centre_s) // MAX_POINTS)
+    edges = np.arange(0, len(centre_s), factor)
+    counts = np.diff(np.append(edges, len(centre_s)))
+    return {
+        "time": np.add.reduceat(centre_s, edges) / counts,
+        "probs": np.add.reduceat(probs, edges, axis=0) / counts[:, None],
+        "disagreement": None if spread is None else np.add.reduceat(spread, edges) / counts,
+        "hop_s": hop_s * factor,
+    }
+
+
+def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
+    """Warnings of single windows, equal ones joined, with where they hold."""
+    if "warnings" not in timeline:
+        return
+    found: dict[str, list[float]] = {}
+    for start, text in zip(timeline["start_s"], timeline["warnings"], strict=True):
+        if isinstance(text, str) and text.strip():
+            found.setdefault(text.strip(), []).append(float(start))
+    for text, starts in found.items():
+        if len(starts) == len(timeline):
+            where = "in every window"
+        else:
+            span = f"{clock(starts[0])} to {clock(starts[-1] + WINDOW_S)}"
+            where = f"in {len(starts)} of {len(timeline)} windows, {span}"
+        yield {"text": text, "where": where}

@@ -1,0 +1,203 @@
+"""The report of a retrain: verdict, results, evidence for the blend, plots, lineage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..config import Params, Paths
+from ..config.files import hash_file, hash_json
+from ..ensemble.blend import KINDS
+from ..ensemble.oof import read_manifest
+from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
+from .page import facts, image_uri, write_page
+from .style import CLASS_COLOURS
+
+PLOTS = ("kl_by_votes", "weights", "reliability", "confusion", "member_correlation")
+DASH = "–"
+
+
+def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) -> Path:
+    """Write one self-contained HTML file about the present artifacts.
+
+    Parameters
+    ----------
+    paths, params
+        Stage `ensemble` has run; `register` too, if the verdict is to be shown.
+    out : Path, optional
+        The file; ``reports/retrain.html`` beside the artifacts where None.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    InputError
+        There is no ensemble yet.
+    """
+    if not (paths.ensemble / "metrics.json").exists():
+        raise InputError(f"{paths.ensemble} has no metrics.json. Run `hms ensemble` first.")
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    weights = json.loads((paths.ensemble / "weights.json").read_text())
+    deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
+    out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
+    stage_columns, stages = _stages(metrics, weights["members"])
+    return write_page(
+        Path(out),
+        "retrain.html.j2",
+        {
+            "title": f"Retrain, recipe {params.recipe}",
+            "identifier": "",
+            "registration": _registration(paths),
+            "confidence": metrics["confidence"],
+            "slices": [
+                {"label": _votes(name), **metrics["slices"][name]}
+                for name in VOTE_SLICES
+                if name in metrics["slices"]
+            ],
+            "results": _results(metrics, weights["members"]),
+            "reason": metrics["reason"],
+            "blends": [_blend_row(row) for row in weights["evidence"]],
+            "stage_columns": stage_columns,
+            "stages": stages,
+            "by_class": _by_class(deciding),
+            "agreement": deciding.get("agreement"),
+            "deciding_label": _votes(DECIDING_SLICE),
+            "plots": _plots(paths),
+            "lineage": facts(_lineage(paths, params)),
+            "folds": _folds(paths, params),
+        },
+    )
+
+
+def _votes(name: str) -> str:
+    return "all windows" if name == "all" else f"{name.replace('>=', '≥ ').replace('-', '–')} votes"
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def _span(low: float, high: float, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    return f"{low:{sign}.4f} to {high:{sign}.4f}"
+
+
+def _results(metrics: Mapping[str, Any], members: list[str]) -> list[dict[str, Any]]:
+    named = [
+        *((name, metrics["members"][name]) for name in members),
+        ("equal mean", metrics["blends"]["equal"]),
+        (f"ensemble ({KINDS[metrics['chosen']]})", metrics["ensemble"]),
+        *((f"({name})", slices) for name, slices in metrics["baselines"].items()),
+    ]
+    rows = []
+    for name, slices in named:
+        deciding = slices.get(DECIDING_SLICE)
+        rows.append(
+            {
+                "name": name,
+                "cells": [_number(slices[s]["kl"]) for s in VOTE_SLICES if s in metrics["slices"]],
+                "interval": _span(deciding["low"], deciding["high"]) if deciding else DASH,
+                "strong": name.startswith("ensemble"),
+            }
+        )
+    return rows
+
+
+def _blend_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": KINDS[row["kind"]],
+        "chosen": row["chosen"],
+        "kl": _number(row["kl"]),
+        "interval": _span(row["low"], row["high"]),
+        "gain": f"{row['gain']:+.4f}",
+        "gain_interval": _span(row["gain_low"], row["gain_high"], signed=True),
+    }
+
+
+def _stages(
+    metrics: Mapping[str, Any], members: list[str]
+) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """One column per slice and training stage; members in rows."""
+    known = [member for member in members if member in metrics["stages"]]
+    if not known:
+        return [], []
+    names = list(metrics["stages"][known[0]])
+    slices = [s for s in ("all", DECIDING_SLICE) if s in metrics["slices"]]
+    rows = [
+        (m, [_number(metrics["stages"][m][n].get(s)) for s in slices for n in names]) for m in known
+    ]
+    return [f"{_votes(s)}, {n}" for s in slices for n in names], rows
+
+
+def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if not deciding:
+        return []
+    return [
+        {
+            "label": label,
+            "colour": CLASS_COLOURS[name],
+            "auroc": _number(deciding["auroc"][name], 3),
+            "auprc": _number(deciding["auprc"][name], 3),
+            "calibration": _number(deciding["class_calibration_error"][name], 3),
+        }
+        for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
+    ]
+
+
+def _registration(paths: Paths) -> dict[str, Any] | None:
+    if not paths.registration.exists():
+        return None
+    result = json.loads(paths.registration.read_text())
+    aliases = ", ".join(result.get("aliases") or ())
+    name = f"{result.get('model', 'model')} version {result.get('version', DASH)}"
+    return {
+        "verdict": result.get("verdict", "no verdict"),
+        "reasons": result.get("reasons", []),
+        "name": f"{name} ({aliases})" if aliases else name,
+    }
+
+
+def _plots(paths: Paths) -> list[dict[str, Any]]:
+    files = [paths.ensemble / "plots" / f"{name}.png" for name in PLOTS]
+    return [
+        {"name": path.stem.replace("_", " "), "uri": image_uri(path.read_bytes())}
+        for path in files
+        if path.exists()
+    ]
+
+
+def _lineage(paths: Paths, params: Params) -> dict[str, Any]:
+    views = {
+        name: hash_file(paths.view(name) / "manifest.json")
+        for name in sorted(params.views)
+        if (paths.view(name) / "manifest.json").exists()
+    }
+    return {
+        "recipe": params.recipe,
+        "parameters": hash_json(params.model_dump(mode="json")),
+        "windows": hash_file(paths.windows) if paths.windows.exists() else None,
+        "folds": hash_file(paths.folds) if paths.folds.exists() else None,
+        "view": views,
+        "ensemble": hash_file(paths.ensemble / "weights.json"),
+    }
+
+
+def _folds(paths: Paths, params: Params) -> list[dict[str, Any]]:
+    rows = []
+    for run in params.runs.values():
+        manifest = read_manifest(paths.fold(run.name, run.fold))
+        rows.append(
+            {
+                "member": run.name,
+                "fold": run.fold,
+                "n_oof": manifest.get("n_oof", DASH),
+                "kl": _number(manifest.get("metrics", {}).get(DECIDING_SLICE)),
+                "content_hash": manifest.get("content_hash", DASH)[:16],
+            }
+        )
+    return rows

@@ -1,0 +1,54 @@
+"""One look for every figure: colours of the classes, fonts, and files of equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ..schema import CLASSES
+
+# Distinct for the colour-blind, legible on white and on black.
+CLASS_COLOURS = dict(
+    zip(CLASSES, ("#d1495b", "#e8873a", "#d4b02a", "#2a9d8f", "#3d7fc4", "#8b95a3"), strict=True)
+)
+INK, SOFT, FAINT = "#1f2933", "#66727f", "#dde3e9"
+ACCENT = "#31577f"
+
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+@contextmanager
+def figure(path: Path, width: float, height: float, dpi: int = 130) -> Iterator[Figure]:
+    """Draw into a new figure (inches) and save it as PNG; equal drawings give equal bytes."""
+    with mpl.rc_context(RC):
+        drawn = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(drawn)
+        yield drawn
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawn.savefig(path, dpi=dpi, format="png", metadata={"Software": None})

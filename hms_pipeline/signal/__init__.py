@@ -1,0 +1,1 @@
+"""Pure functions on batched tensors: montage, filters, spectrogram transforms, quality."""

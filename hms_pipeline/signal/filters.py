@@ -1,0 +1,223 @@
+"""Zero-phase filters and resampling, as gains on the spectrum of an oddly extended signal.
+
+Every filter here multiplies the spectrum by a real gain, which shifts no phase. The signal is
+first extended at both ends by its own point reflection, as ``scipy.signal.filtfilt`` does, so
+that an offset or a drift does not ring at the edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from ..schema import SFREQ, InputError
+from .constants import constant
+
+PAD_S = 7.0  # the slowest filter in use (0.5 Hz, order 4) has decayed to 2e-4 by then
+Gain = Callable[[np.ndarray], np.ndarray]
+
+
+def filter_spectrum(
+    x: Tensor,
+    gain: tuple,
+    *,
+    sfreq: float = SFREQ,
+    rate_hz: float | None = None,
+    pad_s: float = PAD_S,
+) -> Tensor:
+    """Multiply the spectrum by a gain and, in the same pass, resample.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n_times)
+    gain : tuple
+        ``(function, *arguments)``; ``function(freqs_hz, sfreq, *arguments)`` gives the gain.
+    sfreq : float
+        Sampling rate of ``x`` in Hz.
+    rate_hz : float or None
+        Sampling rate of the result; None keeps it. What lies above its Nyquist frequency is
+        cut off, so nothing folds back.
+    pad_s : float
+        Length of the extension at each end, in seconds.
+
+    Returns
+    -------
+    Tensor, shape (..., ceil(n_times * rate_hz / sfreq))
+        Sample k lies at ``k / rate_hz`` seconds.
+    """
+    ratio = Fraction(1) if rate_hz is None else Fraction(rate_hz / sfreq).limit_denominator(4096)
+    n_times = x.shape[-1]
+    before, total = _extension(n_times, min(round(pad_s * sfreq), n_times - 1), ratio)
+    spectrum = torch.fft.rfft(extend_signal(x, before, total - n_times - before))
+    n_out = int(total * ratio)
+    n_kept = min(spectrum.shape[-1], (n_out + 1) // 2)
+    values = _gain_values(x, gain, total, n_kept, sfreq)
+    spectrum = spectrum[..., :n_kept] * (values * float(ratio))  # irfft divides by its own length
+    out = torch.fft.irfft(spectrum, n=n_out)
+    start = int(before * ratio)
+    return out[..., start : start + -(-n_times * ratio.numerator // ratio.denominator)]
+
+
+def _extension(n_times: int, n_pad: int, ratio: Fraction) -> tuple[int, int]:
+    """Samples before the signal and in all, both divisible so that the new grid keeps time 0."""
+    step = ratio.denominator
+    before = -(-n_pad // step) * step if n_pad >= step else 0
+    total = step * fast_length(-(-(n_times + before + n_pad) // step))
+    return before, total
+
+
+def fast_length(n: int) -> int:
+    """Smallest number from ``n`` on whose only prime factors are 2, 3 and 5.
+
+    Examples
+    --------
+    >>> fast_length(7), fast_length(1021)
+    (8, 1024)
+    """
+    best = 1 << max(0, n - 1).bit_length()
+    five = 1
+    while five < best:
+        both = five
+        while both < best:
+            best = min(best, both << max(0, -(-n // both) - 1).bit_length())
+            both *= 3
+        five *= 5
+    return best
+
+
+def extend_signal(x: Tensor, before: int, after: int, *, odd: bool = True) -> Tensor:
+    """Lengthen a signal at both ends by its reflection.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n_times)
+    before, after : int
+        Samples to add; beyond one length of the signal the last value repeats.
+    odd : bool
+        Reflect through the end's point, as ``filtfilt`` does; False mirrors the values.
+
+    Returns
+    -------
+    Tensor, shape (..., before + n_times + after)
+    """
+    n_times = x.shape[-1]
+    n_first, n_last = min(before, n_times - 1), min(after, n_times - 1)
+    head = x[..., 1 : n_first + 1].flip(-1)
+    tail = x[..., n_times - 1 - n_last : n_times - 1].flip(-1)
+    if odd:
+        head, tail = 2 * x[..., :1] - head, 2 * x[..., -1:] - tail
+    out = torch.cat([head, x, tail], -1)
+    if (before, after) == (n_first, n_last):
+        return out
+    return pad(out, (before - n_first, after - n_last), mode="replicate")
+
+
+@constant
+def _gain_values(gain: tuple, total: int, n_kept: int, sfreq: float) -> np.ndarray:
+    freqs = np.arange(n_kept) * sfreq / total
+    return gain[0](freqs, sfreq, *gain[1:])
+
+
+def _warp(freqs: np.ndarray | float, sfreq: float) -> np.ndarray:
+    return np.tan(np.pi * np.minimum(freqs, 0.4999 * sfreq) / sfreq)
+
+
+def butterworth_gain(
+    freqs: np.ndarray, sfreq: float, low_hz: float | None, high_hz: float | None, order: int
+) -> np.ndarray:
+    """Gain of a digital Butterworth filter run forward and backward: its |H|²."""
+    gain = np.ones_like(freqs)
+    if high_hz is not None:
+        gain /= 1 + (_warp(freqs, sfreq) / _warp(high_hz, sfreq)) ** (2 * order)
+    if low_hz is not None:
+        power = (_warp(freqs, sfreq) / _warp(low_hz, sfreq)) ** (2 * order)
+        gain *= power / (1 + power)
+    return gain
+
+
+def notch_gain(freqs: np.ndarray, sfreq: float, freq_hz: float, width_hz: float) -> np.ndarray:
+    """1 minus a Gaussian of full width ``width_hz`` at half depth around ``freq_hz``."""
+    return 1 - np.exp(-4 * np.log(2) * ((freqs - freq_hz) / width_hz) ** 2)
+
+
+def flat_gain(freqs: np.ndarray, sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
+    """1 up to ``pass_hz``, 0 from ``stop_hz``, half a cosine between."""
+    across = np.clip((freqs - pass_hz) / max(stop_hz - pass_hz, 1e-9), 0, 1)
+    return 0.5 * (1 + np.cos(np.pi * across))
+
+
+def band_pass(
+    x: Tensor,
+    low_hz: float | None,
+    high_hz: float | None,
+    *,
+    order: int = 4,
+    sfreq: float = SFREQ,
+    rate_hz: float | None = None,
+) -> Tensor:
+    """Zero-phase Butterworth band-pass: a high-pass and a low-pass, each forward and backward.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n_times)
+    low_hz, high_hz : float or None
+        Edges in Hz, where the gain is one half; None leaves that side open.
+    order : int
+        Order of each filter in one direction.
+    sfreq, rate_hz : float
+        Sampling rates of ``x`` and of the result.
+
+    Returns
+    -------
+    Tensor, shape (..., n_times * rate_hz / sfreq)
+
+    Raises
+    ------
+    InputError
+        The edges are not 0 < low < high < half the sampling rate.
+    """
+    edges = [0.0, *(e for e in (low_hz, high_hz) if e is not None), sfreq / 2]
+    if any(a >= b for a, b in zip(edges[:-1], edges[1:], strict=True)):
+        raise InputError(
+            f"A band needs 0 < low_hz < high_hz < {sfreq / 2:g} Hz, but is {low_hz} to {high_hz}."
+            " Correct the edges."
+        )
+    gain = (butterworth_gain, low_hz, high_hz, order)
+    return filter_spectrum(x, gain, sfreq=sfreq, rate_hz=rate_hz)
+
+
+def notch(x: Tensor, freq_hz: float, *, width_hz: float = 2.0, sfreq: float = SFREQ) -> Tensor:
+    """Remove a line frequency, such as the mains' 50 or 60 Hz, without phase shift."""
+    return filter_spectrum(x, (notch_gain, freq_hz, width_hz), sfreq=sfreq)
+
+
+def resample(x: Tensor, sfreq: float, rate_hz: float, *, flat: float = 0.8) -> Tensor:
+    """Change the sampling rate.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., n_times)
+    sfreq, rate_hz : float
+        Rates of ``x`` and of the result, in Hz.
+    flat : float
+        Share of the lower Nyquist frequency that passes unchanged; a half cosine falls to zero
+        at that Nyquist frequency.
+
+    Returns
+    -------
+    Tensor, shape (..., ceil(n_times * rate_hz / sfreq))
+    """
+    if sfreq == rate_hz:
+        return x
+    nyquist = min(sfreq, rate_hz) / 2
+    return filter_spectrum(x, (flat_gain, flat * nyquist, nyquist), sfreq=sfreq, rate_hz=rate_hz)
+
+
+def clip_scale(x: Tensor, clip: float, scale: float) -> Tensor:
+    """Clip to ±``clip`` and divide by ``scale`` (same unit as ``x``)."""
+    return x.clamp(-clip, clip) / scale

@@ -1,0 +1,205 @@
+"""Sessions to arrays: in one process or many, in files or in memory."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from ..schema import (
+    EEG_COLUMNS,
+    SFREQ,
+    SPECTROGRAM_FREQS,
+    SPECTROGRAM_ROWS,
+    SPECTROGRAM_STEP_S,
+    VOTE_COLUMNS,
+    WINDOW_SAMPLES,
+)
+from .artefacts import Event
+from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
+from .plan import EegPlan, SessionPlan, plan_train, train_rows
+from .recording import draw_patient, simulate_recording
+
+T = TypeVar("T")
+R = TypeVar("R")
+Progress = Callable[[int, int], None] | None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A simulated session.
+
+    Parameters
+    ----------
+    eegs : tuple of (EegPlan, array of shape (20, n_times))
+    spectrogram : array, shape (4, 100, n_rows)
+    events : tuple of Event
+        Artefacts; samples count from the session's start.
+    """
+
+    eegs: tuple[tuple[EegPlan, np.ndarray], ...]
+    spectrogram: np.ndarray
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class SampleArrays:
+    """Windows in memory, one per pair of EEG and votes.
+
+    Parameters
+    ----------
+    eeg : array, shape (n, 20, 10000), float32 uV
+    spectrogram : array, shape (n, 4, 100, 300), float32
+    votes : array, shape (n, 6), int
+    label_id, patient_id, eeg_id : array, shape (n,), int
+    """
+
+    eeg: np.ndarray
+    spectrogram: np.ndarray
+    votes: np.ndarray
+    label_id: np.ndarray
+    patient_id: np.ndarray
+    eeg_id: np.ndarray
+
+
+def simulate_session(seed: int, plan: SessionPlan, missing: bool = True) -> Session:
+    """Signals of one session; the same whatever else is simulated, and where.
+
+    Parameters
+    ----------
+    seed : int
+        The sample's seed.
+    plan : SessionPlan
+    missing : bool
+        Let some files lack samples, as real ones do.
+    """
+    patient = draw_patient(np.random.default_rng([seed, plan.patient, 1]))
+    rng = np.random.default_rng([seed, plan.patient, 2, plan.session])
+    recording = simulate_recording(rng, patient, list(plan.moments), plan.duration_s)
+    eegs = []
+    for eeg in plan.eegs:
+        start = int(eeg.start_s * SFREQ)
+        stop = start + int(eeg.duration_s * SFREQ)
+        samples = recording.eeg[:, start:stop].copy()
+        if rng.random() < EEG_SHARE and missing:
+            drop_samples(rng, samples)
+        eegs.append((eeg, samples))
+    if rng.random() < SPECTROGRAM_SHARE and missing:
+        drop_rows(rng, recording.spectrogram)
+    return Session(tuple(eegs), recording.spectrogram, recording.events)
+
+
+def simulate_arrays(
+    *,
+    patients: int,
+    seed: int,
+    limit: int | None = None,
+    workers: int | None = None,
+    progress: Progress = None,
+) -> SampleArrays:
+    """Simulate windows without files; of windows of one EEG with the same votes, the middle one.
+
+    Parameters
+    ----------
+    patients : int
+        About 4 windows each come of it.
+    seed : int
+    limit : int or None
+        At most so many windows: further patients are left out.
+    workers : int or None
+        Processes; None: one per core.
+    progress : callable or None
+        Called with (sessions done, sessions in all).
+
+    Returns
+    -------
+    SampleArrays
+        40 kB of EEG per channel and window: 20,000 windows take 26 GB.
+    """
+    sessions = plan_train(seed, patients)
+    chosen = [(session, _middle_windows(session)) for session in sessions]
+    if limit is not None:
+        total = np.cumsum([len(rows) for _, rows in chosen])
+        chosen = chosen[: int(np.searchsorted(total, limit)) + 1]
+    n = min(sum(len(rows) for _, rows in chosen), limit or 10**9)
+    eeg = np.empty((n, len(EEG_COLUMNS), WINDOW_SAMPLES), np.float32)
+    spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
+    rows: list[dict[str, object]] = []
+    tasks = [(seed, session, picked) for session, picked in chosen]
+    for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
+        for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
+            if len(rows) < n:
+                eeg[len(rows)], spectrogram[len(rows)] = samples, image
+                rows.append(row)
+        if progress is not None:
+            progress(number + 1, len(tasks))
+
+    def column(name: str) -> np.ndarray:
+        return np.array([row[name] for row in rows], np.int64)
+
+    votes = np.stack([column(name) for name in VOTE_COLUMNS], axis=1)
+    ids = {name: column(name) for name in ("label_id", "patient_id", "eeg_id")}
+    return SampleArrays(eeg=eeg, spectrogram=spectrogram, votes=votes, **ids)
+
+
+def _middle_windows(session: SessionPlan) -> list[dict[str, object]]:
+    """One row per EEG and votes: the middle one by offset."""
+    groups: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for row in train_rows([session]):
+        key = (row["eeg_id"], *(row[name] for name in VOTE_COLUMNS))
+        groups.setdefault(key, []).append(row)
+    return [rows[len(rows) // 2] for rows in groups.values()]
+
+
+def _session_windows(
+    task: tuple[int, SessionPlan, list[dict[str, object]]],
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    seed, plan, rows = task
+    session = simulate_session(seed, plan, missing=False)
+    eegs = {eeg.eeg_id: samples for eeg, samples in session.eegs}
+    windows = []
+    for row in rows:
+        start = int(row["eeg_label_offset_seconds"] * SFREQ)
+        first = int(row["spectrogram_label_offset_seconds"] / SPECTROGRAM_STEP_S)
+        windows.append((
+            eegs[row["eeg_id"]][:, start : start + WINDOW_SAMPLES],
+            session.spectrogram[..., first : first + SPECTROGRAM_ROWS],
+        ))  # fmt: skip
+    return windows
+
+
+def run_tasks(
+    function: Callable[[T], R], tasks: Iterable[T], workers: int | None = None
+) -> Iterator[R]:
+    """Results in the order of the tasks, from ``workers`` processes (None: one per core)."""
+    tasks = list(tasks)
+    workers = min(workers or len(os.sched_getaffinity(0)), len(tasks))
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    # Started afresh, not forked: the caller may hold threads and a GPU.
+    with _single_threaded_children():
+        pool = multiprocessing.get_context("spawn").Pool(workers)
+    with pool:
+        yield from pool.imap(function, tasks)
+
+
+@contextmanager
+def _single_threaded_children() -> Iterator[None]:
+    """Processes started meanwhile use one thread each: there is one of them per core."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

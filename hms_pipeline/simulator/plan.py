@@ -1,0 +1,220 @@
+"""Who is recorded, when, and what the experts said: tables, before any signal is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from .latent import Latent, draw_latent, drift_latent
+from .raters import draw_total, draw_votes
+from .recording import Moment
+
+# Shares of the class most experts vote for, in the order of schema.CLASSES.
+LOW_SHARES = (0.32, 0.13, 0.15, 0.15, 0.18, 0.07)
+HIGH_SHARES = (0.03, 0.16, 0.15, 0.15, 0.17, 0.34)
+MANY_VOTES = 0.385  # share of EEGs read by ten experts or more
+AMBIGUOUS = {False: 0.44, True: 0.98}  # share near a boundary, by "read by many"
+
+SESSIONS = {1: 0.72, 2: 0.16, 3: 0.06, 4: 0.03, 6: 0.02, 8: 0.01}  # per patient
+EEGS = {1: 0.68, 2: 0.22, 3: 0.07, 5: 0.03}  # per spectrogram
+ROWS = {1: 0.23, 2: 0.20, 3: 0.24, 4: 0.15, 5: 0.09, 6: 0.05, 8: 0.03, 12: 0.01}  # per EEG
+GAPS_S = {2: 0.25, 4: 0.45, 6: 0.15, 8: 0.10, 12: 0.05}  # between windows with the same votes
+NEW_VOTES = {False: 0.42, True: 0.58}  # the next window is read anew, by "read by many"
+GOLDEN = (5**0.5 - 1) / 2
+TEST_PATIENT = 1_000_000  # patients from this number on are the test set's
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """One row of train.csv: offset in its EEG, label and votes."""
+
+    offset_s: int
+    label_id: int
+    votes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EegPlan:
+    """One EEG file, and where the spectrogram of its first window starts in its session."""
+
+    eeg_id: int
+    spectrogram_offset_s: int
+    duration_s: int
+    windows: tuple[WindowPlan, ...]
+
+    @property
+    def start_s(self) -> float:
+        """Where the EEG starts in its session: its window has the spectrogram's centre."""
+        return self.spectrogram_offset_s + (SPECTROGRAM_S - WINDOW_S) / 2
+
+
+@dataclass(frozen=True)
+class SessionPlan:
+    """One continuous stretch of a patient: one spectrogram file and the EEGs within it."""
+
+    patient: int
+    session: int
+    patient_id: int
+    spectrogram_id: int
+    duration_s: int
+    moments: tuple[Moment, ...]
+    eegs: tuple[EegPlan, ...]
+
+
+def plan_train(seed: int, patients: int) -> list[SessionPlan]:
+    """Sessions of the training set; more patients leave the first ones as they are."""
+    cells = _cells(seed)
+    taken: set[int] = set()
+    return [
+        session
+        for patient in range(patients)
+        for session in _plan_patient(seed, patient, cells, taken)
+    ]
+
+
+def plan_test(seed: int, windows: int) -> list[SessionPlan]:
+    """Sessions of the test set: one window each, of other patients, read by many."""
+    cells = _cells(seed + 1)
+    taken: set[int] = set()
+    sessions = []
+    for number in range(windows):
+        patient = TEST_PATIENT + number
+        rng = np.random.default_rng([seed, patient])
+        name, _ = next(cells)
+        latent = draw_latent(rng, name, rng.random() < AMBIGUOUS[True])
+        votes = draw_votes(rng, latent, draw_total(rng, many=True))
+        window = WindowPlan(0, _new_id(rng, taken), votes)
+        eeg = EegPlan(_new_id(rng, taken), 0, int(WINDOW_S), (window,))
+        moment = Moment(SPECTROGRAM_S / 2, latent)
+        ids = _new_id(rng, taken, 65_536), _new_id(rng, taken)
+        sessions.append(SessionPlan(patient, 0, *ids, int(SPECTROGRAM_S), (moment,), (eeg,)))
+    return sessions
+
+
+def train_rows(sessions: list[SessionPlan]) -> list[dict[str, object]]:
+    """Rows of train.csv, keys in the order of its columns."""
+    rows = []
+    for session in sessions:
+        windows = [(eeg, sub, window) for eeg in session.eegs for sub, window in _numbered(eeg)]
+        order = sorted({eeg.spectrogram_offset_s + w.offset_s for eeg, _, w in windows})
+        for eeg, sub, window in windows:
+            offset = eeg.spectrogram_offset_s + window.offset_s
+            values = (
+                eeg.eeg_id, sub, float(window.offset_s),
+                session.spectrogram_id, order.index(offset), float(offset),
+                window.label_id, session.patient_id,
+                CLASS_LABELS[int(np.argmax(window.votes))], *window.votes,
+            )  # fmt: skip
+            rows.append(dict(zip(TRAIN_COLUMNS, values, strict=True)))
+    return rows
+
+
+def vote_array(sessions: list[SessionPlan]) -> np.ndarray:
+    """Votes of every window, array of shape (n_windows, 6), in the order of the plan."""
+    votes = [w.votes for session in sessions for eeg in session.eegs for w in eeg.windows]
+    return np.array(votes, int).reshape(-1, len(VOTE_COLUMNS))
+
+
+def _numbered(eeg: EegPlan) -> Iterator[tuple[int, WindowPlan]]:
+    return enumerate(eeg.windows)
+
+
+def _cells(seed: int) -> Iterator[tuple[str, bool]]:
+    """Class and "read by many" of one EEG after another, with the shares met evenly.
+
+    A golden-ratio sequence through the cumulated shares: any run of it holds every cell about
+    as often as its share says, so that small samples have all six classes on both sides.
+    """
+    shares = [
+        share * (MANY_VOTES if many else 1 - MANY_VOTES)
+        for many, row in ((False, LOW_SHARES), (True, HIGH_SHARES))
+        for share in row
+    ]
+    edges = np.cumsum(shares)
+    point = np.random.default_rng([seed, 0xCE11]).random()
+    while True:
+        cell = min(int(np.searchsorted(edges, point, side="right")), len(shares) - 1)
+        yield CLASSES[cell % len(CLASSES)], cell >= len(CLASSES)
+        point = (point + GOLDEN) % 1.0
+
+
+def _plan_patient(
+    seed: int, patient: int, cells: Iterator[tuple[str, bool]], taken: set[int]
+) -> Iterator[SessionPlan]:
+    rng = np.random.default_rng([seed, patient])
+    patient_id = _new_id(rng, taken, 65_536)
+    usual = None
+    for number in range(_choose(rng, SESSIONS)):
+        name, many = next(cells)
+        if usual is not None and rng.random() < 0.4:
+            name = usual
+        usual = usual or name
+        yield _plan_session(rng, (patient, number, patient_id), name, many, cells, taken)
+
+
+def _plan_session(
+    rng: np.random.Generator,
+    key: tuple[int, int, int],
+    name: str,
+    many: bool,
+    cells: Iterator[tuple[str, bool]],
+    taken: set[int],
+) -> SessionPlan:
+    spectrogram_id = _new_id(rng, taken)
+    eegs: list[EegPlan] = []
+    moments: list[Moment] = []
+    offset = 0
+    for number in range(_choose(rng, EEGS)):
+        if number and rng.random() < 0.5:
+            name, many = next(cells)
+        eeg, shown = _plan_eeg(rng, name, many, offset, taken)
+        eegs.append(eeg)
+        moments += shown
+        offset += eeg.windows[-1].offset_s + 2 * int(rng.integers(10, 40))
+    last = eegs[-1]
+    duration = last.spectrogram_offset_s + last.windows[-1].offset_s + int(SPECTROGRAM_S)
+    return SessionPlan(*key, spectrogram_id, duration, tuple(moments), tuple(eegs))
+
+
+def _plan_eeg(
+    rng: np.random.Generator, name: str, many: bool, spectrogram_offset_s: int, taken: set[int]
+) -> tuple[EegPlan, list[Moment]]:
+    """Windows of one EEG, in runs that share their votes; a moment for every run."""
+    eeg_id = _new_id(rng, taken)
+    ambiguous = bool(rng.random() < AMBIGUOUS[many] * (0.85 if name == "other" else 1.0))
+    latent = draw_latent(rng, name, ambiguous)
+    votes = draw_votes(rng, latent, draw_total(rng, many))
+    runs: list[tuple[Latent, list[int]]] = [(latent, [])]
+    windows: list[WindowPlan] = []
+    offset = 0
+    for number in range(_choose(rng, ROWS)):
+        if number and rng.random() < NEW_VOTES[many]:
+            changed = drift_latent(rng, latent, ambiguous)
+            offset += _choose(rng, GAPS_S) if changed == latent else 2 * int(rng.integers(3, 15))
+            latent = changed
+            votes = draw_votes(rng, latent, draw_total(rng, many))
+            runs.append((latent, []))
+        elif number:
+            offset += _choose(rng, GAPS_S)
+        windows.append(WindowPlan(offset, _new_id(rng, taken), votes))
+        runs[-1][1].append(offset)
+    tail = int(rng.integers(0, 30)) if rng.random() < 0.3 else 0
+    duration = offset + int(WINDOW_S) + tail
+    centre = spectrogram_offset_s + SPECTROGRAM_S / 2
+    moments = [Moment(centre + float(np.mean(offsets)), latent) for latent, offsets in runs]
+    return EegPlan(eeg_id, spectrogram_offset_s, duration, tuple(windows)), moments
+
+
+def _choose(rng: np.random.Generator, weights: dict[int, float]) -> int:
+    return int(rng.choice(list(weights), p=list(weights.values())))
+
+
+def _new_id(rng: np.random.Generator, taken: set[int], below: int = 2**32) -> int:
+    """A random id that no other item of the sample has."""
+    while (number := int(rng.integers(1, below))) in taken:
+        pass
+    taken.add(number)
+    return number

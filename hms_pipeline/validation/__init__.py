@@ -1,0 +1,1 @@
+"""Validation: a quality table of every file, expectation suites, cleaning rules, quarantine."""

@@ -1,0 +1,81 @@
+"""Data Docs: Great Expectations' pages made self-contained, and the page that opens first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from ..config.files import atomic
+from ..config.validation import ValidationParams
+from .checks import Result, run_suites
+from .overview import Overview, render_overview
+
+STYLE = (Path(__file__).parent / "pages.css").read_text()
+# Great Expectations' pages draw style and scripts from seven hosts: they would be bare offline,
+# and would tell those hosts who looks at the data.
+_OUTSIDE = re.compile(
+    r"<link\b[^>]*https?://[^>]*>|<script\b[^>]*\bsrc=[^>]*>\s*</script>|<img\b[^>]*https?://[^>]*>",
+    re.DOTALL,
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_TIME = re.compile(r"\b20\d{6}T\d{6}\.\d+Z")
+_SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
+_FOOTER = re.compile(r"<footer\b.*?</footer>", re.DOTALL)
+FIXED_TIME = "20240109T000000.000000Z"
+
+
+def build_docs(
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    params: ValidationParams,
+    overview: Callable[[list[Result]], Overview],
+) -> list[Result]:
+    """Run the suites and write their pages, with an overview as ``index.html``.
+
+    Parameters
+    ----------
+    folder : Path
+        The Data Docs folder; replaced as a whole.
+    tables : mapping of str to DataFrame
+        Suite name → table.
+    params : ValidationParams
+        Thresholds.
+    overview : callable
+        Makes the first page's content from the results.
+
+    Returns
+    -------
+    list of Result
+    """
+    with TemporaryDirectory() as temporary, atomic(folder) as out:
+        site = Path(temporary) / "site"
+        results = run_suites(tables, params, site)
+        pages = {}
+        for suite in tables:
+            (page,) = (site / "validations" / suite).rglob("*.html")
+            pages[suite] = f"{suite}.html"
+            _write(out / pages[suite], _self_contained(page.read_text()))
+        _write(out / "index.html", render_overview(overview(results), results, pages, STYLE))
+    return results
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _self_contained(page: str) -> str:
+    """The same content without outside references, times or random ids."""
+    page = _OUTSIDE.sub("", page)
+    page = _SCRIPT.sub("", page)
+    page = _FOOTER.sub("", page)
+    numbers: dict[str, str] = {}
+    page = _UUID.sub(lambda m: numbers.setdefault(m[0], f"id-{len(numbers)}"), page)
+    page = _TIME.sub(FIXED_TIME, page)
+    page = re.sub(r'href="[^"]*index\.html"', 'href="index.html"', page)
+    page = re.sub(r'href="[^"]*expectations/[^"]*\.html"', 'href="index.html"', page)
+    return page.replace("</head>", f"<style>\n{STYLE}</style>\n</head>", 1)

@@ -1,0 +1,50 @@
+"""train.csv as a table: what must hold before any row can be looked at."""
+
+from __future__ import annotations
+
+import great_expectations.expectations as gxe
+
+from ...config.validation import ValidationParams
+from ...schema import TRAIN_COLUMNS
+from ..expectation import expect
+from ..train_table import ID_COLUMNS
+
+
+class ExpectWholeNumberIds(gxe.ExpectColumnValuesToMatchRegex):
+    """A column of ids holds whole numbers only."""
+
+    regex: str = r"^-?\d+(\.0)?$"
+
+
+@expect("train_csv", severity="critical")
+def has_rows(params: ValidationParams) -> gxe.ExpectTableRowCountToBeBetween:
+    return gxe.ExpectTableRowCountToBeBetween(
+        min_value=1, description="train.csv has at least one row."
+    )
+
+
+@expect("train_csv", severity="critical")
+def has_columns(params: ValidationParams) -> gxe.ExpectTableColumnsToMatchSet:
+    return gxe.ExpectTableColumnsToMatchSet(
+        column_set=list(TRAIN_COLUMNS),
+        exact_match=False,
+        description=f"train.csv has the columns {', '.join(TRAIN_COLUMNS)}.",
+    )
+
+
+def _expect_ids(name: str) -> None:
+    def whole(params: ValidationParams) -> ExpectWholeNumberIds:
+        return ExpectWholeNumberIds(column=name, description=f"{name} is a whole number.")
+
+    def present(params: ValidationParams) -> gxe.ExpectColumnValuesToNotBeNull:
+        return gxe.ExpectColumnValuesToNotBeNull(
+            column=name, description=f"{name} is never missing."
+        )
+
+    whole.__name__, present.__name__ = f"whole_{name}", f"present_{name}"
+    expect("train_csv", severity="critical")(whole)
+    expect("train_csv", severity="critical")(present)
+
+
+for _name in ID_COLUMNS:
+    _expect_ids(_name)

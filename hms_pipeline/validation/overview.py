@@ -1,0 +1,149 @@
+"""The first page of the Data Docs: what was removed, by which rule, and which ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import pandas as pd
+
+from .checks import Result
+from .rule import RULES
+
+SHOWN = 12
+KINDS = ("window", "eeg", "spectrogram")
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the first page says.
+
+    Parameters
+    ----------
+    counts : mapping
+        Kind → ``{"all", "kept", "quarantined"}``; empty when no row could be looked at.
+    quarantine : DataFrame or None
+        ``kind, id, rule, detail``.
+    """
+
+    counts: Mapping[str, Mapping[str, int]]
+    quarantine: pd.DataFrame | None
+
+
+def render_overview(
+    overview: Overview, results: Sequence[Result], pages: Mapping[str, str], style: str
+) -> str:
+    """HTML of the page; equal content gives equal bytes."""
+    parts = [_verdict(results), _counts(overview.counts)]
+    if overview.quarantine is not None:
+        parts.append(_rules(overview.quarantine))
+    parts.append(_suites(results, pages))
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>Data Docs</title><style>\n{style}</style></head>\n"
+        f'<body class="overview"><h1>Is this data set sound?</h1>\n{body}\n</body></html>\n'
+    )
+
+
+def _verdict(results: Sequence[Result]) -> str:
+    failed = [r for r in results if not r.success]
+    critical = [r for r in failed if r.severity == "critical"]
+    if critical:
+        items = "".join(f"<li>{_failure(r)}</li>" for r in critical)
+        return (
+            '<p class="bad">No: the pipeline stops here. Critical expectations failed:</p>'
+            f"<ul>{items}</ul>"
+        )
+    if failed:
+        return (
+            '<p class="fair">Yes, after cleaning: no critical expectation failed;'
+            " what the rules below removed is in quarantine.</p>"
+        )
+    return '<p class="good">Yes: every expectation holds.</p>'
+
+
+def _failure(result: Result) -> str:
+    ids = ", ".join(str(value) for value in result.ids[:SHOWN])
+    where = f" First: {escape(ids)}." if ids else ""
+    return f"{escape(result.about)}{where}"
+
+
+def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+    if not counts:
+        return ""
+    rows = [
+        f"<tr><th>{kind}</th>"
+        + "".join(f"<td>{counts[kind][name]:,}</td>" for name in ("all", "kept", "quarantined"))
+        + "</tr>"
+        for kind in KINDS
+    ]
+    return (
+        "<h2>What is left</h2><table><tr><th></th><th>all</th><th>kept</th>"
+        f"<th>in quarantine</th></tr>{''.join(rows)}</table>"
+    )
+
+
+def _rules(quarantine: pd.DataFrame) -> str:
+    if quarantine.empty:
+        return "<h2>What was removed</h2><p>Nothing.</p>"
+    rows = []
+    for name in RULES:
+        of_rule = quarantine[quarantine["rule"] == name]
+        if len(of_rule):
+            rows.append(_rule(name, of_rule))
+    return (
+        "<h2>What was removed, and why</h2>"
+        "<p>An item may break several rules; a file takes its windows with it. The whole list is"
+        " in <code>quarantine.parquet</code>; <code>hms validate --report</code> prints it.</p>"
+        "<table><tr><th>rule</th><th>what is wrong</th><th>windows</th><th>EEGs</th>"
+        f"<th>spectrograms</th><th>which</th></tr>{''.join(rows)}</table>"
+    )
+
+
+def _rule(name: str, found: pd.DataFrame) -> str:
+    counts = "".join(f"<td>{int((found['kind'] == kind).sum()):,}</td>" for kind in KINDS)
+    # A removed file says more than each of its windows.
+    order = found.assign(file=found["kind"] == "window").sort_values(
+        ["file", "kind", "id"], kind="stable"
+    )
+    shown = [
+        f"<li><b>{row.kind} {row.id}</b>: {escape(row.detail)}</li>"
+        for row in order.head(SHOWN).itertuples()
+    ]
+    more = len(order) - len(shown)
+    tail = f"<li>and {more:,} more</li>" if more > 0 else ""
+    opened = "" if more > 0 else " open"
+    return (
+        f'<tr id="{name}"><th>{name}</th><td>{escape(RULES[name].about)}</td>{counts}'
+        f"<td><details{opened}><summary>{len(order):,} ids</summary>"
+        f"<ul>{''.join(shown)}{tail}</ul></details></td></tr>"
+    )
+
+
+def _suites(results: Sequence[Result], pages: Mapping[str, str]) -> str:
+    rows = "".join(_result(result, pages) for result in results if not result.success)
+    held = {suite: [r for r in results if r.suite == suite] for suite in pages}
+    links = "".join(
+        f'<li><a href="{page}">{suite}</a>: {sum(r.success for r in held[suite])} of'
+        f" {len(held[suite])} expectations hold</li>"
+        for suite, page in pages.items()
+    )
+    table = (
+        "<table><tr><th>severity</th><th>expectation</th><th>failed</th><th>first ids</th>"
+        f"<th>page</th></tr>{rows}</table>"
+        if rows
+        else ""
+    )
+    return f"<h2>Expectations that failed</h2>{table}<h2>All suites</h2><ul>{links}</ul>"
+
+
+def _result(result: Result, pages: Mapping[str, str]) -> str:
+    ids = ", ".join(str(value) for value in result.ids[:SHOWN])
+    more = " …" if len(result.ids) > SHOWN else ""
+    return (
+        f'<tr><td class="{result.severity}">{result.severity}</td><td>{escape(result.about)}</td>'
+        f"<td>{result.n_failed:,}</td><td>{escape(ids)}{more}</td>"
+        f'<td><a href="{pages[result.suite]}">{result.suite}</a></td></tr>'
+    )

@@ -1,0 +1,73 @@
+"""What `hms validate --report` prints, as plain data."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..config import Paths
+from ..schema import InputError
+from .cleaning import RULES
+
+KINDS = ("window", "eeg", "spectrogram")
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rule's line.
+
+    Parameters
+    ----------
+    rule, about : str
+        Its name, and what is wrong with what it removed.
+    windows, eegs, spectrograms : int
+        Items removed.
+    examples : tuple of str
+        The first of them, such as ``"eeg 12: lasts 31 s"``.
+    """
+
+    rule: str
+    about: str
+    windows: int
+    eegs: int
+    spectrograms: int
+    examples: tuple[str, ...]
+
+
+def table(paths: Paths) -> list[Row]:
+    """One row per rule that removed something, in the order of the rules' names.
+
+    Raises
+    ------
+    InputError
+        Stage `validate` has not run.
+    """
+    if not paths.quarantine.is_file():
+        raise InputError(
+            f"{paths.quarantine} is needed, but is not there. Run `hms validate` first."
+        )
+    quarantine = pd.read_parquet(paths.quarantine)
+    return [_row(name, group) for name, group in quarantine.groupby("rule", sort=True)]
+
+
+def counts(paths: Paths) -> dict[str, dict[str, int]]:
+    """Kind → ``all, kept, quarantined`` of the last run."""
+    file = paths.validated / "summary.json"
+    if not file.is_file():
+        raise InputError(f"{file} is needed, but is not there. Run `hms validate` first.")
+    return json.loads(file.read_text())["counts"]
+
+
+def _row(name: str, group: pd.DataFrame) -> Row:
+    numbers = [int((group["kind"] == kind).sum()) for kind in KINDS]
+    # A removed file says more than each of its windows.
+    first = group.sort_values(
+        ["kind", "id"], key=lambda c: c.map({"window": 1}).fillna(0) if c.name == "kind" else c
+    )
+    examples = tuple(
+        f"{row.kind} {row.id}: {row.detail}" for row in first.head(EXAMPLES).itertuples()
+    )
+    return Row(name, RULES[name].about if name in RULES else "", *numbers, examples)

@@ -1,0 +1,86 @@
+"""Every augmentation of the catalogue, on images and waves."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+
+from hms_pipeline.datasets.augmentations import AUGMENTATIONS, Augmenter, ViewInfo
+from hms_pipeline.schema import InputError
+
+BATCH = 16
+IMAGE = ViewInfo("image", (4, 12, 40), (1, 0, 3, 2), (1.0,) * 4)
+WAVES = ViewInfo("waves", (3, 100), (1, 0, 2), (1.0, 1.0, -1.0))
+OPTIONS = {"probability": 1.0, "max_fraction": 0.3, "beta": 0.5}
+
+
+def options(name: str, probability: float = 1.0) -> dict[str, float]:
+    """A value for each parameter; a new one needs an entry in OPTIONS."""
+    accepted = inspect.signature(AUGMENTATIONS[name]).parameters
+    missing = set(accepted) - set(OPTIONS)
+    assert not missing, f"{name}: add a value for {missing} to OPTIONS of this test"
+    return {key: OPTIONS[key] for key in accepted} | {"probability": probability}
+
+
+def views() -> tuple[list[torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    target = torch.softmax(torch.randn(BATCH, 6, generator=generator), 1)
+    return [torch.randn(BATCH, *v.shape, generator=generator) + 5 for v in (IMAGE, WAVES)], target
+
+
+def drawn(augmenter: Augmenter, seed: int = 0) -> torch.Tensor:
+    return augmenter.draw(np.random.default_rng(seed), 3, BATCH)[1]
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_shapes_stay_targets_sum_to_one_and_something_changes(name):
+    augmenter = Augmenter({name: options(name)}, [IMAGE, WAVES])
+    before, target = views()
+    after, new_target = augmenter.apply(before, target, drawn(augmenter))
+    assert [x.shape for x in after] == [x.shape for x in before]
+    assert [x.dtype for x in after] == [torch.float32] * 2
+    torch.testing.assert_close(new_target.sum(1), torch.ones(BATCH))
+    assert any(not torch.equal(a, b) for a, b in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_parameters_can_be_replayed(name):
+    augmenter = Augmenter({name: options(name, 0.5)}, [IMAGE, WAVES])
+    before, target = views()
+    first, _ = augmenter.apply(before, target, drawn(augmenter))
+    again, _ = augmenter.apply(before, target, drawn(augmenter))
+    other, _ = augmenter.apply(before, target, drawn(augmenter, seed=1))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_inputs_are_left_as_they_were(name):
+    augmenter = Augmenter({name: options(name)}, [IMAGE, WAVES])
+    before, target = views()
+    kept = [x.clone() for x in before]
+    augmenter.apply(before, target, drawn(augmenter))
+    assert all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_probability_zero_is_off(name):
+    augmenter = Augmenter({name: options(name, 0.0)}, [IMAGE, WAVES])
+    before, target = views()
+    after, new_target = augmenter.apply(before, target, drawn(augmenter))
+    assert augmenter.n_columns == 0
+    assert all(torch.equal(a, b) for a, b in zip(after, before, strict=True))
+    assert torch.equal(new_target, target)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_wrong_parameter_is_one_sentence(name):
+    with pytest.raises(InputError, match=f"{name} has no parameter 'banana'"):
+        Augmenter({name: options(name) | {"banana": 1.0}}, [IMAGE])
+    with pytest.raises(InputError, match=f"{name}.probability is missing"):
+        Augmenter({name: {}}, [IMAGE])
+    with pytest.raises(InputError, match=f"{name}: probability must be in 0..1, got 2"):
+        Augmenter({name: options(name, 2.0)}, [IMAGE])

@@ -1,0 +1,126 @@
+"""Every view of the catalogue, with the parameters of every recipe."""
+
+import inspect
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+from hms_pipeline.features.compute import compute
+from hms_pipeline.features.views import VIEWS, build_view, build_views
+from hms_pipeline.features.windows import WindowBatch
+from hms_pipeline.schema import REGIONS, InputError
+from hms_pipeline.signal.montage import mirror_electrodes
+
+ROOT = Path(__file__).parents[2]
+RECIPES = {
+    path.stem: yaml.safe_load(path.read_text())["views"]
+    for path in (ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml")))
+}
+if RECIPES["params"] == RECIPES.get("demo"):
+    del RECIPES["demo"]
+CASES = [(recipe, view) for recipe, views in RECIPES.items() for view in views]
+
+
+def random_batch(n=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    eeg = 10 * torch.randn(n, 20, 10_000, generator=generator).cumsum(-1)
+    return WindowBatch(eeg, 5 * torch.rand(n, 4, 100, 300, generator=generator))
+
+
+def mirrored(batch):
+    swapped = batch.spectrogram[:, [REGIONS.index(r) for r in ("RL", "LL", "RP", "LP")]]
+    return WindowBatch(mirror_electrodes(batch.eeg), swapped)
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def built(request):
+    recipe, view = request.param
+    return VIEWS[view].build(RECIPES[recipe][view])
+
+
+def test_every_view_of_the_catalogue_is_in_the_full_recipe():
+    assert sorted(RECIPES["full"]) == list(VIEWS), (
+        "Add the view's parameters to section views of recipes/full.yaml and params.yaml."
+    )
+
+
+def test_values_have_the_stated_shape_and_are_finite(built):
+    values = built(random_batch())
+    assert values.shape == (2, *built.shape)
+    assert values.dtype == torch.float32
+    assert torch.isfinite(values.half()).all()
+    assert len(built.row_names) == built.shape[0]
+    assert len(built.shape) == (3 if built.kind == "image" else 2)
+
+
+def test_mirroring_the_electrodes_permutes_the_rows(built):
+    batch = random_batch()
+    sign = torch.tensor(built.mirror_sign).view(-1, *[1] * (len(built.shape) - 1))
+    expected = built(batch)[:, list(built.mirror)] * sign
+    torch.testing.assert_close(built(mirrored(batch)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_window_does_not_depend_on_its_batch(built):
+    batch = random_batch(3)
+    alone = compute({built.name: built}, batch.split(1)[1])[built.name][0]
+    assert torch.equal(compute({built.name: built}, batch)[built.name][1], alone)
+    torch.testing.assert_close(built(batch)[1], alone.float(), rtol=2e-3, atol=4e-3)
+
+
+def test_only_declared_inputs_are_read(built):
+    batch = random_batch()
+    if "spectrogram" not in built.inputs:
+        assert torch.equal(built(WindowBatch(batch.eeg)), built(batch))
+    if "eeg" not in built.inputs:
+        other = WindowBatch(torch.zeros_like(batch.eeg), batch.spectrogram)
+        assert torch.equal(built(other), built(batch))
+
+
+def test_scaling_is_fixed_by_the_recipe_and_not_by_the_window(built):
+    """Ten times the amplitude must show in the values."""
+    batch = random_batch()
+    louder = WindowBatch(batch.eeg * 3, batch.spectrogram * 9)
+    assert (built(louder).abs().mean() - built(batch).abs().mean()).abs() > 0.05
+
+
+def test_an_empty_window_gives_finite_values(built):
+    blank = WindowBatch(torch.zeros(1, 20, 10_000), torch.zeros(1, 4, 100, 300))
+    assert torch.isfinite(built(blank)).all()
+
+
+def test_image_views_of_the_full_recipe_have_at_least_256_pixels_each_way():
+    for name, params in RECIPES["full"].items():
+        built = VIEWS[name].build(params)
+        if built.kind == "image":
+            assert min(built.shape[1:]) >= 256, name
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_a_view_is_documented_and_takes_keyword_parameters_only(name):
+    function = VIEWS[name].function
+    first, *others = inspect.signature(function).parameters.values()
+    assert VIEWS[name].summary
+    assert first.name == "batch"
+    assert all(p.kind is p.KEYWORD_ONLY for p in others)
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+def test_unknown_and_missing_parameters_are_refused(name):
+    good = RECIPES["full"][name]
+    with pytest.raises(InputError, match=f"Unknown key 'views.{name}.banana'"):
+        VIEWS[name].build({**good, "banana": 1})
+    first = next(iter(good))
+    with pytest.raises(InputError, match=f"Missing key 'views.{name}.{first}'"):
+        VIEWS[name].build({k: v for k, v in good.items() if k != first})
+
+
+def test_a_view_outside_the_recipe_is_refused():
+    params = SimpleNamespace(views={"mel": RECIPES["full"]["mel"]})
+    assert list(build_views(params)) == ["mel"]
+    with pytest.raises(InputError, match="View 'cwt' needs its parameters"):
+        build_view(params, "cwt")
+    with pytest.raises(InputError, match="Unknown view 'banana'"):
+        build_view(params, "banana")

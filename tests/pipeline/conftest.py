@@ -1,0 +1,78 @@
+"""A whole project on the tiny recipe, run once and shared by the slow tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the checkout in which commands run as a user would run them."""
+
+    root: Path
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.root),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment(), text=True, capture_output=True
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def copy(self, target: Path) -> Project:
+        """The same project elsewhere, with its artifacts, DVC cache and registry."""
+        shutil.copytree(self.root, target, symlinks=True)
+        return Project(target)
+
+
+def copy_of_checkout(target: Path) -> Project:
+    """The files git tracks or would track, with the tiny recipe, its data and a git history."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target / name)
+    project = Project(target)
+    for name in ("dvc.lock", "data.dvc"):
+        (target / name).unlink(missing_ok=True)
+    project.run("git", "init", "-q")
+    project.run("hms", "recipe", "tiny")
+    project.run("hms", "sample", "--out", "data")
+    project.run("dvc", "add", "-q", "data")
+    project.run("git", "add", "-A")
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    project.run("git", *identity, "commit", "-q", "-m", "start")
+    return project
+
+
+@pytest.fixture(scope="session")
+def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny recipe, run to its champion by `dvc repro`. Tests must not change it: copy it."""
+    project = copy_of_checkout(tmp_path_factory.mktemp("tiny") / "project")
+    project.run("dvc", "repro")
+    return project

@@ -1,0 +1,351 @@
+"""Registration, gate, promotion and rollback through the real store."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hms_pipeline.config import Paths
+from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
+from hms_pipeline.registry import api, evidence, stage
+from hms_pipeline.registry.doctor import check_ledger, examine
+from hms_pipeline.registry.evidence import challenger_table, champion_losses
+from hms_pipeline.registry.store import CHAMPION, MODEL, open_store
+from hms_pipeline.registry.versions import Registry
+from hms_pipeline.schema import InputError
+
+from ..ensembles import Maker, random_window
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+GOOD, POOR, OTHER = 1, 2, 3  # seeds: the experts vote as the first one answers
+
+
+@pytest.fixture(scope="module")
+def model_maker(tmp_path_factory):
+    torch.set_num_threads(1)
+    maker = Maker(tmp_path_factory.mktemp("model") / "project")
+    maker.vote(maker.train(GOOD))
+    return maker
+
+
+@pytest.fixture
+def maker(model_maker, tmp_path):
+    """A project of its own with no ensemble yet and an empty registry."""
+    root = tmp_path / "project"
+    shutil.copytree(model_maker.paths.params.parent, root)
+    copy = object.__new__(Maker)
+    copy.__dict__.update(vars(model_maker))
+    copy.paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    copy.windows, copy.folds = model_maker.windows.copy(), model_maker.folds.copy()
+    return copy
+
+
+def register(maker: Maker, seed: int, note: str = "", **gate: object) -> dict:
+    maker.ensemble(seed, note)
+    return stage.run(maker.paths, maker.with_gate(**gate))
+
+
+def wrong(paths: Paths) -> list[str]:
+    return [finding.advice for finding in check_ledger(Registry.open(paths)) if finding.advice]
+
+
+def test_life_of_an_ensemble(maker):
+    paths = maker.paths
+    first = register(maker, POOR)
+    assert (first["version"], first["verdict"]) == (1, "promoted")
+    assert "the prior" in first["reasons"][0]
+    assert json.loads(paths.registration.read_text())["champion"] == 1
+
+    again = stage.run(paths, maker.with_gate())
+    assert again["already_registered"]
+    assert again["version"] == 1
+
+    equal = register(maker, POOR, note="retrained")
+    assert (equal["version"], equal["verdict"], equal["champion"]) == (2, "refused", 1)
+    assert "gain 0.0000" in equal["reasons"][0]
+
+    better = register(maker, GOOD)
+    assert (better["version"], better["verdict"], better["champion"]) == (3, "promoted", 3)
+    assert "champion 1" in better["reasons"][0]
+
+    worse = register(maker, OTHER)
+    assert (worse["verdict"], worse["champion"]) == ("refused", 3)
+
+    assert api.rollback(paths, "nurses complain") == 1
+    back = register(maker, GOOD)
+    assert (back["version"], back["champion"], back["already_registered"]) == (3, 1, True)
+    assert wrong(paths) == []
+    verdicts = {row["version"]: row["verdict"] for row in api.list_versions(paths)}
+    assert verdicts[3] == "promoted, rolled back"
+
+    with pytest.raises(InputError, match="reason"):
+        api.promote(paths, 3, " ")
+    api.promote(paths, 3, "it was not the model")
+    assert api.champion_bundle(paths)[0] == 3
+
+    assert api.gc(paths, keep=1) == [2]
+    assert {row["version"] for row in api.list_versions(paths)} == {1, 3, 4}
+    assert api.verify(paths) == 3
+    assert wrong(paths) == []
+
+
+def test_content_that_was_rolled_back_stays_out_under_a_new_version(maker):
+    register(maker, POOR)
+    assert register(maker, GOOD)["champion"] == 2
+    api.rollback(maker.paths, "wrong montage")
+    Registry.open(maker.paths).client.delete_model_version(MODEL, "2")
+    result = register(maker, GOOD)
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert "wrong montage" in result["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("gate", "word"), [({"max_latency_ms": 1e-6}, "ms a window"), ({"max_size_mb": 1e-6}, "MB")]
+)
+def test_too_slow_or_too_large_is_refused(maker, gate, word):
+    register(maker, POOR)
+    result = register(maker, GOOD, **gate)
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert word in result["reasons"][0]
+
+
+def test_weights_that_give_no_numbers_are_refused(maker):
+    register(maker, POOR)
+    maker.ensemble(GOOD)
+    maker.worst_weights("eegnet", 1)
+    result = stage.run(maker.paths, maker.with_gate())
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert "not finite" in result["reasons"][0]
+
+
+def test_a_missing_member_is_refused(maker):
+    register(maker, POOR)
+    maker.ensemble(GOOD)
+    (maker.paths.fold("eegnet", 1) / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match="hms train eegnet 1"):
+        stage.run(maker.paths, maker.with_gate())
+    assert api.champion_bundle(maker.paths)[0] == 1
+
+
+@pytest.mark.parametrize("name", ["weights/eegnet/fold-0.safetensors", "code/package/schema.py"])
+def test_a_flipped_bit_is_refused(maker, name):
+    register(maker, POOR)
+    register(maker, GOOD)
+    api.rollback(maker.paths, "to try")
+    _, bundle = api.bundle_of(maker.paths, 2)
+    content = bytearray((bundle / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (bundle / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        api.promote(maker.paths, 2, "it is better")
+    assert api.verify(maker.paths) == 1
+
+
+def test_what_happens_behind_the_ledger_is_reported(maker):
+    register(maker, POOR)
+    register(maker, GOOD)
+    client = Registry.open(maker.paths).client
+    client.set_registered_model_alias(MODEL, CHAMPION, "1")
+    assert any("behind the ledger's back" in advice for advice in wrong(maker.paths))
+    client.delete_model_version(MODEL, "2")
+    assert any("version 2 was deleted" in advice for advice in wrong(maker.paths))
+    found = examine(maker.paths, maker.params)
+    assert ("wrong", CHAMPION) in {(finding.state, finding.what) for finding in found}
+
+
+def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
+    register(maker, POOR)
+    _, bundle = api.champion_bundle(maker.paths)
+    maker.grow(14)
+    maker.vote(maker.train(GOOD))
+    maker.blend()
+    asked = []
+    code = evidence.load_code(bundle)
+    predictor = evidence.module(code, "inference.predictor").Predictor
+    only = predictor.only
+
+    def spy(self, folds):
+        asked.append(tuple(folds))
+        return only(self, folds)
+
+    monkeypatch.setattr(predictor, "only", spy)
+    table = challenger_table(maker.paths, maker.with_gate())
+    losses = champion_losses(bundle, table, maker.paths.data)
+    assert np.isfinite(losses).all()
+    assert asked == [(0,), (1,)]  # new patients by every fold; known ones are in its OOF
+
+    moved = table.copy()
+    moved["eeg_label_offset_seconds"] += 2.0  # other windows of known patients
+    asked.clear()
+    seen = []
+    monkeypatch.setattr(evidence, "check_no_leak", lambda plan, folds: seen.append(plan))
+    champion_losses(bundle, moved, maker.paths.data)
+    plan = seen[0]
+    known = plan[plan["patient_id"] < 12]
+    assert (known["network"] == known["patient_id"] % 2).all()
+    assert (plan[plan["patient_id"] >= 12].groupby("label_id").size() == 2).all()
+
+
+def test_a_planted_leak_stops_the_gate(maker, monkeypatch):
+    register(maker, POOR)
+    maker.grow(14)
+    maker.vote(maker.train(GOOD))
+    maker.blend()
+    honest = evidence.network_plan
+
+    def leaking(table, folds, n_folds):
+        folds = pd.concat([folds, folds.assign(patient_id=folds["patient_id"] + 12)])
+        monkeypatch.setattr(evidence.pd, "read_parquet", pd.read_parquet)
+        plan = honest(table, folds.drop_duplicates("patient_id"), n_folds)
+        return plan.assign(patient_id=0, network=1)  # patient 0 is in fold 0
+
+    monkeypatch.setattr(evidence, "network_plan", leaking)
+    with pytest.raises(InputError, match="were trained on patient 0"):
+        stage.run(maker.paths, maker.with_gate())
+    assert api.champion_bundle(maker.paths)[0] == 1
+
+
+def start(paths: Paths) -> subprocess.Popen:
+    command = (
+        "from pathlib import Path; from hms_pipeline.config import Paths, load_params;"
+        "from hms_pipeline.registry import stage;"
+        f"root = Path({str(paths.params.parent)!r});"
+        "paths = Paths(root / 'data', root / 'artifacts', root / 'params.yaml');"
+        "stage.run(paths, load_params(paths.params))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def test_two_processes_at_once_give_one_champion(maker):
+    maker.ensemble(POOR)
+    processes = [start(maker.paths) for _ in range(2)]
+    for process in processes:
+        _, err = process.communicate()
+        assert process.returncode == 0, err.decode()
+    assert len(api.list_versions(maker.paths)) == 1
+    assert api.verify(maker.paths) == 1
+    assert wrong(maker.paths) == []
+
+
+def test_kills_at_any_point_leave_a_whole_champion(maker):
+    """``HMS_KILLS`` sets how many; the champion verifies after each, the next run completes."""
+    register(maker, POOR)
+    rng = random.Random(0)
+    for n in range(int(os.environ.get("HMS_KILLS", "3"))):
+        maker.ensemble(GOOD if n % 2 else OTHER, note=str(n))
+        process = start(maker.paths)
+        time.sleep(rng.uniform(3, 20))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        number, bundle = api.champion_bundle(maker.paths)
+        assert (bundle / "bundle.json").exists()
+        result = stage.run(maker.paths, maker.with_gate())
+        assert result["verdict"] in ("promoted", "refused")
+        assert api.verify(maker.paths) >= number
+        assert wrong(maker.paths) == []
+
+
+ALONE = """
+import sys
+sys.meta_path = [f for f in sys.meta_path if "editable" not in repr(f).lower()]
+sys.path = [p for p in sys.path if "__editable__" not in p]
+import json, pandas as pd, mlflow.pyfunc
+model = mlflow.pyfunc.load_model(sys.argv[1])
+frame = pd.DataFrame({"eeg": [open(sys.argv[2], "rb").read()],
+                      "spectrogram": [open(sys.argv[3], "rb").read()]})
+probs = model.predict(frame).iloc[0].tolist()
+details = model.predict(frame.drop(columns="spectrogram"), params={"details": True})
+bad = frame.assign(eeg=[b"no parquet"])
+try:
+    model.predict(bad)
+except mlflow.exceptions.MlflowException as err:
+    code, message = err.error_code, err.message
+assert "hms_pipeline" not in sys.modules
+print(json.dumps([probs, details.iloc[0].to_dict(), code, message]))
+"""
+
+
+def served(maker: Maker, script: str, folder: Path, *arguments: str):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ
+        | {
+            "MLFLOW_TRACKING_URI": open_store(maker.paths),
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        },
+    )
+
+
+def test_the_model_stands_alone(maker, tmp_path):
+    register(maker, POOR)
+    window = random_window(5)
+    (tmp_path / "eeg").write_bytes(eeg_to_parquet(window.eeg))
+    (tmp_path / "spectrogram").write_bytes(spectrogram_to_parquet(window.spectrogram))
+    uri = f"models:/{MODEL}@{CHAMPION}"
+    done = served(maker, ALONE, tmp_path, uri, str(tmp_path / "eeg"), str(tmp_path / "spectrogram"))
+    assert done.returncode == 0, done.stderr
+    probs, details, code, message = json.loads(done.stdout.splitlines()[-1])
+    _, bundle = api.champion_bundle(maker.paths)  # it still verifies after being loaded
+    from hms_pipeline.inference.predictor import Predictor
+
+    np.testing.assert_allclose(probs, Predictor.open(bundle).predict([window]).probs[0], atol=1e-5)
+    assert details["members_used"] == "eegnet"
+    assert code == "INVALID_PARAMETER_VALUE"
+    assert message.startswith("Row 0, column eeg: ")
+    assert not list(bundle.parents[1].rglob("*.pkl"))
+
+
+def test_another_version_of_the_package_is_refused(maker, tmp_path):
+    register(maker, POOR)
+    other = tmp_path / "hms_pipeline"
+    shutil.copytree(api.champion_bundle(maker.paths)[1] / "code" / "package", other)
+    with (other / "schema.py").open("a") as stream:
+        stream.write("\n# a later version\n")
+    script = (
+        "import sys; sys.path.insert(0, '.'); import hms_pipeline, mlflow.pyfunc;"
+        "mlflow.pyfunc.load_model(sys.argv[1])"
+    )
+    done = served(maker, script, tmp_path, f"models:/{MODEL}@{CHAMPION}")
+    assert done.returncode != 0
+    assert "carries its own version of hms_pipeline" in done.stderr
+
+
+def test_a_version_names_what_it_came_from(maker):
+    result = register(maker, POOR)
+    facts = api.describe(maker.paths, result["version"])
+    assert set(facts["from runs"]) == set(maker.params.runs)
+    assert {link["how"] for link in facts["from runs"].values()} == {"restored"}
+    assert set(facts["from views"]) == set(maker.params.views)
+    client = Registry.open(maker.paths).client
+    run = client.get_run(facts["from runs"]["eegnet-1"]["run_id"])
+    manifest = json.loads((maker.paths.fold("eegnet", 1) / "manifest.json").read_text())
+    assert run.data.tags["content_hash"] == manifest["content_hash"]
+    assert "git checkout" in facts["bring back"]
+    assert client.get_run(facts["from retrain_run"]).info.status == "FINISHED"
+
+    reused = register(maker, POOR, note="")
+    assert reused["version"] == result["version"]

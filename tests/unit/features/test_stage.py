@@ -1,0 +1,222 @@
+"""Writing stores: whole, incremental, and the same bytes whatever happened before."""
+
+import copy
+import hashlib
+import multiprocessing as mp
+import os
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hms_pipeline.config import Paths
+from hms_pipeline.data.window import WindowReader
+from hms_pipeline.features import plan, produce, stage
+from hms_pipeline.features.compute import compute
+from hms_pipeline.features.store import FeatureStore
+from hms_pipeline.features.views import build_view
+from hms_pipeline.features.windows import prepare
+from hms_pipeline.schema import InputError
+
+from .conftest import window_rows, write_recording
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch):
+    monkeypatch.setattr(plan, "ROWS_PER_SHARD", 4)
+    monkeypatch.setattr(produce, "CHUNK", 3)
+
+
+def contents(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """Label ids of the windows that were read since."""
+    seen = []
+    read = WindowReader.read
+
+    def counted(self, row):
+        seen.append(row["label_id"])
+        return read(self, row)
+
+    monkeypatch.setattr(WindowReader, "read", counted)
+    return seen
+
+
+@pytest.mark.parametrize("view", ["spec_multi", "bipolar"])
+def test_the_store_holds_what_the_view_gives(paths, params, view):
+    progress = []
+    stage.run(paths, params, view, progress=lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (16, 16)
+    store = FeatureStore.open(paths.view(view))
+    windows = pd.read_parquet(paths.windows).sample(frac=1, random_state=0)
+    assert sorted(store.label_ids) == sorted(windows["label_id"])
+    built = build_view(params, view)
+    reader = WindowReader(paths.data)
+    batch = prepare([reader.read(row) for row in windows.to_dict("records")])
+    expected = compute({view: built}, batch)[view].numpy()
+    assert np.array_equal(store[windows["label_id"]], expected)
+
+
+def test_a_window_is_read_at_its_own_offset(paths, params):
+    stage.run(paths, params, "bipolar")
+    store = FeatureStore.open(paths.view("bipolar"))
+    first, second = store[[0, 1]].astype(float)
+    # two seconds later: the same waves, 100 samples earlier
+    np.testing.assert_allclose(first[:, 600:1900], second[:, 500:1800], atol=0.05)
+
+
+def test_workers_do_not_change_the_bytes(paths, params, tmp_path):
+    stage.run(paths, params, "bipolar", workers=1)
+    other = Paths(data=paths.data, artifacts=tmp_path / "other")
+    other.validated.mkdir(parents=True)
+    window_rows(range(8)).to_parquet(other.windows, index=False)
+    stage.run(other, params, "bipolar", workers=2)
+    assert contents(paths.view("bipolar")) == contents(other.view("bipolar"))
+
+
+def test_a_second_run_computes_nothing_and_touches_no_shard(paths, params, computed):
+    stage.run(paths, params, "bipolar")
+    before, n = contents(paths.view("bipolar")), len(computed)
+    inodes = {p.name: p.stat().st_ino for p in paths.view("bipolar").glob("shard-*")}
+    stage.run(paths, params, "bipolar")
+    assert contents(paths.view("bipolar")) == before
+    assert {p.name: p.stat().st_ino for p in paths.view("bipolar").glob("shard-*")} == inodes
+    assert len(computed) == n
+    assert not (paths.checkpoints / "features" / "bipolar").exists()
+
+
+def test_new_recordings_alone_are_computed(paths, params, computed, tmp_path):
+    stage.run(paths, params, "bipolar")
+    before = contents(paths.view("bipolar"))
+    computed.clear()
+    for number in (8, 9):
+        write_recording(paths.data, number)
+    window_rows(range(10)).to_parquet(paths.windows, index=False)
+    stage.run(paths, params, "bipolar")
+    assert sorted(computed) == [80, 81, 90, 91]
+    after = contents(paths.view("bipolar"))
+    fresh = Paths(data=paths.data, artifacts=tmp_path / "fresh")
+    fresh.validated.mkdir(parents=True)
+    window_rows(range(10)).to_parquet(fresh.windows, index=False)
+    stage.run(fresh, params, "bipolar")
+    assert contents(fresh.view("bipolar")) == after
+    assert before.keys() <= after.keys() or len(after) != len(before)
+
+
+def test_a_new_patient_changes_only_its_own_shard(paths, params):
+    stage.run(paths, params, "bipolar")
+    before = contents(paths.view("bipolar"))
+    windows = window_rows(range(7))  # recording 7 is withdrawn: one patient's shard changes
+    windows.to_parquet(paths.windows, index=False)
+    stage.run(paths, params, "bipolar")
+    after = contents(paths.view("bipolar"))
+    shards = [name for name in after if name.startswith("shard-")]
+    assert sum(after[name] != before.get(name) for name in shards) == 1
+
+
+def test_votes_do_not_matter(paths, params, computed):
+    stage.run(paths, params, "bipolar")
+    before = contents(paths.view("bipolar"))
+    computed.clear()
+    window_rows(range(8)).assign(gpd_vote=9).to_parquet(paths.windows, index=False)
+    stage.run(paths, params, "bipolar")
+    assert not computed
+    assert contents(paths.view("bipolar")) == before
+
+
+def test_a_changed_recording_or_parameter_recomputes_what_it_touches(paths, params, computed):
+    stage.run(paths, params, "spec_multi")
+    computed.clear()
+    os.replace(
+        paths.data / "train_spectrograms" / "2003.parquet",
+        paths.data / "train_spectrograms" / "2005.parquet",
+    )
+    write_recording(paths.data, 3)
+    stage.run(paths, params, "spec_multi")
+    assert sorted(computed) == [50, 51]
+    changed = copy.deepcopy(params)
+    changed.views["spec_multi"]["scale"]["mean"] = 0.0
+    computed.clear()
+    stage.run(paths, changed, "spec_multi")
+    assert len(computed) == 16
+
+
+def test_a_damaged_shard_is_made_again(paths, params):
+    stage.run(paths, params, "bipolar")
+    before = contents(paths.view("bipolar"))
+    path = sorted(paths.view("bipolar").glob("shard-*"))[0]
+    damaged = bytearray(path.read_bytes())
+    damaged[-7] ^= 1
+    path.write_bytes(damaged)
+    (paths.view("bipolar") / "rubbish.tmp").write_text("left behind")
+    stage.run(paths, params, "bipolar")
+    assert contents(paths.view("bipolar")) == before
+
+
+def test_hashes_of_validation_are_used(paths, params):
+    ids = [("eeg", 1000 + k) for k in range(8)]
+    table = pd.DataFrame(ids, columns=["kind", "id"]).assign(file_hash="a")
+    table.to_parquet(paths.recordings)
+    first = stage.run(paths, params, "bipolar")["data"]
+    table.assign(file_hash="b").to_parquet(paths.recordings)
+    assert stage.run(paths, params, "bipolar")["data"] != first
+
+
+def test_two_writers_are_refused(paths, params):
+    lock = paths.checkpoints / "features" / "bipolar.lock"
+    with stage._alone(lock, "bipolar"), pytest.raises(InputError, match="another run is writing"):
+        stage.run(paths, params, "bipolar")
+
+
+def test_what_is_missing_is_said(paths, params):
+    with pytest.raises(InputError, match="device needs to be auto"):
+        stage.run(paths, params, "bipolar", device="banana")
+    (paths.data / "train_eegs" / "1003.parquet").unlink()
+    with pytest.raises(InputError, match=r"1003\.parquet"):
+        stage.run(paths, params, "bipolar")
+    paths.windows.unlink()
+    with pytest.raises(InputError, match="Run `hms validate` first"):
+        stage.run(paths, params, "bipolar")
+
+
+def run_with_small_shards(paths, params, started):
+    plan.ROWS_PER_SHARD, produce.CHUNK = 4, 1
+    started.set()
+    stage.run(paths, params, "bipolar")
+
+
+def whole_or_refused(paths, calm):
+    """The store opens and is the undisturbed run's, or is refused with what to do."""
+    try:
+        FeatureStore.open(paths.view("bipolar"))
+    except InputError as err:
+        return "Run `hms features bipolar`" in str(err)
+    return contents(paths.view("bipolar")) == contents(calm.view("bipolar"))
+
+
+@pytest.mark.slow
+def test_killed_runs_leave_nothing_half_valid(paths, params, tmp_path):
+    """kill -9 ten times at random; the next run ends with the bytes of an undisturbed one."""
+    calm = Paths(data=paths.data, artifacts=tmp_path / "calm")
+    calm.validated.mkdir(parents=True)
+    window_rows(range(8)).to_parquet(calm.windows, index=False)
+    began = time.perf_counter()
+    stage.run(calm, params, "bipolar")
+    whole_s = time.perf_counter() - began
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    for share in np.random.default_rng(0).uniform(0, 1.2, 10):
+        started = context.Event()
+        process = context.Process(target=run_with_small_shards, args=(paths, params, started))
+        process.start()
+        started.wait()
+        time.sleep(share * whole_s)
+        process.kill()
+        process.join()
+        assert whole_or_refused(paths, calm)
+    stage.run(paths, params, "bipolar")
+    assert contents(paths.view("bipolar")) == contents(calm.view("bipolar"))

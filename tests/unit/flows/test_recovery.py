@@ -1,0 +1,87 @@
+"""Leftovers of killed DVC processes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from flows.recovery import keep_lock, repair_lock, repair_rwlock
+
+WHOLE = {
+    "schema": "2.0",
+    "stages": {
+        "split": {"cmd": "x", "outs": [{"path": "a", "hash": "md5", "md5": "0", "size": 1}]}
+    },
+}
+
+
+@pytest.fixture
+def rwlock(tmp_path):
+    path = tmp_path / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("left", ["", '{"write": {"a": {"pid"', "[]", '{"write": {"a": {}}}'])
+def test_unreadable_lock_of_paths_is_deleted(tmp_path, rwlock, left):
+    rwlock.write_text(left)
+    assert "Deleted" in repair_rwlock(tmp_path)
+    assert not rwlock.exists()
+
+
+def test_entries_of_the_dead_go_and_those_of_the_living_stay(tmp_path, rwlock):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)", "dvc"])
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
+    try:
+        entries = {
+            name: {"pid": process.pid, "cmd": "dvc repro"}
+            for name, process in (("dead", dead), ("living", living), ("reused", other))
+        }
+        rwlock.write_text(json.dumps({"write": entries, "read": {"x": [entries["living"]]}}))
+        repair_rwlock(tmp_path)
+        left = json.loads(rwlock.read_text())
+    finally:
+        for process in (living, other):
+            process.kill()
+            process.wait()
+    assert left == {"write": {"living": entries["living"]}, "read": {"x": [entries["living"]]}}
+
+
+def test_nothing_to_repair(tmp_path, rwlock):
+    assert repair_rwlock(tmp_path) is None
+    rwlock.write_text('{"read": {}, "write": {}}')
+    assert repair_rwlock(tmp_path) is None
+
+
+def test_every_cut_of_dvc_lock_is_replaced_or_readable(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    text = yaml.safe_dump(WHOLE)
+    lock.write_text(text)
+    keep_lock(tmp_path, keep)
+    for cut in range(len(text)):
+        lock.write_text(text[:cut])
+        repair_lock(tmp_path, keep)
+        assert yaml.safe_load(lock.read_text())["stages"].keys() == WHOLE["stages"].keys()
+        assert len(yaml.safe_load(lock.read_text())["stages"]["split"]["outs"]) == 1
+
+
+def test_whole_dvc_lock_stays(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    grown = {**WHOLE, "stages": {**WHOLE["stages"], "train": {"cmd": "y"}}}
+    lock.write_text(yaml.safe_dump(grown))
+    assert repair_lock(tmp_path, keep) is None
+    assert yaml.safe_load(lock.read_text()) == grown
+
+
+def test_cut_dvc_lock_without_a_copy_is_deleted(tmp_path):
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split:\n    cm")
+    assert "Deleted" in repair_lock(tmp_path, tmp_path / "kept")
+    assert not (tmp_path / "dvc.lock").exists()

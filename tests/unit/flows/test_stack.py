@@ -1,0 +1,61 @@
+"""Who may listen where."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.stack import Address, Stack
+from hms_pipeline.schema import InputError
+
+SETTINGS = (
+    "HMS_HOST",
+    "HMS_PREFECT_PORT",
+    "HMS_MLFLOW_AUTH",
+    "MLFLOW_FLASK_SERVER_SECRET_KEY",
+    "PREFECT_SERVER_API_AUTH_STRING",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch):
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_loopback_needs_no_authentication(tmp_path):
+    stack = Stack.from_environment(tmp_path)
+    assert stack.prefect == Address("127.0.0.1", 4200)
+    assert all("127.0.0.1" in " ".join(s.command) for s in stack.services()[:2])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.4", "::", "gpu-box"])
+def test_other_addresses_demand_authentication(tmp_path, monkeypatch, host):
+    monkeypatch.setenv("HMS_HOST", host)
+    with pytest.raises(InputError, match="Prefect and HMS_MLFLOW_AUTH"):
+        Stack.from_environment(tmp_path)
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:s3cr3t")
+    with pytest.raises(InputError, match="Set HMS_MLFLOW_AUTH"):
+        Stack.from_environment(tmp_path)
+    monkeypatch.setenv("HMS_MLFLOW_AUTH", "basic-auth")
+    monkeypatch.setenv("MLFLOW_FLASK_SERVER_SECRET_KEY", "key")
+    stack = Stack.from_environment(tmp_path)
+    assert "basic-auth" in stack.services()[1].command
+    assert stack.client_environment()["PREFECT_API_AUTH_STRING"] == "me:s3cr3t"
+
+
+def test_secrets_are_in_no_command_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:s3cr3t")
+    stack = Stack.from_environment(tmp_path)
+    assert not any("s3cr3t" in part for service in stack.services() for part in service.command)
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "http"])
+def test_bad_port(tmp_path, monkeypatch, port):
+    monkeypatch.setenv("HMS_PREFECT_PORT", port)
+    with pytest.raises(InputError, match="HMS_PREFECT_PORT must be a port"):
+        Stack.from_environment(tmp_path)
+
+
+def test_wildcards_are_reached_over_loopback():
+    assert Address("0.0.0.0", 4200).reachable == "http://127.0.0.1:4200"
+    assert not Address("0.0.0.0", 4200).loopback

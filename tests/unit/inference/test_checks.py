@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from hms_pipeline.data.window import Window
+from hms_pipeline.inference.checks import check_window
+from hms_pipeline.schema import EEG_COLUMNS, InputError
+
+
+@pytest.fixture
+def eeg():
+    return np.random.default_rng(0).normal(scale=30, size=(20, 10_000)).astype(np.float32)
+
+
+@pytest.fixture
+def spectrogram():
+    return np.random.default_rng(0).gamma(1.0, size=(4, 100, 300)).astype(np.float32)
+
+
+def test_a_good_window_passes_unchanged(eeg, spectrogram):
+    window, warnings = check_window(Window(eeg, spectrogram), 0)
+    assert warnings == ()
+    assert window.eeg is eeg
+
+
+def refused(window: Window, *words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_window(window, 7)
+    for word in ("Row 7", *words):
+        assert word in str(caught.value)
+
+
+def test_wrong_shapes_are_refused(eeg, spectrogram):
+    refused(Window(eeg[:, :9000], spectrogram), "column eeg", "(20, 9000)")
+    refused(Window(eeg, spectrogram[:, :, :10]), "column spectrogram")
+
+
+def test_infinite_values_are_refused_by_channel(eeg, spectrogram):
+    eeg[3, 17] = np.inf
+    refused(Window(eeg, spectrogram), "P3", "infinite")
+
+
+def test_infinite_power_is_refused_by_region(eeg, spectrogram):
+    spectrogram[2, 4, 5] = -np.inf
+    refused(Window(eeg, spectrogram), "LP", "infinite")
+
+
+def test_absurd_amplitude_is_refused(eeg, spectrogram):
+    eeg[19, 0] = 1e7
+    refused(Window(eeg, spectrogram), "EKG", "microvolts")
+
+
+def test_negative_power_is_refused(eeg, spectrogram):
+    refused(Window(eeg, np.log(spectrogram)), "decibels")
+
+
+def test_no_usable_electrode_is_refused(eeg, spectrogram):
+    empty, flat = eeg.copy(), eeg.copy()
+    empty[:19] = np.nan
+    flat[:19] = 3.0
+    refused(Window(empty, spectrogram), "holds no value")
+    refused(Window(flat, spectrogram), "empty or flat")
+
+
+def test_text_is_refused(spectrogram):
+    refused(Window(np.full((20, 10_000), "a"), spectrogram), "needs numbers")
+
+
+def test_bad_channels_are_named(eeg, spectrogram):
+    eeg[0] = np.nan
+    eeg[5] = 0.0
+    _, warnings = check_window(Window(eeg, spectrogram), 0)
+    assert warnings == ("missing channels: Fp1", "flat channels: T3")
+    assert EEG_COLUMNS[5] == "T3"
+
+
+def test_a_missing_ekg_is_fine(eeg, spectrogram):
+    eeg[19] = np.nan
+    assert check_window(Window(eeg, spectrogram), 0)[1] == ()
+
+
+def test_gaps_are_reported(eeg, spectrogram):
+    eeg[:, :2000] = np.nan
+    spectrogram[:, :, :150] = np.nan
+    _, warnings = check_window(Window(eeg, spectrogram), 0)
+    assert warnings == ("EEG: 20% of the samples missing", "spectrogram: 50% missing")
+
+
+def test_an_empty_spectrogram_counts_as_none(eeg, spectrogram):
+    window, warnings = check_window(Window(eeg, np.full_like(spectrogram, np.nan)), 0)
+    assert window.spectrogram is None
+    assert warnings == ("no spectrogram",)
+
+
+def test_volts_are_suspected(eeg, spectrogram):
+    _, warnings = check_window(Window(eeg * 1e-6, spectrogram), 0)
+    assert "volts" in warnings[0]

@@ -1,0 +1,84 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hms_pipeline.inference.networks import FoldGroup, GraphPool, fold_normalisation
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """Give normalisations running statistics that matter."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.running_var):
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            for tensor in (module.bias.data, module.running_mean):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    return network.eval()
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(4, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Conv2d(8, 6, 3), nn.BatchNorm2d(6), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+
+
+class Shared(nn.Module):
+    """The convolution's output is also used around its normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(4, 6, 3, bias=False), nn.BatchNorm2d(6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        return (y + self.norm(y)).mean((2, 3))
+
+
+@pytest.fixture
+def x():
+    return torch.randn(3, 4, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+@torch.inference_mode()
+def test_folding_changes_no_answer_and_leaves_no_normalisation(x):
+    network = shaken(plain())
+    before = network(x)
+    assert fold_normalisation([network], [x])
+    torch.testing.assert_close(network(x), before, atol=1e-5, rtol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+
+
+@torch.inference_mode()
+def test_folding_is_undone_where_it_would_change_the_answer(x):
+    network = shaken(Shared())
+    before, keys = network(x), set(network.state_dict())
+    assert not fold_normalisation([network], [x])
+    torch.testing.assert_close(network(x), before)
+    assert set(network.state_dict()) == keys
+
+
+@torch.inference_mode()
+def test_group_equals_the_loop(x):
+    torch.manual_seed(0)
+    networks = [shaken(plain()) for _ in range(3)]
+    expected = torch.stack([network(x).softmax(1) for network in networks])
+    group = FoldGroup(copy.deepcopy(networks), [(4, 12, 12)], GraphPool(torch.device("cpu")))
+    torch.testing.assert_close(group([x]), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(group.only([2])([x]), expected[2:], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@torch.inference_mode()
+def test_graphs_equal_the_loop_for_every_batch_size(x):
+    device = torch.device("cuda")
+    torch.manual_seed(0)
+    networks = [shaken(plain()).to(device) for _ in range(3)]
+    group = FoldGroup(copy.deepcopy(networks), [(4, 12, 12)], GraphPool(device))
+    for size in (1, 3, 5, 64, 65):
+        batch = torch.randn(size, 4, 12, 12, device=device)
+        expected = torch.stack([network(batch).softmax(1) for network in networks])
+        torch.testing.assert_close(group([batch]), expected, atol=1e-3, rtol=1e-3)

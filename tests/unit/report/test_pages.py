@@ -1,0 +1,206 @@
+"""HTML reports: complete in one file, well-formed, safe, small, silent about patients."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hms_pipeline.config.files import write_json
+from hms_pipeline.ensemble import stage
+from hms_pipeline.report.folder import write_folder_report
+from hms_pipeline.report.page import clock, facts
+from hms_pipeline.report.plots import write_ensemble_plots
+from hms_pipeline.report.recording import write_recording_report
+from hms_pipeline.report.retrain import write_retrain_report
+from hms_pipeline.report.svg import eeg_svg, timeline_svg
+from hms_pipeline.schema import VOTE_COLUMNS, InputError
+
+from ..ensemble.panel import make_panel, recipe, write_artifacts
+
+RNG = np.random.default_rng(0)
+MEMBERS = ("v2s-spec", "eegnet")
+MODEL = {"name": "hms-ensemble", "version": 4, "hashes": {"data": "ab12", "code": "cd34"}}
+
+
+def timeline(n: int, hop_s: float = 10.0) -> pd.DataFrame:
+    table = pd.DataFrame({"start_s": np.arange(n) * hop_s})
+    table[list(VOTE_COLUMNS)] = RNG.dirichlet(np.ones(6), n)
+    return table.assign(disagreement=RNG.gamma(2, 0.1, n), warnings="")
+
+
+def window(start_s: float = 0.0) -> SimpleNamespace:
+    probs = RNG.dirichlet(np.ones(6), 3)
+    eeg = RNG.normal(0, 40, (20, 10000)).astype(np.float32)
+    return SimpleNamespace(
+        start_s=start_s, reason="highest probability of lpd", eeg=eeg,
+        probs=probs[0], member_probs=probs[1:],
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags left open, and every address a browser would load."""
+
+    VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.text = text
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [v for k, v in attrs if k in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.addresses += [v for k, v in attrs if k in ("src", "href")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check(path) -> str:
+    """What holds for every report; returns its text."""
+    page = Page(path.read_text())
+    assert not page.open
+    assert all(a.startswith(("data:image/png", "#")) for a in page.addresses)
+    assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]+", "", page.text)
+    assert "Research use only, not for diagnosis" in page.text
+    assert "@media print" in page.text
+    assert "prefers-color-scheme: dark" in page.text
+    assert "nan" not in re.sub(r"base64,[\w+/=]+|<style>.*</style>", "", page.text, flags=re.S)
+    return page.text
+
+
+def test_a_recording_with_everything(tmp_path):
+    table = timeline(60)
+    table.loc[10:20, "warnings"] = "Electrode T5 is flat."
+    out = write_recording_report(
+        tmp_path / "recording.html",
+        timeline=table,
+        model=MODEL,
+        members=MEMBERS,
+        notable=[window(100.0), window(300.0)],
+        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
+        spectrogram_times_s=np.arange(320) * 2 + 1.0,
+        warnings=["EKG is missing."],
+        source={"sfreq": 256.0},
+        identifier="recording-12ab",
+    )
+    text = check(out)
+    for wanted in ("recording-12ab", "EKG is missing.", "in 11 of 60 windows, 1:40 to 4:10",
+                   "1:40 – 2:30", "ab12", "hashes · code", "Fp1-F7"):  # fmt: skip
+        assert wanted in text
+    assert out.stat().st_size < 2_000_000
+
+
+def test_one_window_without_spectrogram_or_warnings(tmp_path):
+    bare = timeline(1).drop(columns=["disagreement", "warnings"])
+    text = check(write_recording_report(tmp_path / "r.html", timeline=bare, model=MODEL))
+    assert "1 window of 50 s." in text
+    assert "Nothing to report" in text
+
+
+def test_a_day_stays_small(tmp_path):
+    out = write_recording_report(
+        tmp_path / "r.html",
+        timeline=timeline(8640),
+        model=MODEL,
+        spectrogram=RNG.gamma(2, 5, (4, 100, 1500)),
+        duration_s=86_400.0,
+    )
+    check(out)
+    assert out.stat().st_size < 3_000_000
+
+
+def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
+    bad = window()
+    bad.eeg[2] = np.nan
+    bad.member_probs[0] = np.nan
+    spectrogram = RNG.gamma(2, 5, (4, 100, 60))
+    spectrogram[:, :, 20:30] = np.nan
+    out = write_recording_report(
+        tmp_path / "r.html", timeline=timeline(8), model=MODEL, members=MEMBERS,
+        notable=[bad], spectrogram=spectrogram,
+    )  # fmt: skip
+    assert "Left out: v2s-spec." in check(out)
+
+
+def test_text_from_files_is_escaped(tmp_path):
+    evil = "<script>alert(1)</script>"
+    out = write_recording_report(
+        tmp_path / "r.html", timeline=timeline(3).assign(warnings=evil), model={evil: evil},
+        warnings=[evil], identifier=evil, title=evil,
+    )  # fmt: skip
+    assert evil not in check(out)
+    scores = timeline(3).assign(id=evil, warnings=evil)
+    out = write_folder_report(tmp_path / "f.html", scores=scores, model={}, failed=[(evil, evil)])
+    assert evil not in check(out)
+
+
+def test_gaps_break_the_drawing():
+    probs = RNG.dirichlet(np.ones(6), 6)
+    centre_s = np.array([25.0, 35, 45, 245, 255, 265])
+    drawing = ElementTree.fromstring(timeline_svg(centre_s, probs, 10.0, 300.0))
+    assert len(drawing.findall("polygon")) == 2 * 6
+
+
+def test_an_eeg_drawing_is_well_formed_and_breaks_at_missing_samples():
+    eeg = window().eeg
+    eeg[:, 4000:4100] = np.nan
+    drawing = ElementTree.fromstring(eeg_svg(eeg))
+    paths = [p.get("d") for p in drawing.findall("path") if "trace" in p.get("class")]
+    assert len(paths) == 18
+    assert all(path.count("M") == 2 for path in paths)
+
+
+def test_a_folder(tmp_path):
+    scores = timeline(700).assign(id=[f"w{i}" for i in range(700)])
+    scores.loc[0, list(VOTE_COLUMNS)] = np.nan
+    out = write_folder_report(
+        tmp_path / "folder.html", scores=scores, model=MODEL, members=MEMBERS,
+        notable={"w5": window()}, failed=[("w0", "An EEG needs 20 columns.")],
+    )  # fmt: skip
+    text = check(out)
+    assert "699 windows scored, 1 input set aside" in text
+    assert "all 699 are in the table of scores" in text
+
+
+def test_a_competition_folder_by_eeg_id_and_an_empty_one(tmp_path):
+    scores = timeline(2).assign(eeg_id=[11, 12])
+    assert ">11<" in check(write_folder_report(tmp_path / "a.html", scores=scores, model=MODEL))
+    check(write_folder_report(tmp_path / "b.html", scores=scores.iloc[:0], model=MODEL))
+
+
+@pytest.mark.parametrize("votes", [(1, 20), (1, 9)])
+def test_a_retrain(tmp_path, votes):
+    tiny = recipe("tiny")
+    paths = write_artifacts(tmp_path, tiny, make_panel(60, 2, (0.6, 0.9), votes=votes))
+    with pytest.raises(InputError, match="hms ensemble"):
+        write_retrain_report(paths, tiny)
+    stage.run(paths, tiny)
+    assert "Not registered yet." in check(write_retrain_report(paths, tiny))
+    write_ensemble_plots(paths, tiny)
+    write_json(
+        paths.registration,
+        {"model": "hms-ensemble", "version": 2, "aliases": [], "verdict": "refused",
+         "reasons": ["gain 0.0001 is below 0.001"]},
+    )  # fmt: skip
+    text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
+    assert "gain 0.0001 is below 0.001" in text
+    assert text.count("data:image/png") == 5
+
+
+def test_clock_and_facts():
+    assert [clock(s) for s in (0, 59.6, 3600)] == ["0:00", "1:00", "1:00:00"]
+    assert facts({"a": {"b": None}, "c": (1, 2), "d": []}) == [
+        ("a · b", "–"), ("c", "1, 2"), ("d", "–"),
+    ]  # fmt: skip

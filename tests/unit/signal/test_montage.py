@@ -1,0 +1,80 @@
+"""Montages: hand-made subtractions, what a common reference does, mirrors."""
+
+import pytest
+import torch
+
+from hms_pipeline.schema import (
+    CHAIN_PAIRS,
+    DIFFERENTIAL,
+    DOUBLE_BANANA,
+    EEG_COLUMNS,
+    REGIONS,
+    InputError,
+)
+from hms_pipeline.signal import montage
+
+
+@pytest.fixture
+def eeg():
+    return torch.randn(2, 20, 50, generator=torch.Generator().manual_seed(0)) * 50
+
+
+def test_a_derivation_is_the_subtraction_by_hand(eeg):
+    derived = montage.bipolar(eeg)
+    for row, (a, b) in enumerate(DOUBLE_BANANA):
+        by_hand = eeg[:, EEG_COLUMNS.index(a)] - eeg[:, EEG_COLUMNS.index(b)]
+        torch.testing.assert_close(derived[:, row], by_hand, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("make", [montage.bipolar, montage.differential, montage.chains])
+def test_a_common_reference_cancels(eeg, make):
+    shifted = eeg + torch.randn(2, 1, 50)
+    torch.testing.assert_close(make(shifted), make(eeg), rtol=0, atol=1e-4)
+
+
+def test_a_chain_telescopes_to_its_ends(eeg):
+    ends = [("Fp1", "O1"), ("Fp2", "O2"), ("Fp1", "O1"), ("Fp2", "O2")]
+    torch.testing.assert_close(
+        montage.chains(eeg).sum(2), montage.derive(eeg, ends), rtol=0, atol=1e-4
+    )
+
+
+def test_average_reference_sums_to_zero_and_drops_the_ekg(eeg):
+    referenced = montage.average_reference(eeg)
+    assert referenced.shape == (2, 19, 50)
+    torch.testing.assert_close(referenced.sum(1), torch.zeros(2, 50), rtol=0, atol=1e-3)
+
+
+def test_mirror_twice_is_the_identity_and_keeps_the_midline(eeg):
+    once = montage.mirror_electrodes(eeg)
+    torch.testing.assert_close(montage.mirror_electrodes(once), eeg, rtol=0, atol=0)
+    for name in ("Fz", "Cz", "Pz", "EKG"):
+        row = EEG_COLUMNS.index(name)
+        assert torch.equal(once[:, row], eeg[:, row])
+    assert torch.equal(once[:, 0], eeg[:, EEG_COLUMNS.index("Fp2")])
+
+
+@pytest.mark.parametrize("pairs", [DOUBLE_BANANA, CHAIN_PAIRS, DIFFERENTIAL])
+def test_mirrored_rows_are_the_rows_of_the_mirrored_electrodes(eeg, pairs):
+    permutation, signs = montage.mirror_of(pairs)
+    mirrored = montage.derive(montage.mirror_electrodes(eeg), pairs)
+    expected = montage.derive(eeg, pairs)[:, list(permutation)] * torch.tensor(signs)[:, None]
+    torch.testing.assert_close(mirrored, expected, rtol=0, atol=0)
+
+
+def test_a_row_that_is_its_own_opposite_changes_sign(eeg):
+    assert montage.mirror_of([("F3", "F4")]) == ((0,), (-1,))
+
+
+def test_regions_swap_sides():
+    assert montage.mirror_of(REGIONS) == ((1, 0, 3, 2), (1, 1, 1, 1))
+
+
+def test_a_row_without_its_mirror_image_is_refused():
+    with pytest.raises(ValueError, match=r"\('Fp2', 'F8'\)"):
+        montage.mirror_of([("Fp1", "F7")])
+
+
+def test_too_few_channels_are_refused():
+    with pytest.raises(InputError, match="needs 19 electrodes.*has 18"):
+        montage.bipolar(torch.zeros(1, 18, 5))

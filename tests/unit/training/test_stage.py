@@ -1,0 +1,248 @@
+"""Stage `train`: outputs, resume, refusals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from hms_pipeline.config import parse_params
+from hms_pipeline.config.files import hash_file
+from hms_pipeline.datasets.stage import read_folds, read_windows
+from hms_pipeline.models import build_model
+from hms_pipeline.schema import CLASSES, InputError
+from hms_pipeline.training import fit as fit_module
+from hms_pipeline.training import fold_data, stage
+from hms_pipeline.training.checkpoint import Checkpoint
+from hms_pipeline.training.many import run_many
+
+FILES = ("weights.safetensors", "oof.parquet", "history.csv", "manifest.json")
+
+
+class Recorder:
+    """A callback that remembers; optionally it ends the process's luck at an epoch."""
+
+    def __init__(self, kill_at: int | None = None) -> None:
+        self.kill_at, self.epochs, self.calls = kill_at, [], []
+
+    def on_start(self, info):
+        self.calls.append("start")
+        self.info = info
+
+    def on_epoch(self, step, metrics):
+        self.epochs.append((step, metrics))
+        if step == self.kill_at:
+            raise KeyboardInterrupt
+
+    def on_end(self, manifest, folder):
+        self.calls.append("end")
+
+    def on_error(self, err):
+        self.calls.append(type(err).__name__)
+
+
+def changed(params, **training):
+    data = params.model_dump(mode="json")
+    data["training"].update(training)
+    return parse_params(data)
+
+
+def hashes(paths, member="eegnet", fold=0) -> dict[str, str]:
+    return {name: hash_file(paths.fold(member, fold) / name) for name in FILES}
+
+
+@pytest.mark.parametrize("member", ["eegnet", "v2s-spec"])
+def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
+    recorder, progress = Recorder(), []
+    manifest = stage.run(
+        paths, params, member, 1, callback=recorder, progress=lambda *a: progress.append(a)
+    )
+    folder = paths.fold(member, 1)
+    folds = read_folds(paths)
+    oof = pd.read_parquet(folder / "oof.parquet")
+    assert list(oof.columns) == ["label_id", *CLASSES]
+    assert list(oof["label_id"]) == sorted(folds.loc[folds["fold"] == 1, "label_id"])
+    np.testing.assert_allclose(oof[list(CLASSES)].sum(axis=1), 1, atol=1e-6)
+    history = pd.read_csv(folder / "history.csv")
+    assert list(history["stage"]) == ["stage1"] * 2 + ["stage2"] * 2
+    assert history["epoch"].tolist() == [1, 2, 3, 4]
+    assert not {c for c in history.columns if "time" in c}
+    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    assert manifest["metrics"][">=10"] == history["kl_ge_10"].iloc[-1]
+    assert manifest["stages"][0]["metrics"][">=10"] == history["kl_ge_10"].iloc[1]
+    assert manifest["n_oof"] + sum(manifest["n_train"].values()) == len(folds)
+    assert load_file(folder / "weights.safetensors")
+    assert recorder.calls == ["start", "end"]
+    assert [step for step, _ in recorder.epochs] == [1, 2, 3, 4]
+    assert progress[-1][0] == progress[-1][1]
+    assert not list(paths.checkpoints.iterdir())
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_the_weights_kept_are_those_that_gave_the_oof(paths, params, ema_decay):
+    params = changed(params, ema_decay=ema_decay)
+    stage.run(paths, params, "eegnet", 0)
+    data = fold_data.read_fold_data(paths, params, "eegnet", 0)
+    network = build_model(params.members["eegnet"], data.shapes)
+    network.load_state_dict(load_file(paths.fold("eegnet", 0) / "weights.safetensors"))
+    views = [torch.from_numpy(store[data.label_ids[data.held_out]]) for store in data.stores]
+    with torch.no_grad():
+        probs = network.eval()(*(view.float() for view in views)).softmax(1).numpy()
+    oof = pd.read_parquet(paths.fold("eegnet", 0) / "oof.parquet")
+    np.testing.assert_allclose(oof[list(CLASSES)].to_numpy(), probs, atol=1e-5)
+
+
+def test_it_learns_two_plain_classes(paths, params):
+    longer = [s.model_dump() | {"epochs": 6, "max_lr": 0.01} for s in params.training.stages]
+    manifest = stage.run(paths, changed(params, stages=longer), "eegnet", 0)
+    assert manifest["metrics"][">=10"] < 0.35  # two equal classes: 0.69
+
+
+@pytest.mark.parametrize("member", ["eegnet", "v2s-spec"])
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_a_killed_training_ends_with_the_same_bytes(paths, params, member, ema_decay):
+    params = changed(params, ema_decay=ema_decay)
+    stage.run(paths, params, member, 0)
+    expected = hashes(paths, member)
+    for kill_at in (1, 2, 3):  # in stage 1, at its end, in stage 2: the same training each time
+        recorder = Recorder(kill_at)
+        with pytest.raises(KeyboardInterrupt):
+            stage.run(paths, params, member, 0, callback=recorder)
+        assert recorder.calls[-1] == "KeyboardInterrupt"
+        torch.manual_seed(kill_at)  # a new process has other random state
+    resumed = Recorder()
+    stage.run(paths, params, member, 0, callback=resumed)
+    assert [step for step, _ in resumed.epochs] == [1, 2, 3, 4]
+    assert hashes(paths, member) == expected
+
+
+def test_a_training_killed_within_epochs_ends_with_the_same_bytes(paths, params):
+    stage.run(paths, params, "eegnet", 0)
+    expected = hashes(paths)
+    n_steps = []
+    stage.run(paths, params, "eegnet", 0, progress=lambda done, total: n_steps.append(total))
+
+    def killed_at(step: int):
+        def progress(done: int, total: int) -> None:
+            if done == step:
+                raise KeyboardInterrupt
+
+        return progress
+
+    for step in sorted(np.random.default_rng(0).choice(np.arange(1, n_steps[0] + 1), 5, False)):
+        with pytest.raises(KeyboardInterrupt):
+            stage.run(paths, params, "eegnet", 0, progress=killed_at(step))
+    stage.run(paths, params, "eegnet", 0)
+    assert hashes(paths) == expected
+
+
+def test_a_training_killed_after_its_last_epoch_only_writes(paths, params, monkeypatch):
+    stage.run(paths, params, "eegnet", 0)
+    expected = hashes(paths)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(paths, params, "eegnet", 0, callback=Recorder(4))
+    monkeypatch.setattr(fit_module.PlainStep, "__call__", None)
+    stage.run(paths, params, "eegnet", 0)
+    assert hashes(paths) == expected
+
+
+def test_a_broken_checkpoint_is_said_and_dropped(paths, params, caplog):
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
+    (file,) = paths.checkpoints.glob("*/checkpoint.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    stage.run(paths, params, "eegnet", 0)
+    assert "training starts anew" in caplog.text
+
+
+def test_another_recipe_does_not_resume_this_one(paths, params):
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
+    stage.run(paths, changed(params, seed=1), "eegnet", 0)
+    assert len(list(paths.checkpoints.iterdir())) == 1
+
+
+def test_folds_in_one_process_equal_single_runs(paths, params):
+    single = [stage.run(paths, params, "eegnet", fold) for fold in (0, 1)]
+    assert run_many(paths, params, "eegnet", [0, 1], at_once=2) == single
+
+
+def test_features_on_disk_give_the_same_network(paths, params):
+    stage.run(paths, params, "eegnet", 0)
+    weights = hashes(paths)["weights.safetensors"]
+    stage.run(paths, changed(params, resident_fraction=0.0), "eegnet", 0)
+    assert hashes(paths)["weights.safetensors"] == weights
+
+
+def test_a_fold_or_member_that_is_not_there(paths, params):
+    with pytest.raises(InputError, match=r"^fold must be 0\.\.1, got 99"):
+        stage.run(paths, params, "eegnet", 99)
+    with pytest.raises(InputError, match="Unknown member 'banana'"):
+        stage.run(paths, params, "banana", 0)
+
+
+def test_missing_inputs_name_the_command(paths, params):
+    (paths.view("bipolar") / "manifest.json").unlink()
+    with pytest.raises(InputError, match="Run `hms features bipolar` first"):
+        stage.run(paths, params, "eegnet", 0)
+    paths.folds.unlink()
+    with pytest.raises(InputError, match="Run `hms split` first"):
+        stage.run(paths, params, "eegnet", 0)
+
+
+def test_features_of_other_windows_are_refused(paths, params):
+    file = paths.view("bipolar") / "label_ids.npy"
+    ids = np.load(file)
+    np.save(file, ids[:-2])
+    with pytest.raises(InputError, match=r"lacks 2 of 60 .* Run `hms features bipolar` again"):
+        stage.run(paths, params, "eegnet", 0)
+
+
+def test_a_patient_on_both_sides_is_refused(paths, params):
+    folds = read_folds(paths)
+    folds.loc[folds["patient_id"] == 3, "fold"] = [0, 1, 0, 1, 0]
+    folds.to_parquet(paths.folds, index=False)
+    with pytest.raises(InputError, match="Patient 3 is both in fold 0 and outside"):
+        stage.run(paths, params, "eegnet", 0)
+
+
+def test_a_stage_without_rows_is_one_sentence(paths, params):
+    windows = read_windows(paths)
+    windows["other_vote"] += 20
+    windows.to_parquet(paths.windows, index=False)
+    with pytest.raises(InputError, match="'stage1' needs windows with 1 to 9 votes .* got 0"):
+        stage.run(paths, params, "eegnet", 0)
+
+
+def test_divergence_is_one_sentence_and_the_callback_hears_it(paths, params):
+    stages = [s.model_dump() | {"max_lr": 1e30} for s in params.training.stages]
+    recorder = Recorder()
+    with pytest.raises(InputError, match=r"^Training eegnet-0 diverged"):
+        stage.run(paths, changed(params, stages=stages), "eegnet", 0, callback=recorder)
+    assert recorder.calls == ["start", "DivergenceError"]
+
+
+def test_too_little_gpu_memory_is_one_sentence(paths, params, monkeypatch):
+    def full(*args):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(fit_module, "make_step", full)
+    with pytest.raises(InputError, match=r"Training eegnet-0 needs more GPU memory .* Lower"):
+        stage.run(paths, params, "eegnet", 0)
+
+
+def test_checkpoints_are_whole_or_absent(paths, params, monkeypatch):
+    saved = []
+    original = Checkpoint.save
+
+    def save(self, state, history):
+        original(self, state, history)
+        saved.append([p.name for p in self.folder.iterdir()])
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    stage.run(paths, params, "eegnet", 0)
+    assert saved == [["checkpoint.safetensors"]] * 4

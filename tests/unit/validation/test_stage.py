@@ -1,0 +1,194 @@
+"""The stage on samples whose defects are known, and on data that is no data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config.files import hash_files
+from hms_pipeline.schema import TRAIN_COLUMNS, InputError
+from hms_pipeline.simulator.sample import write_sample
+from hms_pipeline.validation import report
+from hms_pipeline.validation.rule import RULES
+from hms_pipeline.validation.stage import run
+
+from ..validation import ROOT
+
+PARAMS = load_params(ROOT / "params.yaml")
+
+
+def _validate(folder: Path, artifacts: Path, workers: int = 1) -> Paths:
+    paths = Paths(data=folder, artifacts=artifacts)
+    run(paths, PARAMS, workers=workers)
+    return paths
+
+
+@pytest.fixture(scope="module", params=[3, 4])
+def planted(request, tmp_path_factory) -> tuple[pd.DataFrame, Paths]:
+    """A sample with every defect, validated, and its truth."""
+    folder = tmp_path_factory.mktemp("planted") / "data"
+    write_sample(folder, patients=45, test_windows=1, seed=request.param, defects=True)
+    return pd.read_csv(folder / "defects_truth.csv"), _validate(folder, folder.parent / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "data"
+    write_sample(folder, patients=4, test_windows=1, seed=1)
+    return folder
+
+
+@pytest.mark.slow
+def test_every_planted_defect_is_found_under_its_rule(planted):
+    truth, paths = planted
+    quarantine = pd.read_parquet(paths.quarantine)
+    found = set(zip(quarantine["kind"], quarantine["id"], quarantine["rule"], strict=True))
+    missed = [
+        row
+        for row in truth[truth["origin"] == "planted"].itertuples()
+        if not {(row.kind, row.id, row.rule), (row.kind, row.partner, row.rule)} & found
+    ]
+    assert not missed
+
+
+@pytest.mark.slow
+def test_nothing_else_is_in_quarantine(planted):
+    truth, paths = planted
+    quarantine = pd.read_parquet(paths.quarantine)
+    train = pd.read_csv(paths.data / "train.csv")
+    known = {
+        (kind, key, rule)
+        for column in ("id", "partner")
+        for kind, key, rule in zip(truth["kind"], truth[column], truth["rule"], strict=True)
+    }
+    files = {
+        kind: train.groupby("label_id")[f"{kind}_id"].agg(set) for kind in ("eeg", "spectrogram")
+    }
+    extra = [
+        row
+        for row in quarantine.itertuples()
+        if row.rule != "overlap"
+        and (row.kind, row.id, row.rule) not in known
+        and not (
+            row.kind == "window"
+            and any((k, key, row.rule) in known for k in files for key in files[k][row.id])
+        )
+    ]
+    assert not extra
+
+
+@pytest.mark.slow
+def test_kept_and_quarantined_are_all(planted):
+    _, paths = planted
+    quarantine, windows = pd.read_parquet(paths.quarantine), pd.read_parquet(paths.windows)
+    train = pd.read_csv(paths.data / "train.csv")
+    gone = set(quarantine.loc[quarantine["kind"] == "window", "id"])
+    assert gone | set(windows["label_id"]) == set(train["label_id"])
+    assert not gone & set(windows["label_id"])
+    counts = json.loads((paths.validated / "summary.json").read_text())["counts"]
+    assert counts["window"]["kept"] == len(windows)
+    assert counts["window"]["all"] == len(train)
+    recordings = pd.read_parquet(paths.recordings)
+    for kind in ("eeg", "spectrogram"):
+        ids = set(quarantine.loc[quarantine["kind"] == kind, "id"])
+        every = recordings.loc[recordings["kind"] == kind, "id"]
+        assert counts[kind]["kept"] + len(ids) == counts[kind]["all"] == len(every)
+        assert ids <= set(every)
+    assert tuple(windows.columns) == TRAIN_COLUMNS
+    assert windows["label_id"].is_monotonic_increasing
+
+
+@pytest.mark.slow
+def test_expectations_fail_for_the_rules_that_removed_something(planted):
+    """Data Docs and quarantine are two views of one truth."""
+    from hms_pipeline.validation.checks import EXPECTATIONS
+
+    _, paths = planted
+    failed = json.loads((paths.validated / "summary.json").read_text())["failed_expectations"]
+    by_expectation = {EXPECTATIONS[name].rule for name in failed} - {None}
+    assert by_expectation == set(pd.read_parquet(paths.quarantine)["rule"])
+    assert by_expectation == set(RULES), "Every rule needs a planted defect and an expectation."
+
+
+@pytest.mark.slow
+def test_the_first_page_names_rules_and_ids(planted):
+    _, paths = planted
+    page = (paths.data_docs / "index.html").read_text()
+    for row in report.table(paths):
+        assert row.rule in page
+        if row.rule != "overlap":
+            assert row.examples[0].split(":")[0] in page
+
+
+def test_equal_data_give_equal_bytes(sound, tmp_path):
+    hashes = set()
+    for name, workers in (("serial", 1), ("parallel", 2)):
+        paths = _validate(sound, tmp_path / name, workers)
+        files = [path for path in paths.validated.rglob("*") if path.is_file()]
+        assert not any(str(tmp_path).encode() in path.read_bytes() for path in files)
+        hashes.add(hash_files(files, paths.validated))
+    assert len(hashes) == 1
+
+
+def test_pages_reach_out_to_nobody(sound, tmp_path):
+    paths = _validate(sound, tmp_path)
+    pages = sorted(paths.data_docs.glob("*.html"))
+    assert {page.stem for page in pages} >= {"index", "windows", "eeg_files"}
+    for page in pages:
+        text = page.read_text()
+        assert "<script" not in text
+        assert 'src="http' not in text
+
+
+def test_progress_counts_files(sound, tmp_path):
+    seen = []
+    run(
+        Paths(data=sound, artifacts=tmp_path),
+        PARAMS,
+        workers=1,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    total = len(list(sound.glob("train_*/*.parquet")))
+    assert seen[-1] == (total, total)
+
+
+def _spoiled(sound: Path, tmp_path: Path, change) -> Paths:
+    """A folder with the same files and a changed train.csv."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("train_eegs", "train_spectrograms"):
+        (folder / name).symlink_to(sound / name)
+    change(pd.read_csv(sound / "train.csv")).to_csv(folder / "train.csv", index=False)
+    return Paths(data=folder, artifacts=tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop(columns="label_id"), "has the columns"),
+        (lambda t: t.iloc[:0], "at least one row"),
+        (lambda t: t.assign(eeg_id="x"), "eeg_id is a whole number"),
+        (lambda t: t.assign(other_vote=-1), "Rules other than overlap remove at most"),
+    ],
+)
+def test_a_critical_failure_is_one_sentence_that_names_the_page(sound, tmp_path, change, words):
+    paths = _spoiled(sound, tmp_path, change)
+    with pytest.raises(InputError, match=words) as caught:
+        run(paths, PARAMS, workers=1)
+    assert str(paths.data_docs / "index.html") in str(caught.value)
+    assert (paths.data_docs / "index.html").is_file()
+    assert not paths.windows.exists()
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path):
+    with pytest.raises(InputError, match="Data folder .* is missing"):
+        run(Paths(data=tmp_path / "nowhere", artifacts=tmp_path / "artifacts"), PARAMS)
+
+
+def test_report_before_the_stage_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match="hms validate"):
+        report.table(Paths(artifacts=tmp_path))
