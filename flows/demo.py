@@ -39,14 +39,10 @@ def prepare_data(data: Path) -> None:
         run("hms", "sample", "--out", str(data))
     else:
         console.print(f"{data}/ is there already and is used as it is.")
-    status = subprocess.run(
-        ["dvc", "status", "--quiet", "data.dvc"], check=False, capture_output=True
-    )
-    if status.returncode == 0:
-        return
-    before = Path("data.dvc").read_bytes()
-    run("dvc", "commit", "--quiet", "--force", "data.dvc")
-    if Path("data.dvc").read_bytes() != before:
+    pointer = data.with_name(f"{data.name}.dvc")
+    before = pointer.read_bytes() if pointer.exists() else None
+    run("dvc", "add", "--quiet", str(data))
+    if before is not None and pointer.read_bytes() != before:
         console.print(
             "data/ differs from the data.dvc in git (another data set, or a processor that rounds"
             " differently): it was added anew, and the stages run on what is there."

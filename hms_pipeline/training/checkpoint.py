@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
+from torch import Tensor
 
 from ..config.files import atomic
 from .state import TrainState
@@ -30,12 +32,33 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "checkpoint.safetensors"
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future | None = None
 
     def save(self, state: TrainState, history: list[dict]) -> None:
-        """Keep the state after the epochs in ``history``."""
-        tensors = {k: v.detach().cpu().contiguous() for k, v in state.tensors().items()}
+        """Keep the state after the epochs in ``history``.
+
+        A GPU goes on with the next epoch while its copy is written.
+        """
+        self.wait()
+        live = state.tensors()
+        tensors = {k: v.detach().cpu().contiguous() for k, v in live.items()}
+        metadata = {"history": json.dumps(history)}
+        if any(tensor.is_cuda for tensor in live.values()):
+            self._writing = self._writer.submit(self._write, tensors, metadata)
+        else:
+            self._write(tensors, metadata)
+
+    def _write(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        stored = save(tensors, metadata)
         with atomic(self.path) as temporary:
-            save_file(tensors, temporary, metadata={"history": json.dumps(history)})
+            temporary.write_bytes(stored)
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is on disk; raises what its writing raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def load(self, state: TrainState) -> list[dict]:
         """Put the kept state back and give its history; an unreadable one is said and dropped."""
@@ -53,4 +76,5 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete it, once the outputs are complete."""
+        self.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
