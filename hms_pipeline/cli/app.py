@@ -19,6 +19,7 @@ QUIET = {  # nothing calls home
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "GX_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
 }
 
 app = typer.Typer(

@@ -19,7 +19,8 @@ import torch
 
 from hms_pipeline.config import Paths
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
-from hms_pipeline.registry import api, evidence, stage
+from hms_pipeline.data.window import Window
+from hms_pipeline.registry import api, evidence, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.store import CHAMPION, MODEL, open_store
@@ -349,3 +350,16 @@ def test_a_version_names_what_it_came_from(maker):
 
     reused = register(maker, POOR, note="")
     assert reused["version"] == result["version"]
+
+
+def test_scoring_uses_the_versions_own_code(maker, monkeypatch):
+    register(maker, POOR)
+    window = random_window(5)
+    number, own = scoring.open_predictor(maker.paths, device="cpu")
+    monkeypatch.setattr(scoring, "hash_code", lambda *rooms: "later code")
+    _, carried = scoring.open_predictor(maker.paths, number, device="cpu")
+    assert isinstance(carried, scoring.CarriedPredictor)
+    assert carried.content_hash == own.content_hash
+    np.testing.assert_array_equal(carried.predict([window]).probs, own.predict([window]).probs)
+    with pytest.raises(InputError, match="Row 0"):
+        carried.predict([Window(window.eeg[:, :10], None)])

@@ -169,6 +169,8 @@ def register(ctx: typer.Context) -> None:
     from ...registry import stage
 
     result = stage.run(ctx.obj.paths, ctx.obj.params)
+    if result["already_registered"]:
+        out.print("This content is already registered; nothing was changed.")
     out.print(f"{result['model']} version {result['version']}: {result['verdict']}")
     for reason in result["reasons"]:
         out.print(f"  {reason}", highlight=False)

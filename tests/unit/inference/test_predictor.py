@@ -107,8 +107,14 @@ def test_threads_share_a_predictor(predictor, windows):
 def test_a_bundle_has_the_same_bytes_twice(maker, bundle, tmp_path):
     again = write_bundle(maker.paths, maker.params, tmp_path / "again")
     assert check_bundle(again) == check_bundle(bundle)
-    precision = read_bundle(again).info["precision"]
-    assert {kind for folds in precision.values() for kind in folds.values()} >= {"float16"}
+
+
+@pytest.mark.parametrize(("half_atol", "kind"), [(0.5, "float16"), (1e-9, "float32")])
+def test_weights_are_halved_where_predictions_agree(maker, tmp_path, half_atol, kind):
+    registry = maker.params.registry.model_copy(update={"half_atol": half_atol})
+    params = maker.params.model_copy(update={"registry": registry})
+    info = read_bundle(write_bundle(maker.paths, params, tmp_path / "bundle")).info
+    assert {k for folds in info["precision"].values() for k in folds.values()} == {kind}
 
 
 def test_content_is_what_moves_a_probability(maker):

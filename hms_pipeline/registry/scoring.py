@@ -1,0 +1,83 @@
+"""Scoring with a registered version, by the very code it was registered with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..config import Paths
+from ..config.files import hash_code
+from ..data.window import Window
+from ..inference.bundle import ROOMS
+from ..inference.predictor import Predictor
+from ..schema import InputError
+from .api import bundle_of
+from .package import load_code
+from .store import CHAMPION, MODEL
+
+
+def open_predictor(
+    paths: Paths, version: int | str = f"models:/{MODEL}@{CHAMPION}", *, device: str = "auto"
+) -> tuple[int, Predictor | CarriedPredictor]:
+    """A version's number and its ensemble, verified and ready to score.
+
+    Where this package's scoring code has changed since, the version's own is used.
+
+    Parameters
+    ----------
+    paths : Paths
+    version : int or str
+        A number or a model URI.
+    device : str
+
+    Raises
+    ------
+    InputError
+        No such version, or it does not verify.
+    """
+    number, bundle = bundle_of(paths, version)
+    return number, open_bundle(bundle, device=device)
+
+
+def open_bundle(bundle: Path, *, device: str = "auto") -> Predictor | CarriedPredictor:
+    """The ensemble of a verified bundle; see ``open_predictor``."""
+    registered = json.loads((bundle / "bundle.json").read_text())["code"]
+    if registered == hash_code(*ROOMS):
+        return Predictor.open(bundle, device=device)
+    return CarriedPredictor(load_code(bundle), bundle, device)
+
+
+class CarriedPredictor:
+    """A Predictor of other code than this package's; refusals come as this package's.
+
+    Parameters
+    ----------
+    code : module
+        From ``load_code``.
+    bundle : Path
+    device : str
+    """
+
+    def __init__(self, code: ModuleType, bundle: Path, device: str) -> None:
+        self._refusal = code.schema.InputError
+        self._predictor = code.inference.predictor.Predictor.open(bundle, device=device)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
+        """As ``Predictor.predict``."""
+        try:
+            return self._predictor.predict(windows, batch_size=batch_size)
+        except self._refusal as err:
+            raise InputError(str(err)) from None
+
+    def stream(self, windows: Iterable[Window], *, batch_size: int | None = None) -> Iterator[Any]:
+        """As ``Predictor.stream``."""
+        try:
+            yield from self._predictor.stream(windows, batch_size=batch_size)
+        except self._refusal as err:
+            raise InputError(str(err)) from None
