@@ -15,7 +15,7 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -97,17 +97,21 @@ def noise(n: int) -> list[Window]:
     return [Window(e, p) for e, p in zip(eeg, power, strict=True)]
 
 
-def seconds(run: Callable[[], object], device: torch.device, least_s: float) -> float:
-    """Median time of a call, warm."""
-    run()
-    times: list[float] = []
-    while sum(times) < least_s or len(times) < 3:
-        start = time.perf_counter()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return median(times)
+def seconds(
+    runs: Mapping[str, Callable[[], object]], device: torch.device, least_s: float
+) -> dict[str, float]:
+    """Median time of each, warm; they take turns, so that a busy machine slows all alike."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for name in runs:
+        runs[name]()
+    while sum(map(sum, times.values())) < least_s * len(runs) or len(times[name]) < 3:
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            times[name].append(time.perf_counter() - start)
+    return {name: median(values) for name, values in times.items()}
 
 
 def main() -> None:
@@ -140,7 +144,7 @@ def main() -> None:
             "predictor": lambda w=windows: predictor.predict(w).probs,
         }
         moved = np.abs(runs["predictor"]() - runs["plain"]()).max()
-        took = {name: seconds(run, device, options.seconds) for name, run in runs.items()}
+        took = seconds(runs, device, options.seconds)
         print(
             f"{n:7d}  {1e3 * took['plain'] / n:10.2f}  {1e3 * took['shared'] / n:11.2f}"
             f"  {1e3 * took['predictor'] / n:14.2f}  {n / took['predictor']:9.1f}"

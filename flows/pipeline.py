@@ -283,10 +283,13 @@ class Tracking:
         ours = any(plan.graph.commands[stage].startswith("hms ") for stage in plan.stale)
         if not ours:
             return cls()
+        from hms_pipeline.registry.disk import check_disk
         from hms_pipeline.registry.tracking import start_retrain
 
+        params = load_params(paths.params)
+        check_disk(paths, params)
         try:
-            run = start_retrain(paths, load_params(paths.params))
+            run = start_retrain(paths, params)
         except Exception as err:  # noqa: BLE001 - stages run, and find a run of their own
             get_run_logger().warning("No parent run in MLflow: %s", err)
             return cls()

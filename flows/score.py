@@ -51,12 +51,10 @@ def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch sta
     """Score the inbox with the champion; see ``inference.batch.score_inbox``."""
     from hms_pipeline.inference.batch import score_inbox
     from hms_pipeline.inference.drift import observer
-    from hms_pipeline.inference.predictor import Predictor
-    from hms_pipeline.registry import champion
+    from hms_pipeline.registry.scoring import open_predictor
 
     log = get_run_logger()
-    version, bundle = champion(paths)
-    predictor = Predictor.open(bundle)
+    version, predictor = open_predictor(paths)
     log.info("Champion is version %s.", version)
 
     def progress(done: int, total: int) -> None:

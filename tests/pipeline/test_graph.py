@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
 
 from .conftest import Project
 
@@ -41,7 +41,7 @@ def test_oof_holds_every_window_once_and_folds_keep_patients_apart(tiny_project:
     for member in (artifacts / "members").iterdir():
         oof = pd.concat(pd.read_parquet(path) for path in member.glob("fold-*/oof.parquet"))
         assert sorted(oof.label_id) == sorted(windows.label_id)
-        assert (oof[list(VOTE_COLUMNS)].sum(axis=1) - 1).abs().max() < 1e-5
+        assert (oof[list(CLASSES)].sum(axis=1) - 1).abs().max() < 1e-5
 
 
 def test_one_views_parameter_touches_that_view_and_its_members(

@@ -88,18 +88,15 @@ def submission(
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
     """The predictor of a model URI or a bundle's folder, and what a report says of it."""
-    from ...inference.predictor import Predictor
+    from ...registry import scoring
 
     folder = Path(model)
-    if "/" in model and not model.startswith("models:") and not folder.is_dir():
-        raise InputError(f"--model needs models:/NAME@ALIAS or a bundle's folder, got {model!r}.")
     if folder.is_dir():
-        version, bundle = None, folder
+        version, predictor = None, scoring.open_bundle(folder, device=device)
+    elif model.startswith("models:"):
+        version, predictor = scoring.open_predictor(context.paths, model, device=device)
     else:
-        from ...registry import api
-
-        version, bundle = api.bundle_of(context.paths, model)
-    predictor = Predictor.open(bundle, device=device)
+        raise InputError(f"--model needs models:/NAME@ALIAS or a bundle's folder, got {model!r}.")
     facts = {
         "model": "hms-ensemble",
         "version": version,
