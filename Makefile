@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve ui up down bench clean
+.PHONY: help setup demo test chaos check serve ui up down bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -28,13 +28,16 @@ setup: $(READY)  ## Create or refresh .venv from the lock file
 demo: $(READY)  ## Sample data, retrain, register, score the sample test set, print the results
 	python -m flows.demo
 
-test: $(READY)  ## Run every test
+test: $(READY)  ## Run the tests
 	python -m pytest
+
+chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
+	python -m pytest -m stack
 
 check: $(READY)  ## Lint, formatting and the fast tests
 	ruff check .
 	ruff format --check .
-	python -m pytest -m "not slow"
+	python -m pytest -m "not slow and not stack"
 
 serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
 	hms serve

@@ -219,8 +219,9 @@ def validate(folder: Path, artifacts: Path) -> dict[str, float]:
     peaks = {"parent_mib": 0.0, "all_mib": 0.0}
     watcher = threading.Thread(target=watch, args=(process.pid, peaks), daemon=True)
     watcher.start()
-    if process.wait() != 0:
-        raise SystemExit(f"validate failed on {folder}")
+    code = process.wait()
+    if code != 0:
+        raise SystemExit(f"validate failed on {folder} ({code})")
     after = os.times()
     cpu = after.children_user + after.children_system
     cpu -= before.children_user + before.children_system

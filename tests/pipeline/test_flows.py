@@ -19,7 +19,7 @@ import yaml
 from flows.processes import MARK
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.stack]
 TRAININGS = [f"train@{member}-{fold}" for member in ("eegnet", "v2s") for fold in range(2)]
 
 
