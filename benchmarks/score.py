@@ -122,10 +122,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--folds", type=int, help="networks per member (default: the recipe's)")
     options = parser.parse_args()
     device = torch.device(options.device)
+    params = load_params(options.recipe)
+    if options.folds:
+        split = params.split.model_copy(update={"n_folds": options.folds})
+        params = params.model_copy(update={"split": split})
     with tempfile.TemporaryDirectory() as folder:
-        bundle = options.bundle or random_bundle(load_params(options.recipe), Path(folder) / "b")
+        bundle = options.bundle or random_bundle(params, Path(folder) / "b")
         start = time.perf_counter()
         predictor = Predictor.open(bundle, device=options.device)
         opened = time.perf_counter() - start

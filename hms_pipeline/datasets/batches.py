@@ -155,6 +155,7 @@ def epoch_order(rng: np.random.Generator, places: np.ndarray, batch_size: int) -
     return rng.permutation(places)[: n_batches * batch_size].reshape(n_batches, batch_size)
 
 
-def in_batches(places: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Windows in the given order; the last batch may be smaller."""
-    return [places[start : start + batch_size] for start in range(0, len(places), batch_size)]
+def full_batches(places: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """Windows in the given order; the last place repeats until the last batch is full."""
+    missing = -len(places) % batch_size
+    return list(np.pad(places, (0, missing), mode="edge").reshape(-1, batch_size))

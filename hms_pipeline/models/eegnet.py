@@ -77,8 +77,20 @@ class Residual(nn.Module):
         """(batch, n_in, n_chans, n_times) → (batch, n_out, n_chans, ceil(n_times / 2))."""
         y = functional.silu(self.first_norm(self.first(x)))
         y = self.second_norm(self.second(y))
-        short = functional.avg_pool2d(x, (1, 2), ceil_mode=True, count_include_pad=False)
-        return functional.silu(y + self.shortcut(short))
+        return functional.silu(y + self._shortcut(x))
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        """The mean of every two neighbours in time through a convolution of length 1.
+
+        Both are one matrix product over neighbours side by side: with channels innermost,
+        pooling kernels took a fifth of a GPU's step.
+        """
+        if x.shape[-1] % 2:  # the last one is its own neighbour
+            x = torch.cat([x, x[..., -1:]], -1)
+        x = x.permute(0, 2, 3, 1)  # (batch, n_chans, n_times, n_in)
+        pairs = x.reshape(*x.shape[:2], x.shape[2] // 2, 2 * x.shape[3])
+        weight = 0.5 * self.shortcut.weight[:, :, 0, 0]
+        return functional.linear(pairs, torch.cat([weight, weight], 1)).permute(0, 3, 1, 2)
 
 
 class WaveEncoder(nn.Module):

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 
 from ..config.training import TrainingParams
 from ..datasets.augmentations import Augmenter
-from ..datasets.batches import MappedViews, ResidentViews, epoch_order, in_batches
+from ..datasets.batches import MappedViews, ResidentViews, epoch_order
 from ..schema import InputError
 from .checkpoint import Checkpoint
+from .evaluate import Evaluator
 from .fold_data import FoldData
 from .metrics import by_slice
 from .schedule import ema_weights, learning_rates
 from .state import TrainState
-from .step import PlainStep, image_layout, make_step
+from .step import PlainStep, make_step
 
 _CHECK_EVERY = 50  # steps between looks at the loss, each of which waits for the device
-_EVALUATION_BATCH = 4  # times the training batch: no gradients are kept
 
 
 class DivergenceError(InputError):
@@ -118,6 +118,9 @@ def fit(
     augmenter = Augmenter(params.augmentation, job.data.views)
     plain = PlainStep(state, augmenter, params.clip_norm, job.precision)
     step = make_step(plain, job.data.shapes, batch_size)
+    evaluator = Evaluator(
+        state, job.views, job.data.held_out, batch_size, device, graphed=step.graphed
+    )
     target = torch.from_numpy(job.data.smooth_target.astype(np.float32)).to(device)
     history = checkpoint.load(state)
     for record in history:
@@ -151,7 +154,7 @@ def fit(
                 yield
             loss = _check_loss(step.loss_sum, job.name, stage.name, epoch) / steps
             last = epoch == stage.epochs - 1
-            probs = predict(job, state, "float32" if last else job.precision)
+            probs = _finite(evaluator("float32" if last else job.precision), job.name)
             record = {
                 "stage": stage.name,
                 "epoch": epochs_before + epoch + 1,
@@ -165,22 +168,8 @@ def fit(
             on_epoch(record)
         epochs_before += stage.epochs
     if probs is None:  # resumed after the last epoch
-        probs = predict(job, state, "float32")
+        probs = _finite(evaluator("float32"), job.name)
     return Result(state, history, probs, step.graphed)
-
-
-def predict(job: Fit, state: TrainState, precision: str) -> np.ndarray:
-    """Probabilities of the held-out fold, shape (n, 6), float32, in the order of ``held_out``."""
-    order = in_batches(job.data.held_out, _EVALUATION_BATCH * job.params.batch_size)
-    logits: list[Tensor] = []
-    autocast = torch.autocast(job.device.type, torch.bfloat16, enabled=precision == "bfloat16")
-    with state.averaged() as model, torch.no_grad(), autocast:
-        for views in job.views.batches(order):
-            logits.append(model(*(image_layout(view.float()) for view in views)).float())
-    probs = torch.cat(logits).double().softmax(1).cpu().numpy()
-    if not np.isfinite(probs).all():
-        raise _divergence(job.name, "its probabilities are not finite")
-    return probs.astype(np.float32)
 
 
 @torch.no_grad()
@@ -206,6 +195,12 @@ def _check_loss(loss_sum: Tensor, name: str, stage: str, epoch: int) -> float:
     if not math.isfinite(value):
         raise _divergence(name, f"the loss is {value} in epoch {epoch + 1} of {stage}")
     return value
+
+
+def _finite(probs: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(probs).all():
+        raise _divergence(name, "its probabilities are not finite")
+    return probs
 
 
 def _divergence(name: str, what: str) -> DivergenceError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from hms_pipeline.datasets.batches import (
     MappedViews,
     ResidentViews,
     epoch_order,
-    in_batches,
+    full_batches,
     load_views,
 )
 
@@ -72,7 +73,11 @@ def test_an_epoch_takes_each_window_at_most_once_and_is_shuffled():
     assert not np.array_equal(order.ravel(), np.sort(order.ravel()))
 
 
-def test_evaluation_batches_keep_order_and_cover_all():
-    batches = in_batches(np.arange(10), 4)
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate(batches), np.arange(10))
+@pytest.mark.parametrize("n", [3, 8, 10])
+def test_full_batches_keep_order_and_repeat_the_last_place(n):
+    batches = full_batches(np.arange(n), 4)
+    assert {len(batch) for batch in batches} == {4}
+    joined = np.concatenate(batches)
+    np.testing.assert_array_equal(joined[:n], np.arange(n))
+    assert len(joined) - n < 4
+    assert set(joined[n:]) <= {n - 1}

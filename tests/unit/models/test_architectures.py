@@ -6,10 +6,11 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from hms_pipeline.config.members import MemberParams
 from hms_pipeline.models import build_model, load_pretrained, pretrained
-from hms_pipeline.models.eegnet import KERNELS, WaveEncoder
+from hms_pipeline.models.eegnet import KERNELS, Residual, WaveEncoder
 from hms_pipeline.models.multi import GatedFusion
 from hms_pipeline.schema import InputError
 
@@ -51,6 +52,14 @@ def test_tiled_regions_enter_one_channel():
 def test_an_unknown_layout_names_the_choices():
     with pytest.raises(InputError, match=r"layout must be one of \['stacked', 'tiled'\], got 'x'"):
         build("efficientnet_v2s", [(4, 16, 64)], layout="x")
+
+
+@pytest.mark.parametrize("n_times", [16, 17])
+def test_the_shortcut_is_a_mean_of_neighbours_and_a_convolution(n_times):
+    block = Residual(3, 5).double()
+    x = torch.randn(2, 3, 4, n_times, dtype=torch.float64)
+    means = functional.avg_pool2d(x, (1, 2), ceil_mode=True, count_include_pad=False)
+    torch.testing.assert_close(block._shortcut(x), block.shortcut(means))
 
 
 def test_wave_kernels_are_shared_by_derivations():
