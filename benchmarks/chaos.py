@@ -28,15 +28,17 @@ from flows.environment import prepare, run_folder
 from flows.processes import MARK
 
 PROJECT = Path(__file__).resolve().parents[1]
-LEFT_OUT = shutil.ignore_patterns(
-    "artifacts", "mlruns", ".run", ".venv", "cache", "tmp", "dvc.lock", "__pycache__", "*.egg-info"
-)
+DERIVED = {"artifacts", "mlruns", "reports", ".run", ".venv", "dvc.lock", ".dvc/cache", ".dvc/tmp"}
 STAGE, FLOW, WORKER = "stage", "flow", "worker"
 
 
 def copy_repository(source: Path, target: Path, recipe: str | None) -> Path:
     """Copy a repository without anything derived; with a recipe, on that recipe's sample."""
-    ignored = LEFT_OUT if recipe is None else lambda d, names: LEFT_OUT(d, names) | {"data"}
+    left_out = {str(source / name) for name in (*DERIVED, *(["data"] if recipe else []))}
+
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return {n for n in names if n == "__pycache__" or str(Path(folder) / n) in left_out}
+
     shutil.copytree(source, target, ignore=ignored, symlinks=True)
     if recipe:
         shutil.copy(target / "recipes" / f"{recipe}.yaml", target / "params.yaml")

@@ -19,7 +19,7 @@ from prefect.artifacts import (
 )
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from hms_pipeline.config import Paths
+from hms_pipeline.config import Paths, load_params
 
 from .engine import Outcome
 
@@ -100,6 +100,19 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
             markdown=f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`.",
             key="mlflow",
         )
+
+
+def show_report(paths: Paths) -> None:
+    """Write the retrain's report and link to it; one that cannot be written fails no run."""
+    if not (paths.ensemble / "metrics.json").is_file():
+        return
+    try:
+        from hms_pipeline.report.retrain import write_retrain_report
+
+        report = write_retrain_report(paths, load_params(paths.params))
+        create_link_artifact(link=report.as_uri(), link_text="Report", key="retrain-report")
+    except Exception as err:  # noqa: BLE001 - the stages are done, and their files are there
+        log.warning("No report of the retrain: %s", err)
 
 
 def verdict(registration: dict[str, Any]) -> str:

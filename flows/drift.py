@@ -27,7 +27,7 @@ DAY_S = 86400.0
 
 @flow(name="drift", on_failure=[notify.on_failure], on_crashed=[notify.on_failure])
 def drift(scores: str = "scores", days: float | None = None, root: str = ".") -> State:
-    """Compare the scored windows' inputs and predictions with the training's.
+    """Compare the inputs and predictions of what the champion scored with its training's.
 
     Parameters
     ----------
@@ -54,19 +54,24 @@ def drift(scores: str = "scores", days: float | None = None, root: str = ".") ->
 
 
 def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftReport:
-    """Read scores and the champion's reference, and compare them."""
-    from hms_pipeline.inference.batch import read_inbox_scores
+    """Compare what the champion scored with its own training reference."""
+    from hms_pipeline.inference.bundle import read_info
     from hms_pipeline.inference.drift import REFERENCE_FILE, compare
-    from hms_pipeline.registry import champion
+    from hms_pipeline.inference.inbox import read_inbox_scores
+    from hms_pipeline.registry.api import champion_bundle
 
-    _, bundle = champion(paths)
+    _, bundle = champion_bundle(paths)
     reference = bundle / REFERENCE_FILE
     if not reference.exists():
         raise InputError(
             f"Drift needs {REFERENCE_FILE} in the champion's bundle, but it has none."
             " Register the model again."
         )
-    scored = read_inbox_scores(scores, None if days is None else days * DAY_S)
+    scored = read_inbox_scores(
+        scores,
+        None if days is None else days * DAY_S,
+        content_hash=read_info(bundle)["content_hash"],
+    )
     return compare(scored, json.loads(reference.read_text()), load_params(paths.params).drift)
 
 

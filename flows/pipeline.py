@@ -116,6 +116,15 @@ class Plan:
             if stage in self.forced or changed.get(stage, ALWAYS) != ALWAYS
         ]
 
+    @property
+    def touched(self) -> list[str]:
+        """Stale stages and those that wait for one: they may have to run as well."""
+        found = set(self.stale)
+        for stage in self.graph.stages:
+            if found.intersection(self.graph.parents[stage]):
+                found.add(stage)
+        return [stage for stage in self.stages if stage in found]
+
 
 def run_graph(
     root: Path,
@@ -187,6 +196,8 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
     artifacts.show_links(paths, tracking.run)
+    if worth_a_report(plan, outcomes):
+        artifacts.show_report(paths)
     return conclude(plan, outcomes, params, artifacts.read_registration(paths), start)
 
 
@@ -197,6 +208,19 @@ def make_engine(name: str) -> type[Engine]:
 
         return RayEngine
     return Engine
+
+
+def what_moved(plan: Plan, outcomes: Sequence[Outcome]) -> tuple[list[str], list[str]]:
+    """Stages that were not up to date, and those among them that run always."""
+    moved = [outcome.stage for outcome in outcomes if outcome.state != UP_TO_DATE]
+    return moved, [stage for stage in moved if plan.graph.changed.get(stage) == ALWAYS]
+
+
+def worth_a_report(plan: Plan, outcomes: Sequence[Outcome]) -> bool:
+    """Whether the run brought the ensemble up to date and did more than what runs always."""
+    moved, always = what_moved(plan, outcomes)
+    whole = not any(outcome.state in (FAILED, NOT_RUN) for outcome in outcomes)
+    return whole and set(moved) > set(always) and "ensemble" in plan.stages
 
 
 def conclude(
@@ -216,8 +240,7 @@ def conclude(
             message=f"{len(failed)} of {len(outcomes)} stages failed, {len(left)} were not run."
             f" First {failed[0].stage}: {first}"
         )
-    moved = [outcome.stage for outcome in outcomes if outcome.state != UP_TO_DATE]
-    always = [stage for stage in moved if plan.graph.changed.get(stage) == ALWAYS]
+    moved, always = what_moved(plan, outcomes)
     gate = str(registration.get("verdict", ""))
     said = f" The gate says: {gate}." if gate and "register" in moved else ""
     if set(moved) <= set(always):
@@ -287,7 +310,7 @@ class Tracking:
         from hms_pipeline.registry.tracking import start_retrain
 
         params = load_params(paths.params)
-        check_disk(paths, params)
+        check_disk(paths, params, plan.touched)
         try:
             run = start_retrain(paths, params)
         except Exception as err:  # noqa: BLE001 - stages run, and find a run of their own

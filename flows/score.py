@@ -9,7 +9,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
-from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config import Paths
 from hms_pipeline.schema import InputError
 
 from . import notify
@@ -48,9 +48,9 @@ def score(inbox: str = "inbox", out: str = "scores", root: str = ".") -> State:
 
 
 def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch stays unimported
-    """Score the inbox with the champion; see ``inference.batch.score_inbox``."""
-    from hms_pipeline.inference.batch import score_inbox
+    """Score the inbox with the champion; see ``inference.inbox.score_inbox``."""
     from hms_pipeline.inference.drift import observer
+    from hms_pipeline.inference.inbox import score_inbox
     from hms_pipeline.registry.scoring import open_predictor
 
     log = get_run_logger()
@@ -60,6 +60,6 @@ def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch sta
     def progress(done: int, total: int) -> None:
         log.info("%d of %d new files", done, total)
 
-    params = load_params(paths.params).scoring
+    params = predictor.bundle.params.scoring  # the champion's own, as `hms score` takes them
     observe = observer(predictor.views)
     return score_inbox(predictor, inbox, out, params, observe=observe, progress=progress)

@@ -7,7 +7,6 @@ writes its pid and start time under ``.run/``; ``down`` ends exactly these proce
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import json
 import os
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from hms_pipeline.config.files import write_json
+from hms_pipeline.registry.servers import is_loopback
 from hms_pipeline.schema import InputError
 
 from .environment import prepare, run_folder
@@ -46,12 +46,7 @@ class Address:
 
     @property
     def loopback(self) -> bool:
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +25,17 @@ QUIET = {  # nothing calls home
     "DO_NOT_TRACK": "1",
 }
 
+WRONG_PATHS = (
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
+
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -64,14 +75,50 @@ def main() -> None:
     """Run the command line; expected errors become one line and exit code 2."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # Python's last collection walks everything that was imported, for seconds.
+    atexit.register(gc.freeze)
     from . import commands
 
     discover(commands.__name__, list(commands.__path__))
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 2 for bad input, 1 for a disk or store that fails (another time it may
+        not), 130 interrupted, 141 for a closed pipe.
+    """
     try:
-        app()
+        return app(list(arguments) or ["--help"], standalone_mode=False) or 0
+    except typer.TyperException as error:
+        return refuse(f"{error.format_message()} See hms --help.")
     except InputError as error:
-        err.print(f"hms: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        return refuse(str(error))
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(141)
+        return 141
+    except OSError as error:
+        sentence = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+        return refuse(sentence, 2 if isinstance(error, WRONG_PATHS) else 1)
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in STORES:
+            raise
+        return refuse(f"MLflow's store cannot be used: {error}. Check MLFLOW_TRACKING_URI.", 1)
+
+
+def refuse(sentence: str, code: int = 2) -> int:
+    """Print one line and give an exit code."""
+    line = " ".join(sentence.split())
+    err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    return code

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,29 @@ from .app import out
 FOLDER_PAGE = "index.html"
 
 
-def recording_writer(
-    report: Path | None, annotations: Path | None, model: Mapping[str, Any]
-) -> Callable[[RecordingScores], None] | None:
-    """A function that writes one recording's page and annotations, or None where none is asked.
+@dataclass(frozen=True)
+class RecordingWriter:
+    """Writes one recording's page and annotations.
 
     Parameters
     ----------
     report, annotations : Path or None
-        Folders.
+        Folders; None where none is asked for.
     model : mapping
         What the page says of the model.
     """
-    if report is None and annotations is None:
-        return None
 
-    def write(scores: RecordingScores) -> None:
-        if report is not None:
-            page = write_recording_report(
-                report / f"{scores.id}.html",
+    report: Path | None
+    annotations: Path | None
+    model: Mapping[str, Any]
+
+    def __call__(self, scores: RecordingScores) -> None:
+        page, marks = self._page(scores.id), self._marks(scores.id)
+        if page:
+            write_recording_report(
+                page,
                 timeline=scores.timeline,
-                model=model,
+                model=self.model,
                 members=scores.members,
                 notable=scores.notable,
                 spectrogram=scores.spectrogram,
@@ -49,12 +52,20 @@ def recording_writer(
                 identifier=scores.id,
             )
             out.print(f"Report: {page}")
-        if annotations is not None:
-            annotations.mkdir(parents=True, exist_ok=True)
-            path = write_annotations(scores, annotations / f"{scores.id}_annotations.txt")
-            out.print(f"Annotations: {path}")
+        if marks:
+            marks.parent.mkdir(parents=True, exist_ok=True)
+            out.print(f"Annotations: {write_annotations(scores, marks)}")
 
-    return write
+    def is_done(self, recording: str) -> bool:
+        """Whether a recording, by its id, has all that is asked for."""
+        asked = (self._page(recording), self._marks(recording))
+        return all(path is None or path.is_file() for path in asked)
+
+    def _page(self, recording: str) -> Path | None:
+        return self.report and self.report / f"{recording}.html"
+
+    def _marks(self, recording: str) -> Path | None:
+        return self.annotations and self.annotations / f"{recording}_annotations.txt"
 
 
 def write_folder_page(report: Path, summary: BatchSummary, model: Mapping[str, Any]) -> None:

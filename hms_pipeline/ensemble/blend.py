@@ -304,9 +304,10 @@ def _fit(nesting: Nesting, kind: str, excluded: frozenset[int], members: tuple[s
         if kind == "equal_calibrated":
             ridge = nesting.choose_ridge(excluded, None)
             theta = nesting.calibrations(excluded, None)[ridge]
+    rounded = np.round(weights, DIGITS)
     return Blend(
         members,
-        np.round(weights, DIGITS),
+        rounded / rounded.sum(),
         round(float(1 / theta[0]), DIGITS),
         np.round(theta[1:], DIGITS) + 0.0,
         kind,

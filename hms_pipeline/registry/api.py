@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ..config import Paths
 from ..schema import InputError
 from . import promotion
+from .cleanup import remove_checkpoints, remove_fetched, remove_models
 from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
-from .store import CHAMPION, MODEL, local_path
-from .versions import Registry, number, reasons_of
+from .store import CHAMPION, MODEL
+from .versions import URI, Registry, alias_of, number, reasons_of
 
 __all__ = [
     "bundle_of",
@@ -110,7 +110,7 @@ def rollback(paths: Paths, reason: str) -> int:
         return promotion.rollback(registry, reason)
 
 
-def verify(paths: Paths, version: int | str = f"models:/{MODEL}@{CHAMPION}") -> int:
+def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
     """Compare a version's files with their hashes; gives its number.
 
     Parameters
@@ -131,7 +131,7 @@ def verify(paths: Paths, version: int | str = f"models:/{MODEL}@{CHAMPION}") -> 
 
 
 def _number(registry: Registry, version: int | str) -> int:
-    alias = str(version).rpartition("@")[2] if "@" in str(version) else None
+    alias = alias_of(version)
     if alias is None:
         return number(version)
     aliases = registry.aliases()
@@ -158,11 +158,13 @@ def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:
     """The champion's number and its verified bundle's folder."""
-    return bundle_of(paths, f"models:/{MODEL}@{CHAMPION}")
+    return bundle_of(paths, f"{URI}@{CHAMPION}")
 
 
 def gc(paths: Paths, keep: int) -> list[int]:
-    """Remove old versions with their files, and what killed registrations left behind.
+    """Remove old versions with their files, and what killed processes left behind.
+
+    Checkpoints of trainings go too, where the present inputs never resume them.
 
     Parameters
     ----------
@@ -189,23 +191,9 @@ def gc(paths: Paths, keep: int) -> list[int]:
                 content_hash=version.tags.get("content_hash"),
             )
             registry.client.delete_model_version(MODEL, version.version)
-        _remove_files(registry)
+        remove_models(registry)
+        remove_fetched(registry)
+        remove_checkpoints(paths)
         if removed:
             registry.log_ledger()
         return sorted(int(version.version) for version in removed)
-
-
-def _remove_files(registry: Registry) -> None:
-    """Remove the model folders of register runs that no version names."""
-    from .store import experiment_id
-
-    there = {registry.folder(version).resolve() for version in registry.versions()}
-    runs = registry.client.search_runs(
-        [experiment_id(registry.client, registry.paths)], "tags.`hms.kind` = 'register'"
-    )
-    for run in runs:
-        folder = local_path(run.info.artifact_uri)
-        if folder is not None and (folder / "model").resolve() not in there:
-            shutil.rmtree(folder / "model", ignore_errors=True)
-            if run.info.status == "RUNNING":
-                registry.client.set_terminated(run.info.run_id, "KILLED")

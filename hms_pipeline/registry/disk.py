@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +18,11 @@ from ..schema import InputError
 GB = 1e9
 
 
-def needed_bytes(paths: Paths, params: Params) -> int:
+def needed_bytes(paths: Paths, params: Params, stale: Collection[str] = ()) -> int:
     """Upper estimate of what a full retrain writes that is not there yet.
+
+    Files of ``stale`` stages (``features@<view>``, ``train@<member>-<fold>``) will be written
+    again and count in full: the old ones stay in DVC's cache.
 
     Features are float16; each network is stored once in full, once in its checkpoint with the
     optimiser's two moments, and once in the registered version. DVC's cache links or copies what
@@ -30,7 +34,7 @@ def needed_bytes(paths: Paths, params: Params) -> int:
     features = sum(
         n_windows * 2 * math.prod(views[name].shape)
         for name in used
-        if not (paths.view(name) / "manifest.json").exists()
+        if f"features@{name}" in stale or not (paths.view(name) / "manifest.json").exists()
     )
     weights = 0
     for name, member in params.members.items():
@@ -38,7 +42,8 @@ def needed_bytes(paths: Paths, params: Params) -> int:
             network = build_model(member, [views[view].shape for view in member.views], name=name)
         n_bytes = 4 * sum(p.numel() for p in network.parameters())
         there = sum(
-            (paths.fold(name, fold) / "weights.safetensors").exists()
+            f"train@{name}-{fold}" not in stale
+            and (paths.fold(name, fold) / "weights.safetensors").exists()
             for fold in range(params.split.n_folds)
         )
         # The registered copy is counted as if nothing could be halved.
@@ -55,8 +60,15 @@ def _n_windows(paths: Paths) -> int:
     return 0
 
 
-def check_disk(paths: Paths, params: Params) -> tuple[int, int]:
+def check_disk(paths: Paths, params: Params, stale: Collection[str] = ()) -> tuple[int, int]:
     """Refuse a retrain that the disk cannot hold.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    stale : collection of str, optional
+        Stages whose files are out of date; without it what is there counts as done.
 
     Returns
     -------
@@ -71,7 +83,7 @@ def check_disk(paths: Paths, params: Params) -> tuple[int, int]:
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    needed = needed_bytes(paths, params)
+    needed = needed_bytes(paths, params, stale)
     reserve = params.registry.disk_reserve_gb * GB
     if needed + reserve > free:
         raise InputError(

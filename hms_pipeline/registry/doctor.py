@@ -14,6 +14,7 @@ import torch
 from ..config import Params, Paths
 from ..schema import InputError
 from .disk import GB, check_disk
+from .servers import CLOSED, OPEN, Server, servers
 from .store import CHAMPION, MODEL, open_store
 from .versions import Registry
 
@@ -48,6 +49,7 @@ def examine(paths: Paths, params: Params) -> list[Finding]:
         ("device", _device),
         ("stores", lambda: _stores(paths)),
         ("disk", lambda: _disk(paths, params)),
+        ("servers", lambda: _servers(paths)),
         ("registry", lambda: _registry(paths)),
     ]
     findings = []
@@ -112,6 +114,24 @@ def _disk(paths: Paths, params: Params) -> Iterator[Finding]:
         yield Finding("disk", "too little", WRONG, str(err))
         return
     yield Finding("disk", f"{free / GB:.0f} GB free, a retrain writes up to {needed / GB:.1f} GB")
+
+
+def _servers(paths: Paths) -> Iterator[Finding]:
+    return map(judge_server, servers(run=paths.params.absolute().parent / ".run"))
+
+
+def judge_server(server: Server) -> Finding:
+    """A server that others reach has to ask for a password; one on loopback need not."""
+    state = server.state()
+    shown = f"{server.url}: {'answers' if state == OPEN else state}"
+    if server.loopback or state == CLOSED:
+        return Finding(server.name, shown)
+    if state == OPEN:
+        return Finding(
+            server.name, f"{server.url}: open to everybody who reaches it", WRONG,
+            "Turn on its authentication (docs/operations.md), or let it listen on 127.0.0.1.",
+        )  # fmt: skip
+    return Finding(server.name, shown, NOTE)
 
 
 def _registry(paths: Paths) -> Iterator[Finding]:

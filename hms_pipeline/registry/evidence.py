@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..config import Params, Paths
 from ..ensemble.metrics import kl_per_window, plurality
@@ -229,12 +230,20 @@ def comparison(
 
 
 def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check], dict[str, float]]:
-    """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast."""
+    """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast.
+
+    Raises
+    ------
+    OSError, MemoryError, torch.OutOfMemoryError
+        The machine failed, which says nothing of the model.
+    """
     size_mb = sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 2**20
     try:
         difference, latency_ms, device = _try_out(paths, params, model)
         found = f"The packaged model reproduces the OOF to {difference:.4f}"
     except Exception as err:  # whatever a broken model does is a reason to refuse it
+        if _machine_failed(err):
+            raise
         difference, latency_ms, device = float("nan"), float("nan"), "no device"
         found = f"The packaged model fails: {err}".rstrip(". ")
     atol = params.gate.self_check_atol
@@ -243,6 +252,15 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
         *limits(size_mb, latency_ms, device, params.gate),
     ]
     return checks, {check.name: check.value for check in checks}
+
+
+def _machine_failed(err: BaseException) -> bool:
+    """Whether the disk or the memory is behind an error, also where a model wrapped it."""
+    while not isinstance(err, OSError | MemoryError | torch.OutOfMemoryError):
+        if err.__cause__ is None:
+            return "can't allocate memory" in str(err)  # PyTorch's plain RuntimeError on a CPU
+        err = err.__cause__
+    return True
 
 
 def _try_out(paths: Paths, params: Params, model: Path) -> tuple[float, float, str]:

@@ -94,6 +94,36 @@ class Ledger:
         """Versions that have been champion, in order of becoming it; the last is it now."""
         return [record["to"] for record in self.read() if record["action"] == "commit"]
 
+    def succession(self) -> list[int]:
+        """Champions that still stand behind the present one, oldest first; the last is it.
+
+        A rollback takes away all that came after the version it went to, and the version that it
+        left stays away until it is promoted again.
+        """
+        line: list[int] = []
+        for record in self.read():
+            if record["action"] != "commit":
+                continue
+            if record["kind"] != "rollback":
+                line.append(record["to"])
+                continue
+            while line and line[-1] != record["to"]:
+                line.pop()
+            line = [version for version in line if version != record["from"]] or [record["to"]]
+        return line
+
+    def last(self, action: str, **facts: Any) -> dict[str, Any] | None:
+        """The newest record of an action with these facts."""
+        return next(
+            (
+                record
+                for record in reversed(self.read())
+                if record["action"] == action
+                and all(record.get(key) == value for key, value in facts.items())
+            ),
+            None,
+        )
+
     def barred(self, content_hash: str, networks_hash: str) -> str | None:
         """Why this content is never promoted by itself again, or None.
 
@@ -104,7 +134,8 @@ class Ledger:
             day = record["time"][:10]
             if record["action"] == "refuse" and record["content_hash"] == content_hash:
                 return f"it was refused on {day} as version {record['version']}"
-            if record.get("kind") == "rollback" and record.get("from_networks") == networks_hash:
+            undone = record["action"] == "commit" and record["kind"] == "rollback"
+            if undone and record["from_networks"] == networks_hash:
                 return f"it was rolled back on {day}: {record['reason']}"
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..config.params import read_data_hash
-from .tracking import git_changes, git_commit
+from .checkout import CODE, git_changes, git_commit
 
 STATE, PATCH = "state", "changes.patch"
 
@@ -57,9 +57,9 @@ def write_state(paths: Paths, out: Path) -> None:
     for source in (paths.params, root / "dvc.lock", Path(f"{paths.data}.dvc")):
         if source.exists():
             shutil.copyfile(source, out / source.name)
-    patch = git_changes(paths, "hms_pipeline", "flows", "dvc.yaml")
+    patch = git_changes(paths, *CODE, "dvc.yaml")
     if patch:
-        (out / PATCH).write_text(patch)
+        (out / PATCH).write_bytes(patch)
 
 
 def restore_commands(found: Mapping[str, Any], model: Path) -> list[str]:

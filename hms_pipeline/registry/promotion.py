@@ -88,13 +88,8 @@ def predecessor(registry: Registry) -> int:
     """
     current = registry.champion()
     there = {int(version.version) for version in registry.versions()}
-    gone_back = {
-        record["from"]
-        for record in registry.ledger.read()
-        if record["action"] == "commit" and record["kind"] == "rollback"
-    }
-    for version in reversed(registry.ledger.champions()):
-        if version != current and version in there and version not in gone_back:
+    for version in reversed(registry.ledger.succession()):
+        if version != current and version in there:
             return version
     raise InputError(
         f"A rollback needs an earlier champion, but {MODEL} has none left. Promote a version by"

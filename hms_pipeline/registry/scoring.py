@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import Any
 from ..config import Paths
 from ..config.files import hash_code
 from ..data.window import Window
-from ..inference.bundle import ROOMS
+from ..inference.bundle import ROOMS, check_bundle, read_info
 from ..inference.predictor import Predictor
 from ..schema import InputError
 from .api import bundle_of
@@ -39,13 +38,30 @@ def open_predictor(
         No such version, or it does not verify.
     """
     number, bundle = bundle_of(paths, version)
-    return number, open_bundle(bundle, device=device)
+    return number, _open(bundle, device)
 
 
 def open_bundle(bundle: Path, *, device: str = "auto") -> Predictor | CarriedPredictor:
-    """The ensemble of a verified bundle; see ``open_predictor``."""
-    registered = json.loads((bundle / "bundle.json").read_text())["code"]
-    if registered == hash_code(*ROOMS):
+    """The ensemble of a bundle's folder, verified and ready to score; see ``open_predictor``.
+
+    Nothing of the folder is used, its code least of all, before its checksums agree.
+
+    Raises
+    ------
+    InputError
+        It is no bundle, or does not verify.
+    """
+    if not (bundle / "bundle.json").is_file():
+        raise InputError(
+            f"A bundle's folder needs a bundle.json, but {bundle} has none. Give the folder that"
+            " hms register wrote, or a version's number."
+        )
+    check_bundle(bundle)
+    return _open(bundle, device)
+
+
+def _open(bundle: Path, device: str) -> Predictor | CarriedPredictor:
+    if read_info(bundle)["code"] == hash_code(*ROOMS):
         return Predictor.open(bundle, device=device)
     return CarriedPredictor(load_code(bundle), bundle, device)
 

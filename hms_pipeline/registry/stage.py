@@ -55,6 +55,8 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     content = describe_content(paths, params)
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
+        if version is not None:
+            _note_registered(registry, version)
         known = version is not None and "verdict" in version.tags
         if not known:
             parent = parent_run(registry.client, paths, params)
@@ -97,13 +99,15 @@ def _register(
         **_deciding_tags(metrics),
     }
     version = registry.create(run.info.run_id, model, tags)
-    registry.ledger.append(
-        "register",
-        version=int(version.version),
-        content_hash=content["content_hash"],
-        files_sha256=tags["files_sha256"],
-    )
+    _note_registered(registry, version)
     return version
+
+
+def _note_registered(registry: Registry, version: ModelVersion) -> None:
+    """Write a version into the ledger, unless it is there; a kill may have come in between."""
+    facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
+    if registry.ledger.last("register", **facts) is None:
+        registry.ledger.append("register", **facts, files_sha256=version.tags["files_sha256"])
 
 
 def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -129,7 +133,7 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
     )
     if passed and registry.champion() != int(version.version):
         promote(registry, version, reasons[0], "gate")
-    elif not passed:
+    elif not passed and _refusal(registry, version) is None:
         refuse(registry, version, reasons)
     set_verdict(registry, version, PROMOTED if passed else REFUSED, reasons)
     client.set_terminated(version.run_id)
@@ -139,13 +143,17 @@ def _verdict(
     registry: Registry, params: Params, version: ModelVersion
 ) -> tuple[list[str], dict[str, float], bool]:
     if registry.champion() == int(version.version):
-        return ["Promoted before the process was killed."], {}, True
+        commit = registry.ledger.last("commit", to=int(version.version)) or {}
+        return [commit.get("reason", "Promoted before the process was killed.")], {}, True
+    refusal = _refusal(registry, version)
+    if refusal is not None:  # by a process that was killed before it could tag the version
+        return refusal["reasons"], {}, False
     barred = registry.ledger.barred(version.tags["content_hash"], version.tags["networks_hash"])
     if barred:
         return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False
+    champion = _champion(registry)  # a fault of its files is not the challenger's
     try:
         model = registry.verify(version)
-        champion = _champion(registry)
     except InputError as err:
         return [str(err)], {}, False
     checks, metrics = model_checks(registry.paths, params, model)
@@ -154,6 +162,11 @@ def _verdict(
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
     return reasons, metrics | more, not wrong
+
+
+def _refusal(registry: Registry, version: ModelVersion) -> dict[str, Any] | None:
+    facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
+    return registry.ledger.last("refuse", **facts)
 
 
 def _champion(registry: Registry) -> tuple[int, Path] | None:

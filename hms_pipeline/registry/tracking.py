@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,12 +15,15 @@ import pandas as pd
 
 from ..config import Params, Paths
 from ..config.files import hash_file, hash_json
+from .checkout import git_commit
 from .lock import locked
+from .monitor import finish_monitor, start_monitor
 from .store import experiment_id, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 log = logging.getLogger(__name__)
 RETRAIN_RUN = "HMS_RETRAIN_RUN"  # the parent's run id, for stages of a flow
@@ -46,6 +48,7 @@ class FoldRun:
         self.paths, self.params = paths, params
         self.client: MlflowClient | None = None
         self.run_id: str | None = None
+        self.monitor: SystemMetricsMonitor | None = None
 
     def on_start(self, info: dict[str, Any]) -> None:
         """Open the run; its parents are found or made."""
@@ -54,6 +57,7 @@ class FoldRun:
             parent = parent_run(self.client, self.paths, self.params)
             self.run_id = _fold_run(self.client, self.paths, parent, info["member"], info["fold"])
             log_params(self.client, self.run_id, info)
+            self.monitor = start_monitor(self.client, self.run_id)
 
     def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
         """One batch of metrics an epoch."""
@@ -63,17 +67,24 @@ class FoldRun:
 
     def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
         """Tag the run with its content's hash, keep history and manifest, finish it."""
+        self._stop_monitor()
         with _tolerant():
             if self.run_id is not None:
                 _finish_fold(self.client, self.run_id, manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
         """Mark the run as failed."""
+        self._stop_monitor()
         with _tolerant():
             if self.run_id is not None:
                 self.client.set_tag(self.run_id, "error", type(err).__name__)
                 killed = isinstance(err, KeyboardInterrupt | SystemExit)
                 self.client.set_terminated(self.run_id, "KILLED" if killed else "FAILED")
+
+    def _stop_monitor(self) -> None:
+        with _tolerant():
+            if self.monitor is not None:
+                finish_monitor(self.monitor)
 
 
 @contextmanager
@@ -295,29 +306,3 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
     seconds = summary.get("seconds") or {}
     log_metrics(client, run_id, {f"seconds/{stage}": value for stage, value in seconds.items()})
     client.set_terminated(run_id, status)
-
-
-def git_commit(paths: Paths) -> str:
-    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown``."""
-    folder = paths.params.absolute().parent
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return "unknown"
-    return commit + ("+changes" if changed else "")
-
-
-def git_changes(paths: Paths, *names: str) -> str:
-    """The difference of some files from the commit, as a patch; empty where there is none."""
-    try:
-        found = _git(paths.params.absolute().parent, "diff", "--binary", "HEAD", "--", *names)
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return ""
-    return found + "\n" if found else ""
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
-    return done.stdout.strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +22,12 @@ from .store import CHAMPION, MODEL, local_path, open_client
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.exceptions import MlflowException
 
 LOCK = "registry.lock"
 STAGING = ".staging"
+URI = f"models:/{MODEL}"
+FORMS = f"Give its number, {URI}/NUMBER or {URI}@{CHAMPION}."
 
 
 @dataclass(frozen=True)
@@ -64,12 +68,19 @@ class Registry:
         """Where a version is put together, on the disk where it will lie."""
         return self.paths.mlruns / STAGING
 
+    @property
+    def fetched(self) -> Path:
+        """Copies of versions whose files lie on another machine."""
+        return self.paths.mlruns / "fetched"
+
     def _create_model(self) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
             self.client.get_registered_model(MODEL)
-        except MlflowException:
+        except MlflowException as err:
+            if not _absent(err):
+                raise
             self.client.create_registered_model(
                 MODEL, description="Six probabilities for a 50 s window of ICU EEG. Research use."
             )
@@ -116,19 +127,23 @@ class Registry:
 
         try:
             return self.client.get_model_version(MODEL, str(version))
-        except MlflowException:
+        except MlflowException as err:
+            if not _absent(err):
+                raise
             numbers = [int(v.version) for v in self.versions()]
             raise InputError(
                 f"{MODEL} has no version {version}. Choose one of {sorted(numbers)}."
             ) from None
 
     def aliases(self) -> dict[str, int]:
-        """Alias → version."""
+        """Alias → version; a store that cannot answer raises, so that no champion seems absent."""
         from mlflow.exceptions import MlflowException
 
         try:
             found = self.client.get_registered_model(MODEL).aliases
-        except MlflowException:
+        except MlflowException as err:
+            if not _absent(err):
+                raise
             return {}
         return {alias: int(version) for alias, version in found.items()}
 
@@ -141,7 +156,7 @@ class Registry:
         found = local_path(version.source)
         if found is not None:
             return found
-        target = self.paths.mlruns / "fetched" / f"{MODEL}-{version.version}"
+        target = self.fetched / f"{MODEL}-{version.version}"
         if not target.exists():
             from mlflow.artifacts import download_artifacts
 
@@ -150,6 +165,7 @@ class Registry:
             download_artifacts(artifact_uri=version.source, dst_path=str(temporary))
             inner = temporary / Path(version.source).name
             (inner if inner.exists() else temporary).rename(target)
+            shutil.rmtree(temporary, ignore_errors=True)
         return target
 
     def verify(self, version: ModelVersion) -> Path:
@@ -204,14 +220,39 @@ class Registry:
             self.client.set_terminated(run.info.run_id)
 
 
+def _absent(err: MlflowException) -> bool:
+    """Whether MLflow looked and found nothing, rather than failed to look."""
+    return err.error_code == "RESOURCE_DOES_NOT_EXIST"
+
+
 def reasons_of(tags: Mapping[str, str]) -> list[str]:
     """The verdict's reasons from a version's tags."""
     return json.loads(tags.get("reasons", "[]"))
 
 
 def number(value: Any) -> int:
-    """A version's number from ``3``, ``"3"`` or ``models:/hms-ensemble/3``."""
-    text = str(value).rsplit("/", 1)[-1]
-    if not text.isdigit():
-        raise InputError(f"A version must be a whole number, but is {str(value)!r}. Correct it.")
+    """A version's number from ``3``, ``"3"`` or ``models:/hms-ensemble/3``.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or another model's.
+    """
+    text = str(value).removeprefix(f"{URI}/")
+    if re.fullmatch("[0-9]{1,9}", text) is None:
+        raise InputError(f"A version of {MODEL} is needed, but got {str(value)!r}. {FORMS}")
     return int(text)
+
+
+def alias_of(value: Any) -> str | None:
+    """The alias in ``models:/hms-ensemble@champion``; None where there is none.
+
+    Raises
+    ------
+    InputError
+        It is another model's.
+    """
+    name, at, alias = str(value).partition("@")
+    if at and name != URI:
+        raise InputError(f"A version of {MODEL} is needed, but got {str(value)!r}. {FORMS}")
+    return alias if at else None

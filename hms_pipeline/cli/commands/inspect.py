@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -55,4 +54,4 @@ def doctor(ctx: typer.Context) -> None:
     for finding in wrong:
         out.print(f"{finding.what}: {finding.advice}", style="red", highlight=False)
     if wrong:
-        sys.exit(1)
+        raise typer.Exit(2)

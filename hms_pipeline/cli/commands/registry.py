@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from ...schema import InputError
 from ..app import Context, app, out
 from ..tables import print_table
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the ledger.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
 
 
 @app.command()
@@ -35,21 +36,28 @@ def models(
 
 
 @app.command()
-def promote(ctx: typer.Context, version: int, reason: Reason) -> None:
+def promote(ctx: typer.Context, version: int, reason: Reason = "") -> None:
     """Make a verified version the champion by hand."""
     from ...registry import api
 
+    _need_reason("promote", reason)
     api.promote(ctx.obj.paths, version, reason)
     out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
 
 
 @app.command()
-def rollback(ctx: typer.Context, reason: Reason) -> None:
+def rollback(ctx: typer.Context, reason: Reason = "") -> None:
     """Move the champion back to its predecessor."""
     from ...registry import api
 
+    _need_reason("rollback", reason)
     version = api.rollback(ctx.obj.paths, reason)
     out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
+
+
+def _need_reason(command: str, reason: str) -> None:
+    if not reason.strip():
+        raise InputError(f"hms {command} needs --reason: why; it goes into the ledger.")
 
 
 @app.command()
@@ -57,7 +65,7 @@ def gc(
     ctx: typer.Context,
     keep: Annotated[int, typer.Option(min=1, help="Newest versions to keep.")] = 5,
 ) -> None:
-    """Remove old versions and their artifacts, never the champion or its predecessor."""
+    """Remove old versions, their files and stale checkpoints; champion and predecessor stay."""
     from ...registry import api
 
     removed = api.gc(ctx.obj.paths, keep=keep)
@@ -69,7 +77,9 @@ def serve(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     host: Annotated[str, typer.Option(help="Only loopback has no authentication.")] = "127.0.0.1",
-    model: Annotated[str, typer.Option(help="Model URI.")] = "models:/hms-ensemble@champion",
+    model: Annotated[
+        str, typer.Option(help="A version's number or a model URI.")
+    ] = "models:/hms-ensemble@champion",
 ) -> None:
     """Verify a model and serve it with `mlflow models serve`."""
     from ...registry import api, store
@@ -79,6 +89,14 @@ def serve(
     version = api.verify(context.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
     sys.stdout.flush()
-    command = (sys.executable, "-m", "mlflow", "models", "serve", "-m", model)
+    command = (
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        f"models:/{store.MODEL}/{version}",
+    )
     flags = ("--env-manager", "local", "--host", host, "--port", str(port))
     os.execv(sys.executable, (*command, *flags))

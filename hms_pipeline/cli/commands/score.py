@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CHAMPION = "models:/hms-ensemble@champion"
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Model = Annotated[str, typer.Option(help="Model URI, or a bundle's folder.")]
+Model = Annotated[str, typer.Option(help="Version, model URI, or a bundle's folder.")]
 
 
 @app.command()
@@ -40,21 +40,25 @@ def score(
     device: Device = "auto",
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
-    from ...inference.batch import score_inputs
-    from ..pages import recording_writer, write_folder_page
+    from ...inference.batch import TABLES, check_out, score_inputs
+    from ..pages import RecordingWriter, write_folder_page
 
     context: Context = ctx.obj
+    check_out(out_file, TABLES)
+    renames = _renames(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = predictor.bundle.params.scoring
+    writer = RecordingWriter(report, annotations, facts) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
             inputs,
             out_file,
             scoring,
-            rename=_renames(rename or []),
+            rename=renames,
             keep_names=keep_names,
-            on_recording=recording_writer(report, annotations, facts),
+            on_recording=writer,
+            is_told=writer and writer.is_done,
             progress=progress,
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
@@ -76,8 +80,9 @@ def submission(
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
-    from ...inference.batch import write_submission
+    from ...inference.batch import check_out, write_submission
 
+    check_out(out_file)
     predictor, _ = open_predictor(ctx.obj, model, device)
     with progress_bar("submission") as progress:
         path = write_submission(
@@ -93,10 +98,13 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
     folder = Path(model)
     if folder.is_dir():
         version, predictor = None, scoring.open_bundle(folder, device=device)
-    elif model.startswith("models:"):
+    elif model.startswith("models:") or model.isdecimal():
         version, predictor = scoring.open_predictor(context.paths, model, device=device)
     else:
-        raise InputError(f"--model needs models:/NAME@ALIAS or a bundle's folder, got {model!r}.")
+        raise InputError(
+            "--model needs a version's number, models:/NAME@ALIAS or a bundle's folder, got"
+            f" {model!r}."
+        )
     facts = {
         "model": "hms-ensemble",
         "version": version,

@@ -33,9 +33,10 @@ def sample(
     """Write the embedded data set: simulated EEG of the six classes, competition layout."""
     from ...simulator.sample import write_sample
 
-    if out_folder.exists() and any(out_folder.iterdir()):
+    if out_folder.exists() and (not out_folder.is_dir() or any(out_folder.iterdir())):
         raise InputError(
-            f"{out_folder} must be new or empty, but holds files. Remove it or give another --out."
+            f"{out_folder} must be a new or empty folder, but there is something."
+            " Remove it or give another --out."
         )
     sizes = ctx.obj.params.sample
     with progress_bar("sample") as progress:

@@ -35,8 +35,14 @@ def test_the_answer_is_a_distribution_and_the_weights_are_on_the_simplex(panel, 
     probs = fitted.predict(panel.oof)
     assert probs.shape == panel.target.shape
     np.testing.assert_allclose(probs.sum(axis=1), 1)
-    assert fitted.weights.sum() == pytest.approx(1, abs=1e-5)
     assert (fitted.weights >= 0).all()
+
+
+def test_weights_sum_to_one(fitted):
+    blends = [fitted, *fitted.candidates.values()]
+    blends += [blend for by_group in fitted.nested.values() for blend in by_group.values()]
+    for blend in blends:
+        assert blend.weights.sum() == pytest.approx(1, abs=1e-15 * len(blend.weights))
 
 
 def test_where_weights_and_temperature_pay_they_are_used(fitted):
@@ -49,7 +55,7 @@ def test_where_weights_and_temperature_pay_they_are_used(fitted):
 def test_equal_members_keep_the_equal_mean():
     result = fit(make_panel(n_windows=300, noise=(0.9, 0.9, 0.9)))
     assert result.kind in ("equal", "equal_calibrated")
-    np.testing.assert_allclose(result.weights, 1 / 3, atol=1e-6)
+    np.testing.assert_allclose(result.weights, 1 / 3, rtol=1e-15)
 
 
 def test_the_table_is_the_nested_estimate(panel, fitted):

@@ -96,3 +96,28 @@ def test_lock_gives_up_with_a_sentence(tmp_path):
         locked(tmp_path / "a.lock", timeout_s=0.1),
     ):
         pass
+
+
+def test_a_rollback_that_did_not_happen_bars_nothing(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    promoted(ledger, 1)
+    promoted(ledger, 2, before=1)
+    facts = {"kind": "rollback", "from": 2, "to": 1, "reason": "why"}
+    content = {"content_hash": "c1", "from_networks": "n2"}
+    ledger.append("intent", **facts, **content)
+    assert ledger.barred("other code", "n2") is None
+    ledger.append("abort", **facts, **content)
+    assert ledger.barred("other code", "n2") is None
+    assert ledger.succession() == [1, 2]
+
+
+def test_the_succession_is_what_rollbacks_left(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    promoted(ledger, 1)
+    promoted(ledger, 2, before=1)
+    promoted(ledger, 3, before=2)
+    promoted(ledger, 1, kind="rollback", before=3)
+    assert ledger.succession() == [1]
+    promoted(ledger, 2, kind="manual", before=1)
+    promoted(ledger, 4, before=2)
+    assert ledger.succession() == [1, 2, 4]

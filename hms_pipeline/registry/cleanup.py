@@ -1,0 +1,108 @@
+"""Files that no version and no present training needs any more."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import Paths, load_params
+from ..config.files import hash_json
+from ..schema import InputError
+from .store import MODEL, experiment_id, local_path
+from .versions import Registry
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+log = logging.getLogger(__name__)
+DAY_S = 86_400.0
+
+
+def remove_models(registry: Registry) -> None:
+    """Remove the model folders of register runs that no version names, wherever they lie."""
+    there = {_place(version.source) for version in registry.versions()}
+    client = registry.client
+    runs = client.search_runs(
+        [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
+    )
+    for run in runs:
+        if _place(f"{run.info.artifact_uri}/model") in there or _elsewhere_at_work(run):
+            continue
+        try:
+            _remove_model(registry, run)
+        except Exception as err:  # every artifact store has its own; the other runs' go on
+            log.warning("The model of run %s is not removed: %s", run.info.run_id, err)
+        if run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _place(uri: str) -> str:
+    """One spelling of where artifacts lie."""
+    folder = local_path(uri)
+    return uri.rstrip("/") if folder is None else str(folder.resolve())
+
+
+def _elsewhere_at_work(run: Run) -> bool:
+    """Whether another machine, whose lock is not ours, may be registering just now."""
+    young = time.time() - run.info.start_time / 1000 < DAY_S
+    return run.info.status == "RUNNING" and young and local_path(run.info.artifact_uri) is None
+
+
+def _remove_model(registry: Registry, run: Run) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    uri = registry.client.tracking_uri
+    artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
+    if artifacts.list_artifacts("model"):
+        artifacts.delete_artifacts("model")
+
+
+def remove_fetched(registry: Registry) -> None:
+    """Remove fetched copies of versions that are no more, and what killed fetches left."""
+    there = {f"{MODEL}-{version.version}" for version in registry.versions()}
+    for folder in registry.fetched.glob("*"):
+        left = folder.name.startswith(".tmp-")
+        if folder.name not in there and (not left or _age_s(folder) > DAY_S):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_checkpoints(paths: Paths) -> None:
+    """Remove checkpoints that no present training can resume and none has written for a day."""
+    old = [folder for folder in paths.checkpoints.glob("*") if _age_s(folder) > DAY_S]
+    if not old:
+        return
+    try:
+        resumable = set(_resumable(paths))
+    except (InputError, OSError) as err:
+        log.warning("Checkpoints stay, for the present trainings are not known: %s", err)
+        return
+    for folder in old:
+        if folder.name not in resumable and _age_s(folder) > DAY_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _resumable(paths: Paths) -> Iterator[str]:
+    """Names of the checkpoints that trainings of the present inputs look for."""
+    from ..training.fold_data import read_fold_data
+
+    params = load_params(paths.params)
+    for run in params.runs.values():
+        inputs = read_fold_data(paths, params, run.name, run.fold).inputs
+        yield hash_json([f"{run.name}-{run.fold}", inputs])
+
+
+def _age_s(folder: Path) -> float:
+    """Time since something in a folder was last written."""
+    return time.time() - max(_times([folder, *folder.rglob("*")]), default=0.0)
+
+
+def _times(paths: Iterable[Path]) -> Iterator[float]:
+    for path in paths:
+        try:
+            yield path.stat().st_mtime
+        except FileNotFoundError:  # a training replaced or finished it just now
+            yield time.time()

@@ -1,0 +1,80 @@
+"""The patch beside a version brings a checkout back byte by byte."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hms_pipeline.config import Paths
+from hms_pipeline.registry.checkout import CODE, git_changes, git_commit
+
+
+def git(root: Path, *arguments: str, stdin: bytes | None = None) -> str:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+    command = ["git", "-C", str(root), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, input=stdin).stdout.decode()
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    root = tmp_path / "project"
+    (root / "hms_pipeline" / "views").mkdir(parents=True)
+    (root / "hms_pipeline" / "a.py").write_bytes(b"first = 1\nsecond = 2\n\n\n\n")
+    (root / ".gitignore").write_text("__pycache__/\n")
+    git(root, "init", "-q")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "start")
+    return Paths(root / "data", root / "artifacts", root / "params.yaml")
+
+
+def restored(paths: Paths, target: Path, patch: bytes) -> Path:
+    git(target.parent, "clone", "-q", str(paths.params.parent), str(target))
+    git(target, "apply", "-", stdin=patch)
+    return target
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"first = 3\nsecond = 2\n\n\n\n", b"first = 1\r\nsecond\n", b"caf\xe9 = 1\n", b"\x00\x01"],
+    ids=["blank context", "line ends", "latin-1", "binary"],
+)
+def test_a_changed_file_comes_back(paths, tmp_path, content):
+    file = paths.params.parent / "hms_pipeline" / "a.py"
+    file.write_bytes(content)
+    git(paths.params.parent, "config", "diff.noprefix", "true")
+    git(paths.params.parent, "config", "color.ui", "always")
+    target = restored(paths, tmp_path / "clone", git_changes(paths, *CODE, "dvc.yaml"))
+    assert (target / "hms_pipeline" / "a.py").read_bytes() == content
+    assert git_commit(paths).endswith("+changes")
+
+
+def test_a_new_file_counts_and_comes_back(paths, tmp_path):
+    root = paths.params.parent
+    commit = git(root, "rev-parse", "HEAD").strip()
+    (root / "hms_pipeline" / "__pycache__").mkdir()
+    (root / "hms_pipeline" / "__pycache__" / "a.pyc").touch()
+    (root / "notes.txt").write_text("not code")
+    assert git_commit(paths) == commit
+    assert git_changes(paths, *CODE) == b""
+
+    (root / "hms_pipeline" / "a.py").write_text("first = 4\n")
+    new = {"views/new one.py": b"new = 1\n\n", "views/__init__.py": b"", "logo": b"\x00\xff"}
+    for name, content in new.items():
+        (root / "hms_pipeline" / name).write_bytes(content)
+    assert git_commit(paths) == f"{commit}+changes"
+    target = restored(paths, tmp_path / "clone", git_changes(paths, *CODE))
+    assert {name: (target / "hms_pipeline" / name).read_bytes() for name in new} == new
+    assert (target / "hms_pipeline" / "a.py").read_text() == "first = 4\n"
+
+
+def test_a_new_file_alone_marks_the_commit(paths):
+    (paths.params.parent / "hms_pipeline" / "views" / "new.py").write_text("new = 1\n")
+    assert git_commit(paths).endswith("+changes")
+
+
+def test_no_checkout_is_unknown(tmp_path):
+    paths = Paths(params=tmp_path / "params.yaml")
+    assert git_commit(paths) == "unknown"
+    assert git_changes(paths, *CODE) == b""

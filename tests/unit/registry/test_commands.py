@@ -1,0 +1,61 @@
+"""The registry's commands: reasons are needed, and what was verified is what is served."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from hms_pipeline.catalogue import discover
+from hms_pipeline.cli import commands
+from hms_pipeline.cli.app import run
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def hms(shelf):
+    """Runs a command on the shelf's project."""
+    discover(commands.__name__, list(commands.__path__))
+
+    def call(*arguments: str) -> int:
+        folders = ("--artifacts", str(shelf.paths.artifacts), "--params", str(shelf.paths.params))
+        return run([*folders, *arguments])
+
+    return call
+
+
+@pytest.mark.parametrize("command", [["promote", "1"], ["rollback"], ["promote", "1", "--reason="]])
+def test_a_missing_reason_is_one_line(hms, shelf, capsys, command):
+    shelf.add("one")
+    assert hms(*command) == 2
+    assert capsys.readouterr().err == (
+        f"hms: hms {command[0]} needs --reason: why; it goes into the ledger.\n"
+    )
+    assert shelf.actions() == ["register"]
+
+
+@pytest.fixture
+def served(monkeypatch) -> list[str]:
+    """The model URIs that a server was started with."""
+    uris = []
+    monkeypatch.setattr(os, "execv", lambda _, command: uris.append(command[6]))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    return uris
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--model", "1"], ["--model", "models:/hms-ensemble/1"]], ids=str
+)
+def test_serve_names_the_version_that_was_verified(hms, shelf, served, arguments):
+    shelf.add("one")
+    shelf.promote(1)
+    assert hms("serve", *arguments) == 0
+    assert served == ["models:/hms-ensemble/1"]
+
+
+def test_serve_refuses_another_model(hms, shelf, served, capsys):
+    shelf.add("one")
+    assert hms("serve", "--model", "models:/other-model/1") == 2
+    assert "A version of hms-ensemble is needed" in capsys.readouterr().err
+    assert served == []

@@ -1,0 +1,49 @@
+"""The self-check tells a broken model from a broken machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.registry import evidence
+from hms_pipeline.registry.gate import failed
+from hms_pipeline.schema import InputError
+
+PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
+
+
+def check(monkeypatch: pytest.MonkeyPatch, model: Path, error: Exception):
+    def fail(*args: object) -> None:
+        try:
+            raise error
+        except RuntimeError as err:
+            raise ValueError("The server could not answer.") from err
+
+    monkeypatch.setattr(evidence, "_try_out", fail)
+    return evidence.model_checks(Paths(), PARAMS, model)[0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("no space left on device"),
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_a_broken_machine_refuses_no_model(monkeypatch, tmp_path, error):
+    with pytest.raises((OSError, MemoryError, ValueError)):
+        check(monkeypatch, tmp_path, error)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "error", [InputError("Row 0 is not finite."), RuntimeError("mat1 and mat2"), KeyError("x")]
+)
+def test_a_broken_model_is_refused(monkeypatch, tmp_path, error):
+    wrong = {found.name for found in failed(check(monkeypatch, tmp_path, error))}
+    assert {"self_check", "latency_ms"} <= wrong

@@ -1,0 +1,155 @@
+"""Registering: killed between two steps, and faults that are not the challenger's."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hms_pipeline.config import load_params
+from hms_pipeline.config.files import write_json
+from hms_pipeline.registry import stage
+from hms_pipeline.registry.doctor import check_ledger
+from hms_pipeline.registry.gate import Check
+from hms_pipeline.registry.ledger import Ledger
+from hms_pipeline.registry.store import CHAMPION, MODEL
+from hms_pipeline.schema import InputError
+
+from .conftest import write_small_model
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture
+def register(shelf, monkeypatch):
+    """Registers an ensemble named by its content; the gate finds the given gain."""
+    write_json(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
+    params = load_params(shelf.paths.params)
+    origin = {"git_commit": "unknown", "data": "untracked"}
+    monkeypatch.setattr(stage, "link_folds", lambda *args: {})
+    monkeypatch.setattr(stage, "lineage", lambda *args: origin)
+    monkeypatch.setattr(stage, "model_card", lambda *args: "")
+    monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
+
+    def run(content: str, gain: float = 1.0) -> dict:
+        check = Check("gain", gain, 0.5, True, f"The gain is {gain}.")
+        hashes = {"content_hash": content, "networks_hash": content}
+        monkeypatch.setattr(stage, "describe_content", lambda *args: hashes)
+        monkeypatch.setattr(stage, "comparison", lambda *args: ([check], {"gain": gain}))
+        monkeypatch.setattr(
+            stage, "write_model", lambda paths, params, out, *args: write_small_model(out, content)
+        )
+        return stage.run(shelf.paths, params)
+
+    return run
+
+
+@pytest.fixture
+def kill(monkeypatch):
+    """Kills at a line of the ledger: ``before`` it is written, or after."""
+    honest = Ledger.append
+
+    def at(action: str, before: bool) -> None:
+        def append(self: Ledger, found: str, **facts: object) -> dict:
+            if found == action and before:
+                raise Killed
+            record = honest(self, found, **facts)
+            if found == action:
+                raise Killed
+            return record
+
+        monkeypatch.setattr(Ledger, "append", append)
+
+    yield at
+    monkeypatch.setattr(Ledger, "append", honest)
+
+
+@pytest.fixture
+def resume(monkeypatch, kill, register):
+    """Registers, is killed at a line, and registers again."""
+    honest = Ledger.append
+
+    def run(action: str, before: bool, content: str, **gate: float) -> dict:
+        kill(action, before)
+        with pytest.raises(Killed):
+            register(content, **gate)
+        monkeypatch.setattr(Ledger, "append", honest)
+        return register(content, **gate)
+
+    return run
+
+
+def troubles(shelf) -> list[str]:
+    return [finding.advice for finding in check_ledger(shelf.registry) if finding.advice]
+
+
+def test_a_version_that_a_kill_kept_out_of_the_ledger_gets_its_line(shelf, resume):
+    result = resume("register", True, "one")
+    assert (result["version"], result["verdict"]) == (1, "promoted")
+    assert shelf.actions() == ["register", "intent", "commit"]
+    assert troubles(shelf) == []
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("action", ["register", "refuse"])
+def test_a_refusal_that_was_cut_off_keeps_its_reasons(shelf, register, resume, action, before):
+    register("one")
+    result = resume(action, before, "two", gain=0.1)
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert result["reasons"] == ["The gain is 0.1."]
+    assert shelf.actions().count("refuse") == 1
+    assert troubles(shelf) == []
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("action", ["intent", "commit"])
+def test_a_promotion_that_was_cut_off_is_finished_with_its_reasons(
+    shelf, register, resume, action, before
+):
+    register("one")
+    result = resume(action, before, "two", gain=0.9)
+    assert (result["verdict"], result["champion"]) == ("promoted", 2)
+    assert result["reasons"] == ["The gain is 0.9."]
+    assert troubles(shelf) == []
+
+
+def test_a_refused_ensemble_stays_out_as_another_version(shelf, register):
+    register("one")
+    register("two", gain=0.1)
+    shelf.registry.client.delete_model_version(MODEL, "2")
+    result = register("two", gain=0.9)
+    assert (result["version"], result["verdict"]) == (3, "refused")
+    assert "it was refused" in result["reasons"][0]
+
+
+def test_a_broken_champion_refuses_no_challenger(shelf, register):
+    register("one")
+    registry = shelf.registry
+    file = registry.folder(registry.get(1)) / "MLmodel"
+    file.write_text("changed")
+    with pytest.raises(InputError, match="version 1 does not verify"):
+        register("two")
+    assert "verdict" not in shelf.registry.get(2).tags
+    assert "refuse" not in shelf.actions()
+    file.write_text("one")
+    assert register("two")["verdict"] == "promoted"
+    assert json.loads(shelf.paths.registration.read_text())["aliases"] == ["challenger", CHAMPION]
+
+
+def test_a_broken_challenger_is_refused(shelf, register, monkeypatch):
+    register("one")
+    honest = write_small_model
+
+    def spoiled(folder, content):
+        model = honest(folder, content)
+        monkeypatch.setattr(stage, "model_hashes", lambda _: {"files_sha256": "other"})
+        return model
+
+    monkeypatch.setitem(globals(), "write_small_model", spoiled)
+    result = register("two")
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert "does not verify" in result["reasons"][0]

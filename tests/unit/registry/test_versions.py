@@ -1,0 +1,64 @@
+"""Versions: what MLflow cannot say is no answer, and other models' names are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from hms_pipeline.registry import api
+from hms_pipeline.registry.versions import Registry, alias_of, number
+from hms_pipeline.schema import InputError
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Locked:
+    """A client whose store is there, but does not say what it holds."""
+
+    def create_registered_model(self, *args: object, **kwargs: object) -> None: ...
+
+    def search_model_versions(self, *args: object, **kwargs: object):
+        from mlflow.store.entities import PagedList
+
+        return PagedList([], None)
+
+    def __getattr__(self, name: str):
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
+        def fail(*args: object, **kwargs: object) -> None:
+            raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+        return fail
+
+
+@pytest.mark.parametrize("ask", [Registry.champion, Registry._create_model, lambda r: r.get(1)])
+def test_a_locked_store_is_no_empty_one(shelf, ask):
+    registry = Registry(shelf.paths, Locked(), shelf.registry.ledger)
+    with pytest.raises(Exception, match="database is locked"):
+        ask(registry)
+
+
+def test_an_empty_store_has_no_champion_and_names_its_versions(shelf):
+    assert shelf.registry.champion() is None
+    assert shelf.add("one") == 1
+    with pytest.raises(InputError, match=r"no version 7. Choose one of \[1\]"):
+        shelf.registry.get(7)
+
+
+@pytest.mark.parametrize("value", [3, "3", "models:/hms-ensemble/3"])
+def test_numbers(value):
+    assert number(value) == 3
+    assert alias_of(value) is None
+
+
+def test_aliases():
+    assert alias_of("models:/hms-ensemble@champion") == "champion"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["models:/other-model/3", "other/3", "models:/other@champion", "champion", "-1", "²", "9" * 30],
+)
+def test_what_names_no_version_of_this_model_is_refused(shelf, value):
+    with pytest.raises(InputError, match=r"A version of hms-ensemble is needed, but got"):
+        api.verify(shelf.paths, value)
