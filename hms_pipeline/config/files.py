@@ -17,8 +17,11 @@ def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it into place when the block succeeds.
 
     The temporary may become a file or a folder. A killed process leaves only the temporary,
-    whose name starts with ``.tmp-``.
+    whose name starts with ``.tmp-``. A link to a folder stays one, to the new folder; a link to a
+    file is replaced, because what it points to may be shared.
     """
+    if path.is_dir():
+        path = path.resolve()  # "." has no name to put a temporary beside
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
     try:

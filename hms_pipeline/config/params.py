@@ -95,19 +95,36 @@ def parse_params(data: Any, source: str = "params.yaml") -> Params:
         Unknown or missing key, wrong type or range: one sentence with the key's path.
     """
     try:
-        return Params.model_validate_json(json.dumps(data, default=str))
+        return Params.model_validate_json(_as_json(data, source))
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        message = {
-            "extra_forbidden": f"unknown key {where!r}. Remove it or correct its name",
-            "missing": f"missing key {where!r}. Add it (see recipes/)",
-        }.get(first["type"])
-        if message is None:
-            value = json.dumps(first["input"], default=str) if where else ""
-            message = f"{where}: {first['msg']}" + (f", but is {value[:80]}" if value else "")
         more = f" ({err.error_count() - 1} more)" if err.error_count() > 1 else ""
-        raise InputError(f"{source}: {message}{more}.") from None
+        raise InputError(f"{source}: {_sentence(err)}{more}.") from None
+
+
+def _as_json(data: Any, source: str) -> str:
+    try:
+        return json.dumps(data, default=str)
+    except (TypeError, ValueError) as err:  # a date as a key; an alias within its own anchor
+        raise InputError(
+            f"{source} needs keys that are text and no part within itself, but {err}."
+            " Quote the key, or write the part out."
+        ) from None
+
+
+def _sentence(err: ValidationError) -> str:
+    """The first error, with the path of its key where it has one."""
+    first = err.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}. Remove it or correct its name"
+    if first["type"] == "missing":
+        return f"missing key {where!r}. Add it (see recipes/)"
+    message, value = first["msg"], json.dumps(first["input"], default=str)[:80]
+    if where:
+        return f"{where}: {message}, but is {value}"
+    if first["type"] == "model_type":
+        return f"a recipe needs sections of keys, but the file holds {value}. Copy one of recipes/"
+    return message.removeprefix("Value error, ").rstrip(".")
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

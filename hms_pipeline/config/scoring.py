@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, field_validator
 
-from .section import Section
+from .section import ASCENDING, Section
 
 
 class ScoringParams(Section):
@@ -46,7 +48,7 @@ class ScoringParams(Section):
     spectrogram_coverage: float = Field(gt=0, le=1)
     max_interpolated: int = Field(ge=0, le=8)
     max_disagreement: float = Field(gt=0)
-    amplitude_uv: tuple[float, float]
+    amplitude_uv: Annotated[tuple[float, float], ASCENDING]
     notable: int = Field(ge=0)
     settle_s: float = Field(ge=0)
     max_rows: int = Field(ge=1)

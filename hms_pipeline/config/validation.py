@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .section import Section
+from .section import ASCENDING, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -119,7 +119,7 @@ class OutcomeParams(Section):
     """
 
     removed_share: Share
-    amplitude_uv: tuple[Positive, Positive]
+    amplitude_uv: Annotated[tuple[Positive, Positive], ASCENDING]
 
 
 class ValidationParams(Section):

@@ -13,8 +13,9 @@ Examples
 from __future__ import annotations
 
 import logging
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ log = logging.getLogger(__name__)
 _TYPES = ("eeg", "ecg", "bio", "misc")  # MNE's channel types that may hold EEG or EKG
 _UNITS = {"µV": 1e6, "uV": 1e6, "mV": 1e6, "V": 1e6, "nV": 1e6}  # MNE has scaled these to volts
 _CHECKED_S = 300.0  # how much of a recording its amplitude and loops are judged by
+# MNE's sentence where a reader lacks a package, and how to install that.
+_LACKING = re.compile(r"module (\S+) is needed, but it could not be .*?pip install (\S+)", re.S)
+
+
+class PassingError(InputError):
+    """A recording was not read for a reason outside it, so another time it may be.
+
+    A package is not installed, the file is not there, or its disk does not answer.
+    """
 
 
 @dataclass(frozen=True)
@@ -131,8 +141,10 @@ def open_clinical(
     Raises
     ------
     InputError
-        MNE is not installed, the file is unreadable, its channels do not allow the montage, or
-        its amplitude cannot be microvolts.
+        The file is unreadable, its channels do not allow the montage, or its amplitude cannot be
+        microvolts. What reads it later raises the same where the rest is unreadable.
+    PassingError
+        MNE or a package that it needs is not installed, or the disk does not answer.
     """
     path = Path(path)
     raw, remarks = _open(path)
@@ -143,15 +155,9 @@ def open_clinical(
     montage = reconstruct(channels, path.name, max_interpolated)
     picks = [raw.ch_names.index(label) for label, _ in used]
     scale, unit_remarks = _scales(raw, [label for label, _ in used])
-
-    def read(start: int, stop: int) -> np.ndarray:
-        return scale[:, None] * raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
-
-    try:
-        resampler = Resampler(read, len(raw.times), float(raw.info["sfreq"]), path.name)
-        sample = resampler.read(0, min(resampler.n_times, int(_CHECKED_S * SFREQ)))
-    except (OSError, ValueError) as err:
-        raise _unreadable(path, err) from None
+    read = _reader(raw, path, picks, scale)
+    resampler = Resampler(read, len(raw.times), float(raw.info["sfreq"]), path.name)
+    sample = resampler.read(0, min(resampler.n_times, int(_CHECKED_S * SFREQ)))
     _check_amplitude(sample, channels, path.name, amplitude_uv)
     loops = _loop_remarks(sample, montage, max_disagreement)
     return ClinicalRecording(
@@ -174,12 +180,12 @@ def _open(path: Path) -> tuple[Any, tuple[str, ...]]:
     try:
         import mne
     except ImportError:
-        raise InputError(
+        raise PassingError(
             f"Reading {path.name} needs MNE, which is not installed."
             " Install it with: pip install 'hms-pipeline[clinical]'."
         ) from None
     if not path.exists():
-        raise InputError(f"File {path.name} does not exist. Correct its path.")
+        raise PassingError(f"File {path.name} does not exist. Correct its path.")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -193,8 +199,28 @@ def _open(path: Path) -> tuple[Any, tuple[str, ...]]:
     return raw, ("The file is shorter or longer than its header says.",) if short else ()
 
 
+def _reader(
+    raw: Any, path: Path, picks: Sequence[int], scale: np.ndarray
+) -> Callable[[int, int], np.ndarray]:
+    def read(start: int, stop: int) -> np.ndarray:
+        try:
+            values = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
+        except Exception as err:  # a file that opens may still be cut short or damaged
+            raise _unreadable(path, err) from None
+        return scale[:, None] * values
+
+    return read
+
+
 def _unreadable(path: Path, err: Exception) -> InputError:
-    return InputError(
+    lacking = _LACKING.search(str(err)) if isinstance(err, RuntimeError) else None
+    if lacking:
+        return PassingError(
+            f"Reading {path.name} needs the package {lacking[1]}, which is not installed."
+            f" Install it with: pip install {lacking[2]}."
+        )
+    kind = PassingError if isinstance(err, OSError | ImportError | MemoryError) else InputError
+    return kind(
         f"A recording that MNE reads is needed, but {path.name} could not be read"
         f" ({type(err).__name__}). Check that the file is whole and its ending right."
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from ..schema import SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
+from ..schema import EEG_COLUMNS, SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
 from .competition import eeg_path, spectrogram_path
 from .recording import read_eeg, read_spectrogram
 
 T = TypeVar("T")
+BOTH = ("eeg", "spectrogram")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class WindowReader:
             lambda key: read_spectrogram(spectrogram_path(root, key, split)), cache
         )
 
-    def read(self, row: Mapping[str, Any] | Any) -> Window:
+    def read(self, row: Mapping[str, Any] | Any, inputs: Collection[str] = BOTH) -> Window:
         """Cut the window of one row of train.csv or test.csv.
 
         Parameters
@@ -108,21 +109,28 @@ class WindowReader:
             ``eeg_id``, ``spectrogram_id``; with ``eeg_label_offset_seconds`` and
             ``spectrogram_label_offset_seconds`` where the table has them. Without, the
             central 50 s and 10 min are taken.
+        inputs : collection of {"eeg", "spectrogram"}
+            What of the window is wanted; the file of the other is not opened.
 
         Returns
         -------
         Window
-            Padded with NaN where the recording does not reach.
+            Padded with NaN where the recording does not reach. An EEG that is not wanted is
+            zero, a spectrogram None.
 
         Raises
         ------
         InputError
             A file is missing or cannot be used.
         """
+        eeg = self._eeg(row) if "eeg" in inputs else _no_eeg()
+        return Window(eeg, self._spectrogram(row) if "spectrogram" in inputs else None)
+
+    def _eeg(self, row: Mapping[str, Any] | Any) -> np.ndarray:
         eeg = self._eegs(int(_value(row, "eeg_id")))
         offset = _value(row, "eeg_label_offset_seconds")
         start = (eeg.shape[1] - WINDOW_SAMPLES) // 2 if offset is None else eeg_start(offset)
-        return Window(cut(eeg, start, WINDOW_SAMPLES), self._spectrogram(row))
+        return cut(eeg, start, WINDOW_SAMPLES)
 
     def _spectrogram(self, row: Mapping[str, Any] | Any) -> np.ndarray | None:
         key = _value(row, "spectrogram_id")
@@ -133,6 +141,10 @@ class WindowReader:
         central = (whole.shape[2] - SPECTROGRAM_ROWS) // 2
         start = central if offset is None else spectrogram_start(offset)
         return cut(whole, start, SPECTROGRAM_ROWS)
+
+
+def _no_eeg() -> np.ndarray:
+    return np.zeros((len(EEG_COLUMNS), WINDOW_SAMPLES), np.float32)
 
 
 def _value(row: Mapping[str, Any] | Any, name: str) -> Any:

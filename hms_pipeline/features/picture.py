@@ -79,6 +79,8 @@ class FramedStretch(Stretch):
 
 
 Parts = Annotated[tuple[FramedStretch, ...], Field(min_length=1)]
+HIGHEST = 0.4  # of the sampling rate: what resampling leaves unchanged
+LEAST_WINDOW = 8  # samples of a frame
 PAIRS_A_REGION = len(CHAIN_PAIRS) // len(REGIONS)
 FramePower = Callable[[Tensor, np.ndarray, int, float], Tensor]
 
@@ -88,6 +90,7 @@ def eeg_picture(
     parts: Sequence[FramedStretch],
     *,
     rate_hz: float,
+    low_hz: float,
     high_hz: float,
     height: int,
     scale: LogScale,
@@ -102,8 +105,8 @@ def eeg_picture(
         From left to right; each is centred on the window.
     rate_hz : float
         The EEG is resampled to this first; it must leave room above ``high_hz``.
-    high_hz : float
-        Highest frequency drawn.
+    low_hz, high_hz : float
+        Lowest and highest frequency drawn.
     height : int
     scale : LogScale
     power : callable
@@ -112,21 +115,54 @@ def eeg_picture(
     Returns
     -------
     Tensor, shape (B, 4, height, sum of widths)
+
+    Raises
+    ------
+    InputError
+        The band does not fit the rate, or frames are too short or too close for it.
     """
-    if high_hz > 0.4 * rate_hz:
-        raise InputError(
-            f"high_hz needs to be at most {0.4 * rate_hz:g} Hz (0.4 of rate_hz), but is"
-            f" {high_hz:g} Hz. Raise rate_hz."
-        )
+    check_band(low_hz, high_hz, rate_hz)
     x = derive(resample(batch.eeg[:, :-1], SFREQ, rate_hz), CHAIN_PAIRS)
     pictures = []
     for part in parts:
-        n_window = round(part.window_s * rate_hz)
+        n_window = _n_window(part, rate_hz)
         centres = column_centres((WINDOW_S - part.duration_s) / 2, part.duration_s, part.frames)
         starts = frame_starts(centres, n_window, rate_hz)
         drawn = scale(power(x, starts, n_window, rate_hz))
         pictures.append(resize(drawn, height, part.width))
     return torch.cat(pictures, -1)
+
+
+def check_band(low_hz: float, high_hz: float, rate_hz: float) -> None:
+    """Refuse a band that is empty or reaches too near to half the sampling rate."""
+    if high_hz > HIGHEST * rate_hz:
+        raise InputError(
+            f"high_hz needs to be at most {HIGHEST * rate_hz:g} Hz ({HIGHEST:g} of the rate"
+            f" {rate_hz:g} Hz), but is {high_hz:g} Hz. Lower it, or raise rate_hz where there is"
+            " one."
+        )
+    if not 0 < low_hz < high_hz:
+        raise InputError(
+            f"low_hz needs to lie between 0 and high_hz {high_hz:g} Hz, but is {low_hz:g} Hz."
+            " Correct the band."
+        )
+
+
+def _n_window(part: FramedStretch, rate_hz: float) -> int:
+    """Samples of a frame, of which there must be enough, each at another place."""
+    n_window, hop = round(part.window_s * rate_hz), part.duration_s / part.frames * rate_hz
+    if n_window < LEAST_WINDOW:
+        raise InputError(
+            f"window_s needs at least {LEAST_WINDOW / rate_hz:g} s ({LEAST_WINDOW} samples at"
+            f" {rate_hz:g} Hz), but is {part.window_s:g}. Lengthen it."
+        )
+    if hop < 1:
+        raise InputError(
+            f"frames need to be at least a sample apart, but {part.frames} frames in"
+            f" {part.duration_s:g} s at {rate_hz:g} Hz are {hop:.2g}. Use fewer frames or a longer"
+            " duration_s."
+        )
+    return n_window
 
 
 def resize(picture: Tensor, height: int, width: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``label_id, shard, row, key`` and the columns that a reader needs, sorted by shard and
-        row. ``key`` is a hash of everything that the row's value depends on.
+        ``label_id, shard, row, source, key`` and the columns that a reader needs, sorted by
+        shard and row. ``source`` says what the row is cut from: the recordings' hashes and the
+        offsets. ``key`` is a hash of everything that its value depends on: the source, and the
+        view's parameters and code.
 
     Raises
     ------
@@ -81,8 +84,10 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     order = ["shard", "eeg_id", "eeg_label_offset_seconds", "label_id"]
     windows = windows.sort_values(order, ignore_index=True)
     windows["row"] = windows.groupby("shard").cumcount()
-    windows["key"] = _keys(paths, windows, view)
-    return windows[["label_id", "shard", "row", "key", *READ_COLUMNS]]
+    windows["source"] = _sources(paths, windows, view.inputs)
+    recipe = recipe_hash(view)
+    windows["key"] = [hash_bytes(f"{recipe} {s}".encode())[:32] for s in windows["source"]]
+    return windows[["label_id", "shard", "row", "source", "key", *READ_COLUMNS]]
 
 
 def _read_windows(path: Path) -> pd.DataFrame:
@@ -105,17 +110,18 @@ def recipe_hash(view: BuiltView) -> str:
     )
 
 
-def _keys(paths: Paths, windows: pd.DataFrame, view: BuiltView) -> list[str]:
-    recipe = recipe_hash(view)
+def data_hash(plan: pd.DataFrame) -> str:
+    """Hash of the data behind a plan; views of the same inputs have the same."""
+    return hash_json(sorted(plan["source"]))
+
+
+def _sources(paths: Paths, windows: pd.DataFrame, inputs: Sequence[str]) -> list[str]:
     columns: list[list[Any]] = [windows["label_id"].tolist()]
-    for kind in view.inputs:
+    for kind in inputs:
         ids = windows[f"{kind}_id"]
         hashes = _file_hashes(paths, kind, ids.unique().tolist())
         columns += [ids.map(hashes).tolist(), windows[f"{kind}_label_offset_seconds"].tolist()]
-    return [
-        hash_bytes(f"{recipe} {' '.join(map(str, row))}".encode())[:32]
-        for row in zip(*columns, strict=True)
-    ]
+    return [" ".join(map(str, row)) for row in zip(*columns, strict=True)]
 
 
 def _file_hashes(paths: Paths, kind: str, ids: list[int]) -> dict[int, str]:

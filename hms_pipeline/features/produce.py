@@ -80,7 +80,5 @@ class Producer:
     def _read(self, chunk: list[dict[str, Any]]) -> WindowBatch:
         if not hasattr(self._local, "reader"):
             self._local.reader = WindowReader(self._root)
-        # A row without spectrogram_id spares reading what the view does not use.
-        unused = () if "spectrogram" in self._view.inputs else ("spectrogram_id",)
-        rows = [{k: v for k, v in row.items() if k not in unused} for row in chunk]
-        return prepare([self._local.reader.read(row) for row in rows])
+        read = self._local.reader.read
+        return prepare([read(row, inputs=self._view.inputs) for row in chunk])

@@ -18,8 +18,9 @@ import pandas as pd
 
 from ..config.files import atomic, hash_file, write_json
 from ..schema import InputError
+from .plan import READ_COLUMNS
 from .produce import Producer
-from .store import INDEX, read_index, read_manifest, shard_name
+from .store import KEYS, is_file_of, read_manifest, shard_name
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class Target:
 
 def targets(plan: pd.DataFrame) -> list[Target]:
     """The shards of a plan."""
+    read = ["label_id", *READ_COLUMNS]
     return [
-        Target(int(number), tuple(group["key"]), group.drop(columns="key").to_dict("records"))
+        Target(int(number), tuple(group["key"]), group[read].to_dict("records"))
         for number, group in plan.groupby("shard", sort=True)
     ]
 
@@ -69,7 +71,7 @@ def find_known(store: Path, staging: Path) -> list[Known]:
     known = []
     for name, keys, sha256 in [*_noted(staging), *_published(store)]:
         for path in (staging / name, store / name):
-            if path.is_file() and hash_file(path) == sha256:
+            if is_file_of(path, sha256):
                 known.append(Known(path, keys, sha256))
                 break
     return known
@@ -84,12 +86,12 @@ def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
 def _published(store: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
     try:
         manifest = read_manifest(store)
-        if hash_file(store / INDEX) != manifest["index"]:
+        if not is_file_of(store / KEYS, manifest["keys"]):
             return
     except (InputError, OSError):
         return
-    index = read_index(store).sort_values(["shard", "row"])
-    keys = {number: tuple(group["key"]) for number, group in index.groupby("shard")}
+    table = pd.read_parquet(store / KEYS).sort_values(["shard", "row"])
+    keys = {number: tuple(group["key"]) for number, group in table.groupby("shard")}
     for shard in manifest["shards"]:
         yield shard["file"], keys[shard["shard"]], shard["sha256"]
 

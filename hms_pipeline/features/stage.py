@@ -19,13 +19,13 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
-from ..config.files import hash_file, hash_json, write_json
+from ..config.files import hash_file, write_json
 from ..schema import InputError
-from .plan import code_hash, plan_rows
+from .plan import code_hash, data_hash, plan_rows
 from .produce import Producer
 from .shards import Known, Target, find_known, targets, write_shard
 from .statistics import count_values, describe_values
-from .store import FORMAT, INDEX, MANIFEST, shard_name, write_index
+from .store import FORMAT, MANIFEST, TABLES, is_file_of, shard_name, write_tables
 from .view import BuiltView
 from .views import build_view
 
@@ -232,27 +232,27 @@ def _publish(
     """Move new shards into the store; the manifest, which makes it valid, comes last."""
     ready = sorted(ready, key=lambda shard: shard.path.name)
     store.mkdir(parents=True, exist_ok=True)
-    index = store / INDEX
     moved = [shard for shard in ready if shard.path.parent == staging]
-    staged_index = staging / INDEX
-    write_index(staged_index, plan[["label_id", "shard", "row", "key"]])
-    manifest = _manifest(view, plan, ready, hash_file(staged_index))
-    if moved or not index.is_file() or hash_file(index) != manifest["index"]:
+    write_tables(staging, plan)
+    tables = {entry: hash_file(staging / name) for name, entry in TABLES.items()}
+    manifest = _manifest(view, plan, ready, tables)
+    if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):
         (store / MANIFEST).unlink(missing_ok=True)
     for shard in moved:
         os.replace(shard.path, store / shard.path.name)
-    wanted = {shard.path.name for shard in ready} | {INDEX, MANIFEST}
+    wanted = {shard.path.name for shard in ready} | {*TABLES, MANIFEST}
     for path in store.iterdir():
         if path.name not in wanted:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    os.replace(staged_index, index)
+    for name in TABLES:
+        os.replace(staging / name, store / name)
     write_json(store / MANIFEST, manifest)
     logger.info("%s: %d windows in %d shards, %d new", view.name, len(plan), len(ready), len(moved))
     return manifest
 
 
 def _manifest(
-    view: BuiltView, plan: pd.DataFrame, ready: list[Known], index_hash: str
+    view: BuiltView, plan: pd.DataFrame, ready: list[Known], tables: dict[str, str]
 ) -> dict[str, Any]:
     blocks = (np.load(shard.path, mmap_mode="r", allow_pickle=False) for shard in ready)
     counts = count_values(blocks, view.shape[0])
@@ -269,8 +269,8 @@ def _manifest(
         "mirror_sign": list(view.mirror_sign),
         "n_windows": len(plan),
         "code": code_hash(view),
-        "data": hash_json(sorted(plan["key"])),
-        "index": index_hash,
+        "data": data_hash(plan),
+        **tables,
         "shards": [
             {
                 "file": shard.path.name,

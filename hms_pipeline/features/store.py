@@ -15,9 +15,11 @@ from ..config.files import hash_file
 from ..schema import InputError
 from .view import BuiltView
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
+KEYS = "keys.parquet"
+TABLES = {INDEX: "index", KEYS: "keys"}  # file → where the manifest has its hash
 
 
 class FeatureStore:
@@ -76,11 +78,12 @@ class FeatureStore:
         manifest = read_manifest(folder)
         if view is not None:
             _check_view(manifest, view)
-        if not (folder / INDEX).is_file() or hash_file(folder / INDEX) != manifest["index"]:
-            raise InputError(_damaged(folder, INDEX))
+        for name, entry in TABLES.items():
+            if not is_file_of(folder / name, manifest[entry]):
+                raise InputError(_damaged(folder, name))
         for shard in manifest["shards"]:
             _check_shard(folder, shard, manifest, verify)
-        return cls(folder, manifest, read_index(folder))
+        return cls(folder, manifest, pd.read_parquet(folder / INDEX))
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -168,15 +171,25 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read_index(folder: Path) -> pd.DataFrame:
-    """Read ``label_id, shard, row, key``; ``key`` names what a row was made from."""
-    return pd.read_parquet(folder / INDEX)
+def write_tables(folder: Path, plan: pd.DataFrame) -> None:
+    """Write index and keys with one spelling.
+
+    Parameters
+    ----------
+    folder : Path
+    plan : DataFrame
+        The index is its ``label_id, shard, row``; the keys are ``shard, row, key``, where
+        ``key`` names what a row was made from.
+    """
+    for name, columns in ((INDEX, ["label_id", "shard", "row"]), (KEYS, ["shard", "row", "key"])):
+        table = pa.Table.from_pandas(plan[columns], preserve_index=False)
+        table = table.replace_schema_metadata(None)
+        pq.write_table(table, folder / name, compression="zstd", write_statistics=False)
 
 
-def write_index(path: Path, index: pd.DataFrame) -> None:
-    """Write the index with one spelling."""
-    table = pa.Table.from_pandas(index, preserve_index=False).replace_schema_metadata(None)
-    pq.write_table(table, path, compression="zstd", write_statistics=False)
+def is_file_of(path: Path, sha256: str) -> bool:
+    """Whether a file is there with exactly these bytes."""
+    return path.is_file() and hash_file(path) == sha256
 
 
 def _check_view(manifest: dict[str, Any], view: BuiltView) -> None:

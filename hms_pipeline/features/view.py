@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any, Literal, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ValidationError, create_model
 from torch import Tensor
 
 from ..catalogue import Catalogue
+from ..config.section import Section
 from ..schema import REGIONS, InputError
 from ..signal.montage import Pair, mirror_of
 from .windows import EEG_SHAPE, SPECTROGRAM_SHAPE, WindowBatch
@@ -71,6 +72,12 @@ class View:
             _ = built.shape
         except InputError as err:
             raise InputError(f"views.{self.name}: {err}") from None
+        except (ValueError, RuntimeError) as err:  # of a library that they were passed on to
+            reason = str(err).rstrip(".")
+            raise InputError(
+                f"views.{self.name} needs parameters that fit together, but: {reason}. Correct"
+                " them."
+            ) from None
         return built
 
 
@@ -203,5 +210,5 @@ def _parameter_model(name: str, function: Callable[..., Tensor]) -> type[BaseMod
         for key, p in inspect.signature(function).parameters.items()
         if p.kind is p.KEYWORD_ONLY
     }
-    config = ConfigDict(extra="forbid", strict=True, frozen=True, protected_namespaces=())
+    config = Section.model_config
     return create_model(f"{name}_parameters", __config__=config, **fields)

@@ -1,36 +1,36 @@
-"""Many inputs → one table, resumable; a Kaggle submission; an inbox scored file by file.
+"""Many inputs → one table, resumable; a Kaggle submission.
 
 Every group of windows, and every recording, is saved whole under a key made of its content, the
 model's hash and the parameters. A killed run finds these parts and continues; the finished table
-is put together from them and replaces them.
+is put together from them and replaces them. What failed is tried again: a reason may be gone.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import atomic, hash_file
+from ..config.files import atomic
 from ..config.scoring import ScoringParams
 from ..data.competition import read_test
-from ..data.window import Window
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS, InputError
-from .inputs import RecordingItem, WindowItem, find_items, is_scorable
+from .inputs import WindowItem, find_items, refuse_empty
 from .recording import Progress, RecordingScores, WindowScorer
-from .units import COLUMNS, group, group_key, save_part, score_group, score_windows
+from .units import COLUMNS, group, group_key, in_order, save_part, score_group, score_windows
 
 log = logging.getLogger(__name__)
 
 FLOAT_FORMAT = "%.9f"
 
-Observe = Callable[[Sequence[Window]], pd.DataFrame]
+TABLES = (".csv", ".parquet")
+
+OnRecording = Callable[[RecordingScores], None]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def score_inputs(
     *,
     rename: Mapping[str, str] | None = None,
     keep_names: bool = False,
-    on_recording: Callable[[RecordingScores], None] | None = None,
+    on_recording: OnRecording | None = None,
+    is_told: Callable[[str], bool] | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
     """Score folders and files into one table.
@@ -87,38 +88,91 @@ def score_inputs(
     keep_names : bool
         Name clinical recordings by their files' stems.
     on_recording : callable, optional
-        Told each recording's scores in full, for a report; then recordings that a killed run
-        scored already are scored again.
+        Told each recording's scores in full, for a report. A killed run's part says by its name
+        whether that had happened.
+    is_told : callable, optional
+        Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
+        that a killed run scored and told already are scored again where it is not.
     progress : callable, optional
         Called with inputs done and in all.
 
     Raises
     ------
     InputError
-        An input does not exist, or every input was set aside.
+        ``out`` is a folder, an input does not exist, or every input was set aside.
     """
     out = Path(out)
-    _check_ending(out)
+    check_out(out, TABLES)
     items = find_items(inputs, keep_names=keep_names)
     parts = out.parent / f".{out.name}.parts"
     done = n_resumed = 0
-    kept = []
+    tables = []
     for unit in group(items, params.chunk_windows):
-        part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
-        told = on_recording is not None and isinstance(unit[0], RecordingItem)
-        if part.exists() and not told:
-            n_resumed += len(pd.read_parquet(part, columns=["id"]))
+        key = group_key(unit, predictor, params, rename)
+        part, told = parts / f"{key}.parquet", parts / f"{key}.told.parquet"
+        if on_recording is None or isinstance(unit[0], WindowItem):
+            known = _known(part, told)
         else:
-            table = score_group(predictor, unit, params, rename, on_recording)
-            save_part(part, table)
-        kept.append(part)
+            part, known = told, _known(told) if is_told and is_told(unit[0].id) else _nothing()
+        n_resumed += len(known)
+        there = set(known["id"])
+        rest = [item for item in unit if item.id not in there]
+        if rest:
+            scored = score_group(predictor, rest, params, rename, on_recording)
+            known = in_order(pd.concat([known, scored]) if there else scored, unit)
+            _keep(part, known)
+        tables.append(known)
         done += len(unit)
         if progress:
             progress(done, len(items))
-    table = pd.concat([pd.read_parquet(part) for part in kept], ignore_index=True)
-    summary = _finish(table, out, n_resumed)
+    summary = _finish(pd.concat(tables, ignore_index=True), out, n_resumed)
     shutil.rmtree(parts, ignore_errors=True)
     return summary
+
+
+def check_out(out: Path, endings: Sequence[str] = ()) -> None:
+    """Refuse a place for a table that cannot hold one, before any work.
+
+    Parameters
+    ----------
+    out : Path
+    endings : sequence of str
+        Those that are allowed; none given, any.
+
+    Raises
+    ------
+    InputError
+        It is a folder, or has another ending.
+    """
+    if out.is_dir():
+        raise InputError(
+            f"--out needs a file, but {out} is a folder. Name a file in it, such as"
+            f" {out / 'scores.csv'}."
+        )
+    if endings and out.suffix not in endings:
+        raise InputError(
+            f"Scores are written as {' or '.join(endings)}, but {out.name} was given. Change its"
+            " ending."
+        )
+
+
+def _known(*parts: Path) -> pd.DataFrame:
+    """Scores of an earlier, killed run, of the first part there; what failed is not among them."""
+    for part in parts:
+        if part.exists():
+            table = pd.read_parquet(part)
+            return table[table["error"].isna()].reset_index(drop=True)
+    return _nothing()
+
+
+def _nothing() -> pd.DataFrame:
+    return pd.DataFrame({"id": []})
+
+
+def _keep(part: Path, table: pd.DataFrame) -> None:
+    good = table[table["error"].isna()]
+    if len(good):
+        save_part(part, good)
 
 
 def write_submission(
@@ -144,9 +198,11 @@ def write_submission(
     Raises
     ------
     InputError
-        A test file cannot be scored, or the table fails the competition's own checks.
+        ``out`` is a folder, test.csv is empty or names an EEG twice, a test file cannot be
+        scored, or the table fails the competition's own checks.
     """
-    expected = read_test(data)["eeg_id"]
+    check_out(Path(out))
+    expected = _expected(data)
     items = [item for item in find_items([data / "test.csv"]) if isinstance(item, WindowItem)]
     tables = []
     for unit in group(items, params.chunk_windows):
@@ -167,120 +223,6 @@ def write_submission(
         _to_csv(table, temporary)
     check_submission(pd.read_csv(out), expected)
     return Path(out)
-
-
-def score_inbox(
-    predictor: WindowScorer,
-    inbox: Path,
-    out: Path,
-    params: ScoringParams,
-    *,
-    observe: Observe | None = None,
-    rename: Mapping[str, str] | None = None,
-    progress: Progress | None = None,
-) -> BatchSummary:
-    """Score what is new in an inbox, each content once.
-
-    ``out`` holds one parquet per file, named by the hash of its content. These are the ledger: a
-    file is done when its table is there, and a table appears whole or not at all, so neither a
-    crash nor a renamed copy scores a file twice. A bad file has a table, too, with its reason.
-
-    Parameters
-    ----------
-    predictor : WindowScorer
-    inbox, out : Path
-        Folders. Files younger than ``params.settle_s`` wait for the next run.
-    params : ScoringParams
-    observe : callable, optional
-        Windows → a table of statistics of their inputs, kept beside the scores for drift.
-    rename, progress
-        See ``score_inputs``.
-
-    Returns
-    -------
-    BatchSummary
-        ``out`` is the folder; counts are of this run.
-    """
-    new = _new_files(Path(inbox), Path(out), params.settle_s)
-    n_scored, failed = 0, []
-    for done, (key, path) in enumerate(new.items()):
-        if progress:
-            progress(done, len(new))
-        table = _score_file(predictor, path, params, rename, observe)
-        save_part(Path(out) / f"{key}.parquet", table)
-        n_scored += int(table["error"].isna().sum())
-        failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
-    if progress:
-        progress(len(new), len(new))
-    return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
-
-
-def read_inbox_scores(out: Path, newer_than_s: float | None = None) -> pd.DataFrame:
-    """All scores that ``score_inbox`` wrote, without the files set aside.
-
-    Parameters
-    ----------
-    out : Path
-        Its output folder.
-    newer_than_s : float, optional
-        Only tables written in the last so many seconds.
-    """
-    oldest = 0 if newer_than_s is None else time.time() - newer_than_s
-    tables = [
-        pd.read_parquet(path)
-        for path in sorted(Path(out).glob("*.parquet"))
-        if path.stat().st_mtime >= oldest
-    ]
-    if not tables:
-        return pd.DataFrame(columns=[*COLUMNS])
-    table = pd.concat(tables, ignore_index=True)
-    return table[table["error"].isna()].drop(columns="error").reset_index(drop=True)
-
-
-def _new_files(inbox: Path, out: Path, settle_s: float) -> dict[str, Path]:
-    if not inbox.is_dir():
-        raise InputError(f"Inbox {inbox} is not a folder. Make it, or give another one.")
-    settled = time.time() - settle_s
-    files = [
-        path
-        for path in sorted(inbox.rglob("*"))
-        if path.is_file() and is_scorable(path) and path.stat().st_mtime <= settled
-    ]
-    by_content = {hash_file(path)[:32]: path for path in reversed(files)}
-    return {
-        key: by_content[key]
-        for key in sorted(by_content, key=lambda key: by_content[key])
-        if not (out / f"{key}.parquet").exists()
-    }
-
-
-def _score_file(
-    predictor: WindowScorer,
-    path: Path,
-    params: ScoringParams,
-    rename: Mapping[str, str] | None,
-    observe: Observe | None,
-) -> pd.DataFrame:
-    (item,) = find_items([path])
-    seen: list[pd.DataFrame] = []
-    scorer = predictor if observe is None else _Observed(predictor, observe, seen)
-    table = score_group(scorer, [item], params, rename)
-    if seen and table["error"].isna().all():
-        table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
-    return table
-
-
-class _Observed:
-    """A scorer that also keeps statistics of the windows it was given."""
-
-    def __init__(self, scorer: WindowScorer, observe: Observe, seen: list[pd.DataFrame]) -> None:
-        self.members, self.content_hash = scorer.members, scorer.content_hash
-        self._scorer, self._observe, self._seen = scorer, observe, seen
-
-    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> object:
-        scores = self._scorer.predict(windows, batch_size=batch_size)
-        self._seen.append(self._observe(windows))
-        return scores
 
 
 def _finish(table: pd.DataFrame, out: Path, n_resumed: int) -> BatchSummary:
@@ -308,6 +250,13 @@ def _to_csv(table: pd.DataFrame, path: Path) -> None:
     table.to_csv(path, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
 
 
-def _check_ending(out: Path) -> None:
-    if out.suffix not in (".csv", ".parquet"):
-        raise InputError(f"Scores are written as .csv or .parquet, but {out.name} was given.")
+def _expected(data: Path) -> pd.Series:
+    """The EEGs that a submission must answer for, in test.csv's order."""
+    expected = read_test(data)["eeg_id"]
+    refuse_empty(expected, "test")
+    if expected.duplicated().any():
+        raise InputError(
+            f"test.csv needs each eeg_id once, but has {expected[expected.duplicated()].iloc[0]}"
+            " more than once. Leave the repeated row out."
+        )
+    return expected

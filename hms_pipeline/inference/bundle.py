@@ -175,6 +175,10 @@ def _read_json(path: Path, command: str) -> dict[str, Any]:
         raise InputError(
             f"{path} is needed, but is not there. Run {command}, or dvc repro."
         ) from None
+    except ValueError:
+        raise InputError(
+            f"{path} needs to be JSON, but cannot be read as such. Run {command} again."
+        ) from None
 
 
 def write_bundle(
@@ -323,6 +327,11 @@ def check_bundle(folder: Path) -> str:
     return hash_json(listed)
 
 
+def read_info(folder: Path) -> dict[str, Any]:
+    """What ``bundle.json`` says, whatever the bundle's format."""
+    return _read_json(folder / "bundle.json", "hms register")
+
+
 def read_bundle(folder: Path) -> Bundle:
     """Read a bundle's description; weights are read when a Predictor is opened.
 
@@ -331,7 +340,7 @@ def read_bundle(folder: Path) -> Bundle:
     InputError
         This is no bundle, or one of another format.
     """
-    info = _read_json(Path(folder) / "bundle.json", "hms register")
+    info = read_info(Path(folder))
     if info.get("format") != FORMAT:
         raise InputError(
             f"A bundle of format {FORMAT} is needed, but {Path(folder).name} has"

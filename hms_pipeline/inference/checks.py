@@ -6,12 +6,13 @@ import numpy as np
 
 from .. import schema
 from ..data.window import Window
+from ..features.windows import MOST_MISSING
 from ..schema import InputError
 
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
 MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound
 MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
-GAP_SHARE = 0.05  # a gap shorter than this share of the window is filled without a word
+GAP_SHARE = 0.05  # gaps below this share, of the window and of a channel, are filled without a word
 
 
 def check_window(
@@ -103,15 +104,27 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
     warnings = []
     if peak[scalp].max() < MIN_EEG_UV:
         warnings.append(f"EEG stays below {MIN_EEG_UV:g} µV: are these volts?")
-    for kind, bad in (("missing", ~present), ("flat", present & (high == low))):
-        names = [schema.EEG_COLUMNS[c] for c in np.flatnonzero(bad[scalp])]
-        if names:
-            warnings.append(f"{kind} channels: {', '.join(names)}")
-    if not clean:
-        gap = 1 - finite[scalp][present[scalp]].mean()
-        if gap > GAP_SHARE:
-            warnings.append(f"EEG: {gap:.0%} of the samples missing")
-    return warnings
+    warnings += _named("missing channels", ~present)
+    warnings += _named("flat channels", present & (high == low))
+    return warnings if clean else warnings + _check_gaps(finite, present)
+
+
+def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
+    """What is said of channels that are there in part; feature views fill their gaps."""
+    share = np.where(present, 1 - finite.mean(axis=1), 0)
+    lost = share > MOST_MISSING
+    # Gaps in every channel are one sentence; a few channels' own would drown in the mean.
+    warnings = _named("mostly missing channels", lost)
+    scalp = slice(0, len(schema.ELECTRODES))
+    gap = share[scalp][present[scalp]].mean()
+    if gap > GAP_SHARE:
+        return [*warnings, f"EEG: {gap:.0%} of the samples missing"]
+    return [*warnings, *_named("channels with gaps", (share > GAP_SHARE) & ~lost)]
+
+
+def _named(what: str, channels: np.ndarray) -> list[str]:
+    names = [schema.EEG_COLUMNS[channel] for channel in np.flatnonzero(channels)]
+    return [f"{what}: {', '.join(names)}"] if names else []
 
 
 def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:

@@ -77,7 +77,7 @@ class DriftReport:
 
 
 def observer(views: Mapping[str, BuiltView]) -> Callable[[Sequence[Window]], pd.DataFrame]:
-    """A function that gives the views' statistics of windows, for ``batch.score_inbox``.
+    """A function that gives the views' statistics of windows, for ``inbox.score_inbox``.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def compare(scored: pd.DataFrame, reference: Mapping[str, Any], params: DriftPar
     Parameters
     ----------
     scored : DataFrame
-        From ``batch.read_inbox_scores``: ``id``, probabilities, and the views' statistics where
+        From ``inbox.read_inbox_scores``: ``id``, probabilities, and the views' statistics where
         they were observed.
     reference : mapping
         From ``make_reference``.

@@ -9,17 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import hash_bytes, hash_file
+from ..config.files import hash_bytes
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window, WindowReader, cut
 from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES, InputError
-from .sources import anonymous_id, is_parquet
-
-CLINICAL_ENDINGS = (
-    ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz", ".set", ".cnt", ".mff", ".lay", ".nedf",
-    ".eeg", ".cdt",
-)  # fmt: skip
+from .content import anonymous_id, content_hash, is_clinical, is_parquet, list_recordings
 
 
 @dataclass(frozen=True)
@@ -86,12 +81,12 @@ def find_items(inputs: Sequence[Path], *, keep_names: bool = False) -> list[Item
 def _of_input(path: Path, keep_names: bool) -> Iterator[Item]:
     if not path.exists():
         raise InputError(f"Input {path} does not exist. Give a folder, EEG parquet or EDF file.")
-    if path.is_dir() and path.suffix.lower() not in CLINICAL_ENDINGS:
+    if path.is_dir() and not is_clinical(path):
         yield from _of_folder(path, keep_names)
     elif path.name in ("test.csv", "train.csv"):
         yield from _of_table(path.parent, path.stem)
     else:
-        yield _of_file(path, keep_names)
+        yield item_of_file(path, keep_names=keep_names)
 
 
 def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
@@ -99,24 +94,19 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
         if (folder / f"{split}.csv").exists():
             yield from _of_table(folder, split)
             return
-    found = [path for path in sorted(folder.iterdir()) if is_scorable(path)]
+    found = list_recordings(sorted(folder.iterdir()))
     if not found:
         raise InputError(
             f"A folder needs test.csv, train.csv, EEG parquets or clinical files, but {folder} has"
             " none. Give another folder."
         )
     for path in found:
-        yield _of_file(path, keep_names)
-
-
-def is_scorable(path: Path) -> bool:
-    """Whether a file looks like something ``hms score`` reads."""
-    name = path.name.lower()
-    return not name.startswith(".") and name.endswith((".parquet", *CLINICAL_ENDINGS))
+        yield item_of_file(path, keep_names=keep_names)
 
 
 def _of_table(root: Path, split: str) -> Iterator[WindowItem]:
     table = read_test(root) if split == "test" else read_train(root)
+    refuse_empty(table, split)
     id_column, reader = "eeg_id" if split == "test" else "label_id", WindowReader(root, split)
     for row in table.sort_values("eeg_id", kind="stable").to_dict("records"):
         yield WindowItem(
@@ -130,6 +120,15 @@ def _of_table(root: Path, split: str) -> Iterator[WindowItem]:
         )
 
 
+def refuse_empty(table: pd.DataFrame, split: str) -> None:
+    """Raise InputError where test.csv or train.csv names no window."""
+    if table.empty:
+        raise InputError(
+            f"{split}.csv needs a row for every window, but has none. Copy it again from the"
+            " competition."
+        )
+
+
 def _load_row(reader: WindowReader, row: Mapping[str, object]) -> Window:
     try:
         return reader.read(row)
@@ -138,7 +137,16 @@ def _load_row(reader: WindowReader, row: Mapping[str, object]) -> Window:
         return reader.read({k: v for k, v in row.items() if k != "spectrogram_id"})
 
 
-def _of_file(path: Path, keep_names: bool) -> Item:
+def item_of_file(path: Path, *, keep_names: bool = False) -> Item:
+    """One file as a window or a recording, by its ending and length.
+
+    Parameters
+    ----------
+    path : Path
+        An EEG parquet, or a clinical file or folder.
+    keep_names : bool
+        See ``find_items``.
+    """
     if not is_parquet(path):
         return RecordingItem(path.stem if keep_names else anonymous_id(path), path)
     try:
@@ -195,7 +203,7 @@ def _unique(items: Iterable[Item]) -> list[Item]:
 
 
 def _file_key(path: Path) -> bytes:
-    if path.is_dir():  # some clinical formats are folders
-        parts = sorted(p for p in path.rglob("*") if p.is_file())
-        return hash_bytes(*(hash_file(p).encode() for p in parts)).encode()
-    return (hash_file(path) if path.exists() else "missing").encode()
+    try:
+        return content_hash(path).encode()
+    except OSError:
+        return b"missing"

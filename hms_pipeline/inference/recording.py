@@ -28,12 +28,11 @@ from ..schema import (
     WINDOW_SAMPLES,
     InputError,
 )
+from .content import anonymous_id, is_parquet
 from .sources import (
     ROW_REACH_S,
     Recording,
-    anonymous_id,
     around,
-    is_parquet,
     open_recording,
     own_spectrogram,
     window_starts,

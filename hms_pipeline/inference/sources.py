@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..config.files import hash_file
 from ..config.scoring import ScoringParams
 from ..data.clinical import open_clinical
 from ..data.recording import open_parquet, read_eeg
@@ -27,6 +26,7 @@ from ..schema import (
     InputError,
 )
 from ..signal.multitaper import competition_spectrogram
+from .content import is_parquet
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400
 ROW_REACH_S = 4.0  # what one row covers; row j here covers [2j, 2j + 4] s
@@ -64,19 +64,6 @@ class ParquetRecording:
         if first >= min(stop, self.n_times):
             return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
         return cut(read_eeg(self.path, first, stop), start - first, stop - start)
-
-
-def anonymous_id(path: Path) -> str:
-    """``recording-`` and the first twelve hex digits of the content's SHA-256.
-
-    Names of clinical files often hold patients' names, so they are used only when asked for.
-    """
-    return f"recording-{hash_file(path)[:12]}"
-
-
-def is_parquet(path: Path) -> bool:
-    """Whether a file is an EEG parquet by its ending."""
-    return path.suffix.lower() == ".parquet"
 
 
 def open_recording(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..config.files import atomic, hash_bytes, hash_json
 from ..config.scoring import ScoringParams
+from ..data.clinical import PassingError
 from ..schema import VOTE_COLUMNS, InputError
 from .inputs import Item, RecordingItem, WindowItem
 from .recording import RecordingScores, WindowScorer, score_recording
@@ -66,7 +67,8 @@ def score_group(
     Returns
     -------
     DataFrame
-        ``COLUMNS`` and ``error``: None, or why an input was set aside (its scores are NaN).
+        ``COLUMNS``; ``error``: None, or why an input was set aside (its scores are NaN);
+        ``passing``: whether that reason lies outside the input, so that another time may succeed.
     """
     if isinstance(items[0], RecordingItem):
         return _score_recording(predictor, items[0], params, rename, on_recording)
@@ -83,13 +85,15 @@ def _score_recording(
     try:
         scores = score_recording(predictor, item.path, params, rename=rename)
     except (InputError, OSError) as err:
-        return _failure(item.id, 0.0, _reason(err, item.path, item.id))
+        return _failure(item.id, 0.0, _reason(err, item.path, item.id), _is_passing(err))
     if on_recording:
         on_recording(replace(scores, id=item.id))
-    table = scores.timeline.drop(columns="disagreement").assign(id=item.id, error=None)
+    table = scores.timeline.drop(columns="disagreement").assign(
+        id=item.id, error=None, passing=False
+    )
     of_recording = " ".join(scores.warnings)
     table["warnings"] = [f"{of_recording} {own}".strip() for own in table["warnings"]]
-    return table[[*COLUMNS, "error"]]
+    return table[[*COLUMNS, "error", "passing"]]
 
 
 def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
@@ -97,9 +101,7 @@ def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: i
     tables = []
     for k in range(0, len(items), batch):
         tables += _score_batch(predictor, items[k : k + batch])
-    order = {item.id: n for n, item in enumerate(items)}
-    table = pd.concat(tables, ignore_index=True)
-    return table.sort_values("id", key=lambda ids: ids.map(order), ignore_index=True)
+    return in_order(pd.concat(tables, ignore_index=True), items)
 
 
 def _score_batch(predictor: WindowScorer, items: Sequence[WindowItem]) -> list[pd.DataFrame]:
@@ -109,7 +111,8 @@ def _score_batch(predictor: WindowScorer, items: Sequence[WindowItem]) -> list[p
             windows.append(item.load())
             good.append(item)
         except (InputError, OSError) as err:
-            tables.append(_failure(item.id, item.start_s, _reason(err, item.files[0], item.id)))
+            reason = _reason(err, item.files[0], item.id)
+            tables.append(_failure(item.id, item.start_s, reason, _is_passing(err)))
     if good:
         try:
             tables.append(_scored(good, predictor.predict(windows)))
@@ -129,18 +132,31 @@ def _scored(items: Sequence[WindowItem], scores: object) -> pd.DataFrame:
     table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
     table["members_used"] = [";".join(used) for used in scores.members_used]
     table["warnings"] = [" ".join(said) for said in scores.warnings]
-    return table.assign(error=None)
+    return table.assign(error=None, passing=False)
 
 
-def _failure(id_: str, start_s: float, reason: str) -> pd.DataFrame:
+def _failure(id_: str, start_s: float, reason: str, passing: bool = False) -> pd.DataFrame:
     row = {"id": id_, "start_s": start_s, **dict.fromkeys(VOTE_COLUMNS, np.nan)}
-    return pd.DataFrame([{**row, "members_used": "", "warnings": "", "error": reason}])
+    said = {"members_used": "", "warnings": "", "error": reason, "passing": passing}
+    return pd.DataFrame([{**row, **said}])
+
+
+def _is_passing(err: Exception) -> bool:
+    # Readers turn an error of the system into a sentence; it stays beside that as the context.
+    system = getattr(err.__context__, "errno", None) is not None
+    return system or isinstance(err, OSError | PassingError)
 
 
 def _reason(err: Exception, path: Path, id_: str) -> str:
     # A sentence kept in a file must not hold the name of a patient's file, nor a folder.
     text = str(err) if isinstance(err, InputError) else f"could not be read ({type(err).__name__})"
     return text.replace(str(path), id_).replace(path.name, id_)
+
+
+def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:
+    """Rows in the order of their items."""
+    order = {item.id: n for n, item in enumerate(items)}
+    return table.sort_values("id", key=lambda ids: ids.map(order), kind="stable", ignore_index=True)
 
 
 def save_part(part: Path, table: pd.DataFrame) -> None:

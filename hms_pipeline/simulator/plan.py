@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,10 +75,18 @@ def plan_train(seed: int, patients: int) -> list[SessionPlan]:
     ]
 
 
-def plan_test(seed: int, windows: int) -> list[SessionPlan]:
-    """Sessions of the test set: one window each, of other patients, read by many."""
+def plan_test(seed: int, windows: int, train: Iterable[SessionPlan]) -> list[SessionPlan]:
+    """Sessions of the test set: one window each, of other patients, read by many.
+
+    Parameters
+    ----------
+    seed : int
+    windows : int
+    train : iterable of SessionPlan
+        The training set, none of whose ids is given again.
+    """
     cells = _cells(seed + 1)
-    taken: set[int] = set()
+    taken = {number for session in train for number in _ids(session)}
     sessions = []
     for number in range(windows):
         patient = TEST_PATIENT + number
@@ -116,6 +124,13 @@ def vote_array(sessions: list[SessionPlan]) -> np.ndarray:
     """Votes of every window, array of shape (n_windows, 6), in the order of the plan."""
     votes = [w.votes for session in sessions for eeg in session.eegs for w in eeg.windows]
     return np.array(votes, int).reshape(-1, len(VOTE_COLUMNS))
+
+
+def _ids(session: SessionPlan) -> Iterator[int]:
+    yield from (session.patient_id, session.spectrogram_id)
+    for eeg in session.eegs:
+        yield eeg.eeg_id
+        yield from (window.label_id for window in eeg.windows)
 
 
 def _numbered(eeg: EegPlan) -> Iterator[tuple[int, WindowPlan]]:

@@ -66,7 +66,8 @@ def write_sample(
     with atomic(out) as folder:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
-        train, test = plan_train(seed, patients), plan_test(seed, test_windows)
+        train = plan_train(seed, patients)
+        test = plan_test(seed, test_windows, train)
         tasks = [(folder, seed, "train", session) for session in train]
         tasks += [(folder, seed, "test", session) for session in test]
         simulated: list[Truth] = []

@@ -16,6 +16,7 @@ from ..datasets.batches import Store
 from ..datasets.stage import read_folds, read_windows
 from ..datasets.targets import votes_to_target
 from ..features.store import FeatureStore
+from ..features.view import BuiltView
 from ..features.views import build_views
 from ..schema import VOTE_COLUMNS, InputError
 
@@ -105,7 +106,8 @@ def read_fold_data(paths: Paths, params: Params, member: str, fold: int) -> Fold
     _check_held_out(windows, train, held_out, fold)
     label_ids = windows["label_id"].to_numpy()
     names = params.members[member].views
-    stores = tuple(_open_store(paths, name, member, label_ids) for name in names)
+    built = build_views(params, names)
+    stores = tuple(_open_store(paths, built[name], member, label_ids) for name in names)
     smoothing = params.training.smoothing
     return FoldData(
         label_ids=label_ids,
@@ -116,7 +118,7 @@ def read_fold_data(paths: Paths, params: Params, member: str, fold: int) -> Fold
         ),
         train=train,
         held_out=held_out,
-        views=_view_infos(params, names, stores),
+        views=tuple(ViewInfo.of(built[name]) for name in names),
         stores=stores,
         inputs=_input_hashes(paths, params, member, names, stores),
     )
@@ -149,14 +151,15 @@ def _check_held_out(
         )
 
 
-def _open_store(paths: Paths, name: str, member: str, label_ids: np.ndarray) -> FeatureStore:
-    folder = paths.view(name)
+def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
+    """A view's store, made with the recipe's parameters and holding every window."""
+    name, folder = view.name, paths.view(view.name)
     if not (folder / "manifest.json").exists():
         raise InputError(
             f"Member {member} reads view {name!r}, but {folder} has no features."
             f" Run `hms features {name}` first."
         )
-    store = FeatureStore.open(folder)
+    store = FeatureStore.open(folder, view=view)
     missing = np.setdiff1d(label_ids, store.label_ids)
     if len(missing):
         raise InputError(
@@ -164,21 +167,6 @@ def _open_store(paths: Paths, name: str, member: str, label_ids: np.ndarray) -> 
             f" with label_id {missing[0]}. Run `hms features {name}` again."
         )
     return store
-
-
-def _view_infos(
-    params: Params, names: Sequence[str], stores: Sequence[FeatureStore]
-) -> tuple[ViewInfo, ...]:
-    built = build_views(params, names)
-    infos = tuple(ViewInfo.of(built[name]) for name in names)
-    for name, info, store in zip(names, infos, stores, strict=True):
-        stored = tuple(store.manifest["shape"])
-        if stored != info.shape:
-            raise InputError(
-                f"View {name!r} has shape {info.shape} by the recipe, but its features have"
-                f" {stored}. Run `hms features {name}` again."
-            )
-    return infos
 
 
 def _input_hashes(

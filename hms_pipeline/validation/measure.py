@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ..schema import (
 from .landmarks import landmark_hashes
 from .quality import eeg_masks, eeg_windows, longest_runs, window_sums
 
+FURTHEST_S = 1e9  # no recording lasts so long; beyond, an offset is no number of a sample
 WINDOW_MEASURES = {
     "eeg": ("missing_share", "missing_s", "dead", "saturated_share", "extreme_share"),
     "spectrogram": ("missing_share",),
@@ -105,6 +107,12 @@ def _read_bytes(path: Path) -> bytes:
 def _check_layout(file: pq.ParquetFile, columns: tuple[str, ...], label: str) -> None:
     """The competition's files hold exactly these columns, float32 but for ``time``."""
     schema = file.schema_arrow
+    if "time" in columns and "time" not in schema.names:  # the only one that may not be read
+        raise RecordingError(
+            f"{label} needs {len(columns)} columns, but lacks time. Export it again in the"
+            " competition's layout.",
+            "wrong_columns",
+        )
     extra = sorted(set(schema.names) - set(columns) - {"__index_level_0__"})
     if extra and set(columns) <= set(schema.names):
         raise RecordingError(
@@ -145,7 +153,7 @@ def _measure_eeg(measured: Measured, file: pq.ParquetFile, params: ValidationPar
         "channel_saturated_share": masks["saturated"].mean(axis=1).astype(np.float32),
         "channel_extreme_share": masks["extreme"].mean(axis=1).astype(np.float32),
     }
-    starts = [eeg_start(offset) for offset in measured.task.offsets]
+    starts = _starts(measured.task.offsets, eeg_start)
     measured.windows = eeg_windows(masks, starts, params)
     measured.hashes, measured.times = landmark_hashes(eeg)
     measured.row["n_landmarks"] = len(measured.hashes)
@@ -167,9 +175,14 @@ def _measure_spectrogram(measured: Measured, file: pq.ParquetFile) -> None:
         "time_step_s": _time_step(file, label),
         "channel_missing_share": (~np.isfinite(by_region)).mean(axis=(1, 2)).astype(np.float32),
     }
-    starts = [spectrogram_start(offset) for offset in measured.task.offsets]
+    starts = _starts(measured.task.offsets, spectrogram_start)
     sums, inside = window_sums(missing, starts, SPECTROGRAM_ROWS)
     measured.windows[inside, 0] = sums[0] / SPECTROGRAM_ROWS
+
+
+def _starts(offsets: Sequence[float], start: Callable[[float], int]) -> list[int]:
+    """First samples of windows; -1, which is outside of every file, where an offset is none."""
+    return [start(offset) if 0 <= offset <= FURTHEST_S else -1 for offset in offsets]
 
 
 def _time_step(file: pq.ParquetFile, label: str) -> float:

@@ -18,7 +18,7 @@ def suite_tables(evidence: Evidence, cleaned: Cleaned) -> dict[str, pd.DataFrame
         "windows": _windows(evidence, cleaned),
         "eeg_files": _files(evidence, cleaned, "eeg"),
         "spectrogram_files": _files(evidence, cleaned, "spectrogram"),
-        "outcome": _outcome(cleaned),
+        "outcome": _outcome(evidence, cleaned),
     }
 
 
@@ -69,10 +69,12 @@ def _files(evidence: Evidence, cleaned: Cleaned, kind: str) -> pd.DataFrame:
     return table.rename_axis(f"{kind}_id").reset_index()
 
 
-def _outcome(cleaned: Cleaned) -> pd.DataFrame:
+def _outcome(evidence: Evidence, cleaned: Cleaned) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "data_set": ["train.csv"],
+            "readable_eegs": [int((evidence.eegs["fault"] == "").sum())],
+            "readable_spectrograms": [int((evidence.spectrograms["fault"] == "").sum())],
             "windows_kept": [int(cleaned.kept.sum())],
             "removed_share": [removed_share(cleaned)],
             "windows_overlapping": [int((cleaned.rows["rule"] == "overlap").sum())],

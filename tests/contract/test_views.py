@@ -1,5 +1,6 @@
 """Every view of the catalogue, with the parameters of every recipe."""
 
+import copy
 import inspect
 from pathlib import Path
 from types import SimpleNamespace
@@ -115,6 +116,57 @@ def test_unknown_and_missing_parameters_are_refused(name):
     first = next(iter(good))
     with pytest.raises(InputError, match=f"Missing key 'views.{name}.{first}'"):
         VIEWS[name].build({k: v for k, v in good.items() if k != first})
+
+
+def with_changes(view, changes):
+    """The full recipe's parameters; ``parts`` and the like are changed in each of them."""
+    params = copy.deepcopy(RECIPES["full"][view])
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            for part in params[key]:
+                part.update(value)
+        else:
+            params[key] = value
+    return params
+
+
+BANDED = [view for view in VIEWS if "low_hz" in RECIPES["full"][view]]
+FRAMED = {"stft": "parts", "mel": "parts", "multitaper": "parts", "mosaic": "eeg_parts"}
+
+
+@pytest.mark.parametrize("view", BANDED)
+@pytest.mark.parametrize("band", [{"low_hz": 30.0}, {"low_hz": 20.0}, {"high_hz": 150.0}])
+def test_a_band_that_is_empty_or_above_the_rate_is_refused(view, band):
+    with pytest.raises(InputError, match=f"^views.{view}: .*(low_hz|high_hz)"):
+        VIEWS[view].build(with_changes(view, band))
+
+
+@pytest.mark.parametrize(("view", "parts"), FRAMED.items())
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"window_s": 0.005}, "window_s needs at least"),
+        ({"window_s": 0.02}, "window_s needs at least 0.16 s"),
+        ({"duration_s": 0.01}, "frames need to be at least a sample apart"),
+    ],
+)
+def test_frames_hold_samples_and_move(view, parts, change, words):
+    with pytest.raises(InputError, match=f"^views.{view}: {words}"):
+        VIEWS[view].build(with_changes(view, {parts: change, "rate_hz": 50}))
+
+
+@pytest.mark.parametrize(
+    ("view", "key"), [("spec_multi", "parts"), ("mosaic", "spectrogram_parts")]
+)
+def test_a_stretch_holds_a_row_of_the_spectrogram(view, key):
+    with pytest.raises(InputError, match=f"^views.{view}: duration_s needs at least 2 s"):
+        VIEWS[view].build(with_changes(view, {key: {"duration_s": 0.5}}))
+    assert VIEWS[view].build(with_changes(view, {key: {"duration_s": 2}})).shape
+
+
+def test_tapers_fit_their_frames():
+    with pytest.raises(InputError, match="^views.multitaper: nw needs to be below 50 "):
+        VIEWS["multitaper"].build(with_changes("multitaper", {"nw": 60.0}))
 
 
 def test_a_view_outside_the_recipe_is_refused():

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import requests
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,10 +31,17 @@ from benchmarks.fuzz_server import (
     post,
     probabilities,
 )
+from hms_pipeline.config import Paths
 from hms_pipeline.data.competition import read_test
 from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.data.window import Window, WindowReader
+from hms_pipeline.ensemble.blend import apply_blend
+from hms_pipeline.features.compute import compute
+from hms_pipeline.features.store import FeatureStore
+from hms_pipeline.features.windows import prepare
 from hms_pipeline.inference.client import JSON, PARQUET, encode_json, encode_request
+from hms_pipeline.inference.predictor import Predictor
+from hms_pipeline.registry.api import bundle_of
 from hms_pipeline.schema import VOTE_COLUMNS
 
 from .conftest import Project
@@ -135,6 +143,32 @@ def test_parquet_json_and_hms_score_agree(
     ids = read_test(tiny_project.root / "data")["eeg_id"].astype(str)
     scores = pd.read_parquet(out).set_index("id").loc[ids, list(VOTE_COLUMNS)]
     np.testing.assert_allclose(scores, by_parquet, atol=1e-5)
+
+
+def test_store_predictor_and_server_see_the_same_values(tiny_project: Project, url: str) -> None:
+    root = tiny_project.root
+    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    _, bundle = bundle_of(paths, model_uri(tiny_project))
+    predictor = Predictor.open(bundle)
+    rows = pd.read_parquet(paths.windows).iloc[::5].head(6)
+    stored = {
+        view: np.array(FeatureStore.open(paths.view(view))[rows["label_id"].to_numpy()])
+        for view in predictor.views
+    }
+    reader = WindowReader(paths.data)
+    windows = [reader.read(row) for row in rows.to_dict("records")]
+    for view, values in compute(predictor.views, prepare(windows)).items():
+        np.testing.assert_array_equal(values.numpy(), stored[view])
+    # The networks on the store's values answer what the server answers to the windows' bytes.
+    with torch.inference_mode():
+        member_probs = np.stack([
+            group([torch.from_numpy(stored[v]).float() for v in predictor.inputs[name]])
+            .mean(0).double().numpy()
+            for name, group in predictor.groups.items()
+        ])  # fmt: skip
+    answer = post(requests.Session(), url, Request("", PARQUET, encode_request(windows)))
+    expected = apply_blend(member_probs, predictor.bundle.blend)
+    np.testing.assert_allclose(probs_of(answer), expected, atol=1e-6)
 
 
 def test_details_say_what_was_left_out(url: str, windows: list[Window]) -> None:

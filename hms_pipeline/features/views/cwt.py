@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...schema import CHAIN_PAIRS, WINDOW_S, InputError
+from ...schema import CHAIN_PAIRS, SFREQ, WINDOW_S, InputError
 from ...signal.montage import derive
 from ...signal.wavelet import cwt_power, log_freqs
-from ..picture import PAIRS_A_REGION, Hertz, LogScale, Pixels, Stretch, resize
+from ..picture import PAIRS_A_REGION, Hertz, LogScale, Pixels, Stretch, check_band, resize
 from ..view import view
 from ..windows import WindowBatch
 
@@ -32,6 +32,7 @@ def cwt(
 
     Each column is the mean power of its stretch of time.
     """
+    check_band(low_hz, high_hz, SFREQ)
     longest = max(part.duration_s for part in parts)
     if longest > WINDOW_S:
         raise InputError(

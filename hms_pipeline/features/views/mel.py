@@ -39,5 +39,12 @@ def mel(
         return mel_power(fine, freqs, n_mels=n_mels, low_hz=low_hz, high_hz=high_hz)
 
     return eeg_picture(
-        batch, parts, rate_hz=rate_hz, high_hz=high_hz, height=height, scale=scale, power=power
+        batch,
+        parts,
+        rate_hz=rate_hz,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        height=height,
+        scale=scale,
+        power=power,
     )

@@ -39,6 +39,13 @@ def mosaic(
 
     pictures = spectrogram_pictures(batch.spectrogram, spectrogram_parts, height, scale)
     eeg = eeg_picture(
-        batch, eeg_parts, rate_hz=rate_hz, high_hz=high_hz, height=height, scale=scale, power=power
+        batch,
+        eeg_parts,
+        rate_hz=rate_hz,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        height=height,
+        scale=scale,
+        power=power,
     )
     return torch.cat([*pictures, eeg], -1)

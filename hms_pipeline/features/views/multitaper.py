@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
+from ...schema import InputError
 from ...signal.multitaper import multitaper_power
 from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, eeg_picture
 from ..view import view
@@ -36,6 +37,11 @@ def multitaper(
     freqs = tuple(np.linspace(low_hz, high_hz, n_freqs).tolist())
 
     def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
+        if 2 * nw >= n_window:
+            raise InputError(
+                f"nw needs to be below {n_window / 2:g} (half the {n_window} samples of a frame),"
+                f" but is {nw:g}. Lower it, or lengthen window_s."
+            )
         return multitaper_power(
             x,
             starts,
@@ -48,5 +54,12 @@ def multitaper(
         )
 
     return eeg_picture(
-        batch, parts, rate_hz=rate_hz, high_hz=high_hz, height=height, scale=scale, power=power
+        batch,
+        parts,
+        rate_hz=rate_hz,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        height=height,
+        scale=scale,
+        power=power,
     )

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...schema import SPECTROGRAM_STEP_S
+from ...schema import SPECTROGRAM_STEP_S, InputError
 from ..picture import LogScale, Pixels, Stretch, central, resize
 from ..view import view
 from ..windows import WindowBatch
@@ -19,9 +19,18 @@ def spectrogram_pictures(
 ) -> list[Tensor]:
     """Central stretches of the ten minutes, each resized to its width."""
     drawn = scale(spectrogram)
-    rows = [round(part.duration_s / SPECTROGRAM_STEP_S) for part in parts]
+    rows = [_n_rows(part) for part in parts]
     pairs = zip(rows, parts, strict=True)
     return [resize(central(drawn, n), height, part.width) for n, part in pairs]
+
+
+def _n_rows(part: Stretch) -> int:
+    if part.duration_s < SPECTROGRAM_STEP_S:
+        raise InputError(
+            f"duration_s needs at least {SPECTROGRAM_STEP_S:g} s, one row of the spectrogram, but"
+            f" is {part.duration_s:g}. Lengthen it."
+        )
+    return round(part.duration_s / SPECTROGRAM_STEP_S)
 
 
 @view("spec_multi", inputs=("spectrogram",), kind="image")

@@ -39,5 +39,12 @@ def stft(
         )
 
     return eeg_picture(
-        batch, parts, rate_hz=rate_hz, high_hz=high_hz, height=height, scale=scale, power=power
+        batch,
+        parts,
+        rate_hz=rate_hz,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        height=height,
+        scale=scale,
+        power=power,
     )

@@ -86,7 +86,7 @@ def locked(path: Path, rng: np.random.Generator) -> str:
 def column_missing(path: Path, rng: np.random.Generator) -> str:
     """One column is gone."""
     table = pq.read_table(path)
-    name = table.column_names[int(rng.integers(1, table.num_columns))]
+    name = table.column_names[int(rng.integers(table.num_columns))]
     _rewrite(path, table.drop_columns([name]))
     return f"without {name}"
 

@@ -8,6 +8,22 @@ from ...config.validation import ValidationParams
 from ..expectation import expect
 
 
+def _expect_readable(kind: str) -> None:
+    def readable(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
+        return gxe.ExpectColumnValuesToBeBetween(
+            column=f"readable_{kind}s",
+            min_value=1,
+            description=f"At least one file in train_{kind}s is there and can be read.",
+        )
+
+    readable.__name__ = f"readable_{kind}s"
+    expect("outcome", severity="critical")(readable)
+
+
+for _kind in ("eeg", "spectrogram"):
+    _expect_readable(_kind)
+
+
 @expect("outcome", severity="critical")
 def windows_left(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
     return gxe.ExpectColumnValuesToBeBetween(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -91,15 +92,15 @@ def is_declared(match: Match, places: Places) -> bool:
 def near_duplicate(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
     left = evidence.windows[~evidence.removed_rows]
     places = declared_places(left)
-    emptied = set(evidence.windows["eeg_id"]) - set(left["eeg_id"])
+    used = set(left["eeg_id"])  # of the others nothing is read, so they displace nothing
     standing = _standing(evidence)
     partners: dict[int, dict[int, Match]] = defaultdict(dict)
     for match in evidence.matches:
         a, b = standing.get(match.a, match.a), standing.get(match.b, match.b)
         if (
             is_near_duplicate(match, params.near_duplicate)
-            and not is_declared(match, places)
-            and not {a, b} & emptied  # nothing of it would be used anyway
+            and {a, b} <= used
+            and not is_declared(replace(match, a=a, b=b), places)
         ):
             partners[a][b] = partners[b][a] = match
     kept: set[int] = set()

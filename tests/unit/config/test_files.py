@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from hms_pipeline.config.files import atomic, hash_bytes, hash_files, to_json, write_json
@@ -25,6 +28,40 @@ def test_atomic_replaces_a_folder(tmp_path) -> None:
             temporary.mkdir()
             (temporary / text).touch()
     assert [p.name for p in path.iterdir()] == ["two"]
+
+
+def _replace(path) -> None:
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+
+
+def test_atomic_replaces_the_folder_one_stands_in(tmp_path, monkeypatch) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    _replace(Path("."))
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_atomic_replaces_the_folder_that_a_link_points_to(tmp_path) -> None:
+    folder, link = tmp_path / "far" / "folder", tmp_path / "link"
+    folder.mkdir(parents=True)
+    link.symlink_to(folder)
+    _replace(link)
+    assert link.is_symlink()
+    assert [p.name for p in folder.iterdir()] == ["new"]
+    assert sorted(os.listdir(tmp_path)) == ["far", "link"]
+
+
+def test_atomic_does_not_write_through_a_link_to_a_file(tmp_path) -> None:
+    shared, link = tmp_path / "shared", tmp_path / "link"
+    shared.write_text("old")
+    link.symlink_to(shared)
+    with atomic(link) as temporary:
+        temporary.write_text("new")
+    assert (shared.read_text(), link.read_text()) == ("old", "new")
 
 
 def test_json_has_one_spelling(tmp_path) -> None:

@@ -40,7 +40,7 @@ def test_yaml_text_number_is_refused(recipe: dict) -> None:
 
 def test_run_that_disagrees_with_members_is_refused(recipe: dict) -> None:
     recipe["runs"]["eegnet-0"] = recipe["runs"]["eegnet-0"] | {"a": "mel"}
-    with pytest.raises(InputError, match=r"runs\.eegnet-0 must be"):
+    with pytest.raises(InputError, match=r"^params\.yaml: runs\.eegnet-0 must be .* runs\.$"):
         parse_params(recipe)
 
 
@@ -50,13 +50,48 @@ def test_member_with_unknown_view_is_refused(recipe: dict) -> None:
         parse_params(recipe)
 
 
-@pytest.mark.parametrize("text", ["a: [1", "", "- 1"])
+@pytest.mark.parametrize("text", ["a: [1", "", "- 1", "2024-01-09: 1", "&a [*a]", "a: &b {c: *b}"])
 def test_broken_files_give_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as error:
         load_params(path)
     assert "\n" not in str(error.value)
+    assert ": :" not in str(error.value)
+    assert ".." not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "a recipe needs sections of keys, but the file holds null. Copy one of recipes/"),
+        ("2024-01-09: 1", "keys that are text .* not datetime.date. Quote the key"),
+    ],
+)
+def test_what_is_no_recipe_says_what_to_do(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        load_params(path)
+
+
+@pytest.mark.parametrize("text", [".inf", "-.inf", ".nan"])
+def test_numbers_are_finite(recipe: dict, text: str) -> None:
+    recipe["training"]["clip_norm"] = yaml.safe_load(text)
+    with pytest.raises(InputError, match=r"training\.clip_norm: .*finite"):
+        parse_params(recipe)
+
+
+@pytest.mark.parametrize("bounds", [[2000.0, 5.0], [5.0, 5.0]])
+@pytest.mark.parametrize("keys", [("validation", "outcome"), ("scoring",)])
+def test_amplitudes_ascend(recipe: dict, keys: tuple[str, ...], bounds: list[float]) -> None:
+    section = recipe
+    for key in keys:
+        section = section[key]
+    section["amplitude_uv"] = bounds
+    words = rf"{keys[-1]}\.amplitude_uv: .*must be below the second, but is \[{bounds[0]:g}"
+    with pytest.raises(InputError, match=words):
+        parse_params(recipe)
 
 
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from hms_pipeline.data.clinical import open_clinical, read_clinical
+from hms_pipeline.data.clinical import PassingError, open_clinical, read_clinical
 from hms_pipeline.data.clinical_annotations import write_annotations
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.clinical_montage import PAIRS, position, reconstruct, spline_weights
@@ -265,6 +266,55 @@ def test_damaged_and_absent_files(tmp_path: Path) -> None:
         open_clinical(tmp_path / "none.edf")
 
 
+def test_a_slow_file_is_refused_for_its_rate(tmp_path: Path) -> None:
+    write_edf(tmp_path / "rec.edf", noise(sfreq=50), sfreq=50)
+    with pytest.raises(InputError, match=r"at least 80 Hz, but rec\.edf has 50 Hz"):
+        read_clinical(tmp_path / "rec.edf")
+
+
+def test_a_file_cut_short_is_unreadable_when_its_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rec_raw.fif"
+    raw_array(noise(seconds=400)).save(path, verbose="error")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    recording = read_clinical(path)
+    recording.read(0, 1000)
+    with pytest.raises(InputError, match=r"rec_raw\.fif could not be read \(ValueError\)"):
+        recording.read(recording.n_times - 1000, recording.n_times)
+
+
+@pytest.mark.parametrize(
+    "err", [OSError("a disk"), MemoryError(), ImportError("a package"), FileNotFoundError()]
+)
+def test_what_lies_outside_the_file_may_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, err: Exception
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise err
+
+    write_edf(tmp_path / "rec.edf", noise())
+    monkeypatch.setattr(mne.io, "read_raw", fails)
+    with pytest.raises(PassingError, match="could not be read"):
+        read_clinical(tmp_path / "rec.edf")
+
+
+def test_a_package_that_a_reader_lacks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        mne.utils._soft_import("no_such_package", "reading")
+
+    write_edf(tmp_path / "rec.edf", noise())
+    monkeypatch.setattr(mne.io, "read_raw", fails)
+    with pytest.raises(PassingError, match="needs the package no_such_package, which"):
+        read_clinical(tmp_path / "rec.edf")
+
+
+def test_without_mne_its_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mne", None)
+    with pytest.raises(PassingError, match=r"pip install 'hms-pipeline\[clinical\]'"):
+        read_clinical(tmp_path / "rec.edf")
+
+
 def test_the_patient_stays_in_the_header(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     raw = raw_array(noise())
     raw.info["subject_info"] = {"last_name": "Wintergreen", "his_id": "4711-XYZ"}
@@ -293,18 +343,25 @@ def test_annotations_refuse_other_endings(tmp_path: Path) -> None:
         write_annotations(tmp_path / "marks.doc", [], [], [])
 
 
-def test_brainvision_in_millivolts(tmp_path: Path) -> None:
-    eeg = noise()
-    (tmp_path / "rec.eeg").write_bytes((eeg.T / 1e3).astype("<f4").tobytes())
-    (tmp_path / "rec.vmrk").write_text(
+def write_brainvision(folder: Path, eeg: np.ndarray) -> Path:
+    """A recording of three files, in millivolts."""
+    folder.mkdir(exist_ok=True)
+    (folder / "rec.eeg").write_bytes((eeg.T / 1e3).astype("<f4").tobytes())
+    (folder / "rec.vmrk").write_text(
         "Brain Vision Data Exchange Marker File, Version 1.0\n[Common Infos]\nCodepage=UTF-8\n"
         "DataFile=rec.eeg\n[Marker Infos]\n"
     )
     rows = "\n".join(f"Ch{n + 1}={name},,1,mV" for n, name in enumerate(EEG_COLUMNS))
-    (tmp_path / "rec.vhdr").write_text(
+    (folder / "rec.vhdr").write_text(
         "Brain Vision Data Exchange Header File Version 1.0\n[Common Infos]\nCodepage=UTF-8\n"
         "DataFile=rec.eeg\nMarkerFile=rec.vmrk\nDataFormat=BINARY\nDataOrientation=MULTIPLEXED\n"
         "NumberOfChannels=20\nSamplingInterval=5000\n[Binary Infos]\nBinaryFormat=IEEE_FLOAT_32\n"
         f"[Channel Infos]\n{rows}\n"
     )
-    np.testing.assert_allclose(read_clinical(tmp_path / "rec.vhdr").eeg, eeg, atol=1e-3)
+    return folder / "rec.vhdr"
+
+
+def test_brainvision_in_millivolts(tmp_path: Path) -> None:
+    eeg = noise()
+    path = write_brainvision(tmp_path, eeg)
+    np.testing.assert_allclose(read_clinical(path).eeg, eeg, atol=1e-3)

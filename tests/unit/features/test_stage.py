@@ -4,6 +4,7 @@ import copy
 import hashlib
 import multiprocessing as mp
 import os
+import shutil
 import time
 
 import numpy as np
@@ -38,9 +39,9 @@ def computed(monkeypatch):
     seen = []
     read = WindowReader.read
 
-    def counted(self, row):
+    def counted(self, row, **options):
         seen.append(row["label_id"])
-        return read(self, row)
+        return read(self, row, **options)
 
     monkeypatch.setattr(WindowReader, "read", counted)
     return seen
@@ -91,7 +92,8 @@ def test_a_second_run_computes_nothing_and_touches_no_shard(paths, params, compu
 
 def test_new_recordings_alone_are_computed(paths, params, computed, tmp_path):
     stage.run(paths, params, "bipolar")
-    before = contents(paths.view("bipolar"))
+    labels = window_rows(range(8))["label_id"]
+    before = FeatureStore.open(paths.view("bipolar"))[labels].tobytes()
     computed.clear()
     for number in (8, 9):
         write_recording(paths.data, number)
@@ -104,7 +106,7 @@ def test_new_recordings_alone_are_computed(paths, params, computed, tmp_path):
     window_rows(range(10)).to_parquet(fresh.windows, index=False)
     stage.run(fresh, params, "bipolar")
     assert contents(fresh.view("bipolar")) == after
-    assert before.keys() <= after.keys() or len(after) != len(before)
+    assert FeatureStore.open(paths.view("bipolar"))[labels].tobytes() == before
 
 
 def test_a_new_patient_changes_only_its_own_shard(paths, params):
@@ -164,6 +166,50 @@ def test_hashes_of_validation_are_used(paths, params):
     first = stage.run(paths, params, "bipolar")["data"]
     table.assign(file_hash="b").to_parquet(paths.recordings)
     assert stage.run(paths, params, "bipolar")["data"] != first
+
+
+def test_views_of_the_same_data_have_the_same_data_hash(paths, params):
+    params.views = params.views | {"differential": params.views["bipolar"]}
+    first = stage.run(paths, params, "bipolar")["data"]
+    assert stage.run(paths, params, "differential")["data"] == first
+    assert stage.run(paths, params, "spec_multi")["data"] != first
+    changed = copy.deepcopy(params)
+    changed.views["bipolar"]["scale_uv"] = 64.0
+    assert stage.run(paths, changed, "bipolar")["data"] == first
+    window_rows(range(8)).assign(eeg_label_offset_seconds=1.0).to_parquet(paths.windows)
+    assert stage.run(paths, params, "bipolar")["data"] != first
+
+
+def test_the_index_has_three_columns_and_keys_lie_beside_it(paths, params):
+    manifest = stage.run(paths, params, "bipolar")
+    folder = paths.view("bipolar")
+    assert list(pd.read_parquet(folder / "index.parquet")) == ["label_id", "shard", "row"]
+    keys = pd.read_parquet(folder / "keys.parquet")
+    assert list(keys) == ["shard", "row", "key"]
+    assert keys["key"].is_unique
+    assert manifest["keys"] == contents(folder)["keys.parquet"]
+
+
+def test_damaged_keys_vouch_for_nothing(paths, params, computed):
+    stage.run(paths, params, "bipolar")
+    before = contents(paths.view("bipolar"))
+    keys = pd.read_parquet(paths.view("bipolar") / "keys.parquet")
+    keys["key"] = keys["key"].to_numpy()[::-1]
+    keys.to_parquet(paths.view("bipolar") / "keys.parquet", index=False)
+    computed.clear()
+    stage.run(paths, params, "bipolar")
+    assert len(computed) == 16
+    assert contents(paths.view("bipolar")) == before
+
+
+def test_files_that_a_view_does_not_need_are_not_read(paths, params, monkeypatch):
+    stage.run(paths, params, "spec_multi")
+    before = contents(paths.view("spec_multi"))
+    for path in (paths.data / "train_eegs").iterdir():
+        path.unlink()
+    shutil.rmtree(paths.view("spec_multi"))
+    stage.run(paths, params, "spec_multi")
+    assert contents(paths.view("spec_multi")) == before
 
 
 def test_two_writers_are_refused(paths, params):

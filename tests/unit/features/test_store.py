@@ -8,7 +8,7 @@ import pytest
 
 from hms_pipeline.features import stage
 from hms_pipeline.features.describe import describe_views
-from hms_pipeline.features.store import FeatureStore
+from hms_pipeline.features.store import FORMAT, FeatureStore
 from hms_pipeline.features.views import VIEWS, build_view
 from hms_pipeline.schema import InputError
 
@@ -48,7 +48,7 @@ def test_an_absent_store_is_refused(tmp_path):
 def test_another_format_is_refused(folder):
     path = folder / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
-    with pytest.raises(InputError, match="needs format 1, but was written in format 99"):
+    with pytest.raises(InputError, match=f"needs format {FORMAT}, but was written in format 99"):
         FeatureStore.open(folder)
 
 
@@ -58,7 +58,7 @@ def test_a_missing_shard_is_refused(folder):
         FeatureStore.open(folder)
 
 
-@pytest.mark.parametrize("name", ["shard-0000.npy", "index.parquet"])
+@pytest.mark.parametrize("name", ["shard-0000.npy", "index.parquet", "keys.parquet"])
 def test_a_changed_byte_is_refused(folder, name):
     changed = bytearray((folder / name).read_bytes())
     changed[len(changed) // 2] ^= 1

@@ -1,5 +1,6 @@
 """Declaring a view: its parameters come from its signature and are checked against it."""
 
+import dataclasses
 from typing import Annotated
 
 import pytest
@@ -58,14 +59,28 @@ def test_wrong_parameters_are_refused_with_their_path(definition, change, senten
         definition.build({**PARAMS, **change})
 
 
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_a_librarys_refusal_is_one_sentence(definition, error):
+    def refuse(batch, **parameters):
+        raise error("NW must be less than M/2.")
+
+    refusing = dataclasses.replace(definition, function=refuse)
+    with pytest.raises(InputError, match=r"views\.picture needs .* NW must be less than M/2\. "):
+        refusing.build(PARAMS)
+
+
+@pytest.mark.parametrize("gain", [float("inf"), float("nan")])
+def test_parameters_are_finite(definition, gain):
+    with pytest.raises(InputError, match=r"views\.picture\.gain: .*finite"):
+        definition.build({**PARAMS, "gain": gain})
+
+
 def test_a_missing_parameter_is_named(definition):
     with pytest.raises(InputError, match="Missing key 'views.picture.gain'"):
         definition.build({"height": 4, "parts": [{"width": 3}]})
 
 
 def test_an_absent_input_is_refused(definition):
-    import dataclasses
-
     built = dataclasses.replace(definition, inputs=("eeg", "spectrogram")).build(PARAMS)
     with pytest.raises(InputError, match="needs the window's spectrogram"):
         built(WindowBatch(torch.zeros(1, 20, 10_000)))

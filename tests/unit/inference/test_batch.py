@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,12 @@ import pytest
 
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
-from hms_pipeline.inference.batch import (
-    read_inbox_scores,
-    score_inbox,
-    score_inputs,
-    write_submission,
-)
+from hms_pipeline.inference.batch import score_inputs, write_submission
 from hms_pipeline.inference.inputs import find_items
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS, InputError
 
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise
+from ..data.test_clinical import noise, raw_array, write_brainvision
 
 PROBS = list(VOTE_COLUMNS)
 
@@ -164,38 +159,102 @@ def test_a_submission_needs_every_row(tmp_path: Path) -> None:
         write_submission(Scorer(), root, tmp_path / "submission.csv", scoring())
 
 
-def test_an_inbox_file_is_scored_once(folder: Path, tmp_path: Path) -> None:
-    inbox, out, params = tmp_path / "inbox", tmp_path / "out", scoring(settle_s=0)
-    inbox.mkdir()
-    one = (folder / "test_eegs" / "100.parquet").read_bytes()
-    (inbox / "a.parquet").write_bytes(one)
-    (inbox / "bad.parquet").write_bytes(b"no")
-    first = score_inbox(Scorer(), inbox, out, params)
-    assert (first.n_scored, first.n_failed) == (1, 1)
-    (inbox / "copy.parquet").write_bytes(one)
-    (inbox / "b.parquet").write_bytes((folder / "test_eegs" / "101.parquet").read_bytes())
-    second = score_inbox(Scorer(), inbox, out, params)
-    assert (second.n_scored, second.n_failed) == (1, 0)
-    assert len(read_inbox_scores(out)) == 2
-    assert score_inbox(Scorer(), inbox, out, params).n_scored == 0
+def test_a_failure_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_edf(tmp_path / "rec.edf", noise(seconds=60))
+    inputs, out = [tmp_path / "rec.edf"], tmp_path / "scores.csv"
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "mne", None)
+        with pytest.raises(InputError, match="needs MNE"):
+            score_inputs(Scorer(), inputs, out, scoring())
+    assert not (tmp_path / ".scores.csv.parts").exists()
+    assert score_inputs(Scorer(), inputs, out, scoring()).n_scored == 2
 
 
-def test_an_inbox_waits_for_files_being_written(folder: Path, tmp_path: Path) -> None:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    target = inbox / "a.parquet"
-    target.write_bytes((folder / "test_eegs" / "100.parquet").read_bytes())
-    assert score_inbox(Scorer(), inbox, tmp_path / "out", scoring(settle_s=60)).n_scored == 0
-    os.utime(target, (0, 0))
-    assert score_inbox(Scorer(), inbox, tmp_path / "out", scoring(settle_s=60)).n_scored == 1
+class Moody(Scorer):
+    """Refuses its first window."""
+
+    def predict(self, windows, *, batch_size=None):
+        if not self.batches:
+            self.batches.append(0)
+            raise InputError("Row 0: a passing fault. Try again.")
+        return super().predict(windows)
 
 
-def test_an_inbox_keeps_what_was_observed(folder: Path, tmp_path: Path) -> None:
-    def observe(windows):
-        return pd.DataFrame({"view:eeg:sd": [float(w.eeg.std()) for w in windows]})
+def test_a_killed_run_resumes_what_it_scored_and_not_what_failed(tmp_path: Path) -> None:
+    root = competition(tmp_path / "data")
+    one, params = scoring(chunk_windows=4, batch_windows=1), scoring(chunk_windows=4)
 
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-    (inbox / "a.parquet").write_bytes((folder / "test_eegs" / "100.parquet").read_bytes())
-    score_inbox(Scorer(), inbox, tmp_path / "out", scoring(settle_s=0), observe=observe)
-    assert read_inbox_scores(tmp_path / "out")["view:eeg:sd"].iloc[0] > 0
+    def kill(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score_inputs(Moody(), [root], tmp_path / "a.csv", one, progress=kill)
+    second = Scorer()
+    summary = score_inputs(second, [root], tmp_path / "a.csv", params)
+    assert (summary.n_resumed, summary.n_failed, sum(second.batches)) == (3, 0, 2)
+    score_inputs(Scorer(), [root], tmp_path / "b.csv", params)
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+def test_equal_headers_with_other_samples_are_two_recordings(tmp_path: Path) -> None:
+    paths = [
+        write_brainvision(tmp_path / f"p{seed}", noise(seconds=60, seed=seed)) for seed in (1, 2)
+    ]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    folders = [path.parent for path in paths]
+    summary = score_inputs(Scorer(), folders, tmp_path / "scores.csv", scoring())
+    table = pd.read_csv(summary.out)
+    assert summary.n_failed == 0
+    assert table["id"].nunique() == 2
+    first, second = (part[PROBS].to_numpy() for _, part in table.groupby("id", sort=False))
+    assert np.abs(first - second).max() > 0
+
+
+def test_a_bad_folder_is_set_aside(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "Wintergreen.mff").mkdir()
+    (tmp_path / "Wintergreen.mff" / "signal1.bin").write_bytes(b"0")
+    inputs = [tmp_path / "Wintergreen.mff", folder / "test_eegs" / "100.parquet"]
+    summary = score_inputs(Scorer(), inputs, tmp_path / "scores.csv", scoring())
+    ((name, reason),) = summary.failed
+    assert name.startswith("recording-")
+    assert "Wintergreen" not in reason
+
+
+def test_a_file_cut_short_is_set_aside_without_its_name(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "Wintergreen_raw.fif"
+    raw_array(noise(seconds=400)).save(path, verbose="error")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 9 // 10])
+    inputs = [path, folder / "test_eegs" / "100.parquet"]
+    summary = score_inputs(Scorer(), inputs, tmp_path / "scores.csv", scoring())
+    ((name, reason),) = summary.failed
+    assert summary.n_scored == 1
+    assert f"{name} could not be read (ValueError)" in reason
+    assert "Wintergreen" not in reason
+    assert str(tmp_path) not in reason
+
+
+@pytest.mark.parametrize("run", [score_inputs, write_submission])
+def test_a_folder_is_no_place_for_a_table(folder: Path, tmp_path: Path, run) -> None:
+    scorer, out = Scorer(), tmp_path / "out.csv"
+    out.mkdir()
+    with pytest.raises(InputError, match=r"needs a file, but .*out\.csv is a folder"):
+        run(scorer, [folder] if run is score_inputs else folder, out, scoring())
+    assert not scorer.batches
+
+
+@pytest.mark.parametrize("run", [score_inputs, write_submission])
+def test_an_empty_test_table_is_refused(tmp_path: Path, run) -> None:
+    (tmp_path / "test.csv").write_text("spectrogram_id,eeg_id,patient_id\n")
+    inputs = [tmp_path] if run is score_inputs else tmp_path
+    with pytest.raises(InputError, match=r"test\.csv needs a row for every window"):
+        run(Scorer(), inputs, tmp_path / "out.csv", scoring())
+
+
+def test_a_submission_refuses_a_repeated_eeg(tmp_path: Path) -> None:
+    root, scorer = competition(tmp_path / "data", 2), Scorer()
+    lines = (root / "test.csv").read_text().splitlines()
+    (root / "test.csv").write_text("\n".join([*lines, lines[1]]) + "\n")
+    repeated = lines[1].split(",")[1]
+    with pytest.raises(InputError, match=f"each eeg_id once, but has {repeated} more than once"):
+        write_submission(scorer, root, tmp_path / "submission.csv", scoring())
+    assert not scorer.batches

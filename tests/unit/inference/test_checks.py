@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.data.window import Window
-from hms_pipeline.inference.checks import check_window
+from hms_pipeline.inference.checks import GAP_SHARE, check_window
+from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.schema import EEG_COLUMNS, InputError
 
 
@@ -73,9 +74,38 @@ def test_bad_channels_are_named(eeg, spectrogram):
     assert EEG_COLUMNS[5] == "T3"
 
 
-def test_a_missing_ekg_is_fine(eeg, spectrogram):
-    eeg[19] = np.nan
-    assert check_window(Window(eeg, spectrogram), 0)[1] == ()
+@pytest.mark.parametrize(("value", "kind"), [(np.nan, "missing"), (3.0, "flat")])
+def test_a_bad_ekg_is_told_and_moves_nothing(eeg, spectrogram, bundle, value, kind):
+    predictor = Predictor.open(bundle, device="cpu")
+    whole = predictor.predict([Window(eeg.copy(), spectrogram)])
+    eeg[19] = value
+    without = predictor.predict([Window(eeg, spectrogram)])
+    assert whole.warnings == [()]
+    assert without.warnings == [(f"{kind} channels: EKG",)]
+    assert without.members_used == whole.members_used == [predictor.members]
+    np.testing.assert_array_equal(without.member_probs, whole.member_probs)
+    np.testing.assert_array_equal(without.probs, whole.probs)
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0.9, ("mostly missing channels: T5",)),
+        (0.4, ("channels with gaps: T5",)),
+        (0.04, ()),
+    ],
+)
+def test_one_channels_gap_does_not_drown_in_the_others(eeg, spectrogram, share, said):
+    eeg[EEG_COLUMNS.index("T5"), : int(share * eeg.shape[1])] = np.nan
+    assert np.isnan(eeg).mean() < GAP_SHARE
+    assert check_window(Window(eeg, spectrogram), 0)[1] == said
+
+
+def test_a_lost_channel_is_named_beside_gaps_in_all(eeg, spectrogram):
+    eeg[:, :2000] = np.nan
+    eeg[0, :9000] = np.nan
+    said = check_window(Window(eeg, spectrogram), 0)[1]
+    assert said == ("mostly missing channels: Fp1", "EEG: 24% of the samples missing")
 
 
 def test_gaps_are_reported(eeg, spectrogram):

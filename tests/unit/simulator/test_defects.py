@@ -79,6 +79,25 @@ def test_defects_cover_every_rule(folder: tuple[Path, pd.DataFrame], tmp_path: P
     assert found == RULES
 
 
+class FirstOfAll:
+    """A generator that draws the lowest number there is."""
+
+    def integers(self, low: int, high: int | None = None) -> int:
+        return 0 if high is None else low
+
+
+@pytest.mark.parametrize(("kind", "column"), [("eeg", "Fp1"), ("spectrogram", "time")])
+def test_the_first_column_may_be_the_missing_one(
+    kind: str, column: str, folder: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    source, rows = folder
+    shutil.copytree(source, tmp_path / "data")
+    desk = Desk(tmp_path / "data", rows.copy(), np.random.default_rng(0), set())
+    desk.rng = FirstOfAll()
+    DEFECTS[f"{kind}_column_missing"](desk, f"{kind}_column_missing")
+    assert desk.truth[0].detail == f"without {column}"
+
+
 def test_too_small_a_sample_is_refused(folder: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     source, rows = folder
     shutil.copytree(source, tmp_path / "data")

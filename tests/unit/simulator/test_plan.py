@@ -76,8 +76,27 @@ def test_more_patients_leave_the_first_ones_alone() -> None:
 
 
 def test_test_set_has_other_patients_and_one_window_each() -> None:
-    test = plan_test(3, 7)
+    train = plan_train(3, 9)
+    test = plan_test(3, 7, train)
     assert len(test) == 7
     assert all(len(s.eegs) == 1 and len(s.eegs[0].windows) == 1 for s in test)
-    assert {s.patient for s in test}.isdisjoint(s.patient for s in plan_train(3, 9))
+    assert {s.patient for s in test}.isdisjoint(s.patient for s in train)
     assert min(sum(s.eegs[0].windows[0].votes) for s in test) >= 10
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 7, 35, 20240109])
+def test_no_id_is_in_both_sets(seed: int) -> None:
+    train = plan_train(seed, 100)
+    test = plan_test(seed, 16, train)
+    for name in ("patient_id", "spectrogram_id"):
+        assert {getattr(s, name) for s in test}.isdisjoint(getattr(s, name) for s in train)
+    eegs = [{eeg.eeg_id for s in plan for eeg in s.eegs} for plan in (train, test)]
+    assert eegs[0].isdisjoint(eegs[1])
+    assert len({s.patient_id for s in test}) == 16
+
+
+def test_ids_that_meet_nothing_do_not_depend_on_the_training_set() -> None:
+    alone = plan_test(20240109, 16, [])
+    assert plan_test(20240109, 16, plan_train(20240109, 200)) == alone
+    other, shared = plan_test(7, 16, []), plan_test(7, 16, plan_train(7, 100))
+    assert sum(a != b for a, b in zip(other, shared, strict=True)) == 1  # patient 8073

@@ -27,8 +27,10 @@ class FolderStore:
         self._values = np.load(folder / "values.npy")
 
     @classmethod
-    def open(cls, folder: Path) -> FolderStore:
-        return cls(folder)
+    def open(cls, folder: Path, *, view: BuiltView) -> FolderStore:
+        store = cls(folder)
+        assert (store.manifest["view"], tuple(store.manifest["shape"])) == (view.name, view.shape)
+        return store
 
     def __getitem__(self, label_ids: np.ndarray) -> np.ndarray:
         return self._values[np.searchsorted(self.label_ids, label_ids)]
@@ -37,8 +39,9 @@ class FolderStore:
 class BuiltView:
     """Stands for a built view."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape = shape
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.shape = shape = SHAPES[name]
         self.kind = "image" if len(shape) == 3 else "waves"
         self.mirror = tuple(range(shape[0]))
         self.mirror_sign = (1.0,) * shape[0]
@@ -96,6 +99,6 @@ def paths(tmp_path: Path, params: Params, monkeypatch: pytest.MonkeyPatch) -> Pa
         write_view(paths, name, windows)
     monkeypatch.setattr(fold_data, "FeatureStore", FolderStore)
     monkeypatch.setattr(
-        fold_data, "build_views", lambda params, names: {n: BuiltView(SHAPES[n]) for n in names}
+        fold_data, "build_views", lambda params, names: {n: BuiltView(n) for n in names}
     )
     return paths

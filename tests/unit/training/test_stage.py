@@ -10,15 +10,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from hms_pipeline.config import parse_params
+from hms_pipeline.config import Paths, parse_params
 from hms_pipeline.config.files import hash_file
+from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.datasets.stage import read_folds, read_windows
+from hms_pipeline.features import stage as features_stage
 from hms_pipeline.models import build_model
 from hms_pipeline.schema import CLASSES, InputError
 from hms_pipeline.training import fit as fit_module
 from hms_pipeline.training import fold_data, stage
 from hms_pipeline.training.checkpoint import Checkpoint
 from hms_pipeline.training.many import run_many
+
+from ..features.conftest import window_rows, write_recording
 
 FILES = ("weights.safetensors", "oof.parquet", "history.csv", "manifest.json")
 
@@ -200,6 +204,23 @@ def test_features_of_other_windows_are_refused(paths, params):
     np.save(file, ids[:-2])
     with pytest.raises(InputError, match=r"lacks 2 of 60 .* Run `hms features bipolar` again"):
         stage.run(paths, params, "eegnet", 0)
+
+
+def test_features_of_other_parameters_are_refused(params, tmp_path):
+    """A number that leaves the shape as it is, in a store that `features` wrote."""
+    paths = Paths(data=tmp_path / "data", artifacts=tmp_path / "artifacts")
+    for folder in (paths.data / "train_eegs", paths.data / "train_spectrograms", paths.validated):
+        folder.mkdir(parents=True)
+    for number in range(4):
+        write_recording(paths.data, number)
+    window_rows(range(4)).to_parquet(paths.windows, index=False)
+    split_stage.run(paths, params)
+    features_stage.run(paths, params, "bipolar")
+    assert fold_data.read_fold_data(paths, params, "eegnet", 0).shapes == ((18, 2500),)
+    data = params.model_dump(mode="json")
+    data["views"]["bipolar"]["scale_uv"] = 64.0
+    with pytest.raises(InputError, match="need parameters .* Run `hms features bipolar`"):
+        stage.run(paths, parse_params(data), "eegnet", 0)
 
 
 def test_a_patient_on_both_sides_is_refused(paths, params):

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hms_pipeline.config import load_params
 from hms_pipeline.schema import TRAIN_COLUMNS, VOTE_COLUMNS, InputError
+from hms_pipeline.validation.evidence import Evidence
 from hms_pipeline.validation.matching import Match
-from hms_pipeline.validation.rules.copies import declared_places, is_declared
+from hms_pipeline.validation.rules.copies import declared_places, is_declared, near_duplicate
 from hms_pipeline.validation.rules.labels import (
     consensus_votes,
     foreign_patient,
@@ -17,6 +19,8 @@ from hms_pipeline.validation.rules.labels import (
 )
 from hms_pipeline.validation.rules.overlap import middle_of
 from hms_pipeline.validation.train_table import normalise, typed
+
+from ..validation import ROOT
 
 
 def _windows(offsets, votes=None, **columns) -> pd.DataFrame:
@@ -89,6 +93,37 @@ def test_pieces_of_one_recording_are_declared_copies_are_not():
     assert not is_declared(Match(1, 3, 3.0, 1.0, 0.9), places)
     same_place = declared_places(_windows([0.0, 0.0], eeg_id=[1, 3]))
     assert not is_declared(Match(1, 3, 0.0, 1.0, 1.0), same_place)
+
+
+def _near(windows, contents, matches, removed=()) -> set[int]:
+    """EEGs that `near_duplicate` removes; the longer of a pair is the one with the smaller id."""
+    eegs = pd.DataFrame(
+        {"fault": "", "content_hash": contents, "n_samples": -contents.index, "n_windows": 1},
+        index=contents.index,
+    )
+    gone = windows["eeg_id"].isin(removed).to_numpy()
+    files = frozenset(("eeg", key) for key in removed)
+    evidence = Evidence(windows, eegs, eegs.iloc[:0], tuple(matches), gone, files)
+    params = load_params(ROOT / "params.yaml").validation
+    return {finding.key for finding in near_duplicate(evidence, params)}
+
+
+def test_a_file_that_no_row_names_displaces_nothing():
+    windows = _windows([0.0, 0.0], eeg_id=[3, 5])
+    contents = pd.Series(["a", "b", "c"], index=[1, 3, 5])
+    stray, both = Match(1, 3, 2.0, 1.0, 0.9), Match(3, 5, 2.0, 1.0, 0.9)
+    assert _near(windows, contents, [stray]) == set()
+    assert _near(windows, contents, [stray, both]) == {5}
+
+
+def test_a_copy_that_stands_for_a_removed_one_is_declared_by_its_own_rows():
+    windows = _windows([0.0] * 3, eeg_id=[1, 3, 9]).assign(
+        spectrogram_label_offset_seconds=[0.0, 30.0, 30.0]
+    )
+    contents = pd.Series(["a", "b", "b"], index=[1, 3, 9])
+    piece, same = Match(1, 3, 30.0, 1.0, 0.8), Match(1, 3, 2.0, 1.0, 0.9)
+    assert _near(windows, contents, [piece], removed=[3]) == set()
+    assert _near(windows, contents, [same], removed=[3]) == {9}
 
 
 def test_text_in_votes_and_offsets_is_missing_but_in_ids_refused():

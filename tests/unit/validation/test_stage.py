@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -164,6 +166,44 @@ def _spoiled(sound: Path, tmp_path: Path, change) -> Paths:
         (folder / name).symlink_to(sound / name)
     change(pd.read_csv(sound / "train.csv")).to_csv(folder / "train.csv", index=False)
     return Paths(data=folder, artifacts=tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize("bad", [np.nan, "soon", 1e18, np.inf, -3.0])
+@pytest.mark.parametrize("kind", ["eeg", "spectrogram"])
+def test_an_offset_that_is_none_is_outside(sound, tmp_path, kind, bad):
+    def change(table):
+        table[f"{kind}_label_offset_seconds"] = table[f"{kind}_label_offset_seconds"].astype(object)
+        table.loc[0, f"{kind}_label_offset_seconds"] = bad
+        return table
+
+    paths = _spoiled(sound, tmp_path, change)
+    run(paths, PARAMS, workers=1)
+    label = pd.read_csv(paths.data / "train.csv")["label_id"].iloc[0]
+    quarantine = pd.read_parquet(paths.quarantine)
+    assert ("window", label, "offset_out_of_range") in set(
+        zip(quarantine["kind"], quarantine["id"], quarantine["rule"], strict=True)
+    )
+    assert label not in set(pd.read_parquet(paths.windows)["label_id"])
+
+
+def test_a_spectrogram_without_time_has_wrong_columns(sound, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(sound, folder)
+    path = sorted((folder / "train_spectrograms").iterdir())[0]
+    pd.read_parquet(path).drop(columns="time").to_parquet(path, index=False)
+    quarantine = pd.read_parquet(_validate(folder, tmp_path / "artifacts").quarantine)
+    (found,) = quarantine[quarantine["kind"] == "spectrogram"].itertuples()
+    assert (found.id, found.rule) == (int(path.stem), "wrong_columns")
+    assert "lacks time" in found.detail
+
+
+@pytest.mark.parametrize("kind", ["eeg", "spectrogram"])
+def test_missing_folders_are_named_first(sound, tmp_path, kind):
+    paths = _spoiled(sound, tmp_path, lambda table: table)
+    (paths.data / f"train_{kind}s").unlink()
+    with pytest.raises(InputError, match=f"must hold: At least one file in train_{kind}s") as err:
+        run(paths, PARAMS, workers=1)
+    assert "microvolts" not in str(err.value)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""An inbox of recordings, each scored once, with one table per recording as the ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ..config.files import hash_bytes
+from ..config.scoring import ScoringParams
+from ..data.window import Window
+from ..schema import InputError
+from .batch import BatchSummary
+from .content import content_hash as hash_recording
+from .content import files_of, is_parquet, list_recordings
+from .inputs import item_of_file
+from .recording import Progress, WindowScorer
+from .units import COLUMNS, save_part, score_group
+
+MADE_BY = "content_hash"  # column of the tables: the model that scored
+
+Observe = Callable[[Sequence[Window]], pd.DataFrame]
+
+
+def score_inbox(
+    predictor: WindowScorer,
+    inbox: Path,
+    out: Path,
+    params: ScoringParams,
+    *,
+    observe: Observe | None = None,
+    rename: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> BatchSummary:
+    """Score what is new in an inbox, each content once.
+
+    ``out`` holds one parquet per recording, named by the hash of its content. These are the
+    ledger: a recording is done when its table is there, and a table appears whole or not at all,
+    so neither a crash nor a renamed copy scores one twice. A bad file has a table, too, with its
+    reason, unless that lies outside the file (a package that is not installed, a disk that does
+    not answer): then the next run tries again. ``content_hash`` in a table is the model's.
+
+    Parameters
+    ----------
+    predictor : WindowScorer
+    inbox, out : Path
+        Folders. Files younger than ``params.settle_s`` wait for the next run.
+    params : ScoringParams
+    observe : callable, optional
+        Windows → a table of statistics of their inputs, kept beside the scores for drift.
+    rename, progress
+        See ``batch.score_inputs``.
+
+    Returns
+    -------
+    BatchSummary
+        ``out`` is the folder; counts are of this run.
+    """
+    new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s)
+    n_scored = 0
+    for done, (key, path) in enumerate(new.items()):
+        if progress:
+            progress(done, len(new))
+        table = _score_file(predictor, path, params, rename, observe)
+        if not table["passing"].any():
+            save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
+        n_scored += int(table["error"].isna().sum())
+        failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
+    if progress:
+        progress(len(new), len(new))
+    return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
+
+
+def read_inbox_scores(
+    out: Path, newer_than_s: float | None = None, *, content_hash: str | None = None
+) -> pd.DataFrame:
+    """All scores that ``score_inbox`` wrote, without the files set aside.
+
+    Parameters
+    ----------
+    out : Path
+        Its output folder.
+    newer_than_s : float, optional
+        Only tables written in the last so many seconds.
+    content_hash : str, optional
+        Only what the model of this hash scored.
+    """
+    oldest = 0 if newer_than_s is None else time.time() - newer_than_s
+    tables = [
+        pd.read_parquet(path)
+        for path in sorted(Path(out).glob("*.parquet"))
+        if path.stat().st_mtime >= oldest
+    ]
+    if not tables:
+        return pd.DataFrame(columns=[*COLUMNS, MADE_BY])
+    table = pd.concat(tables, ignore_index=True)
+    kept = table["error"].isna()
+    if content_hash is not None:
+        kept &= table.get(MADE_BY, pd.Series(None, table.index, dtype=object)) == content_hash
+    return table[kept].drop(columns="error").reset_index(drop=True)
+
+
+def _new_recordings(
+    inbox: Path, out: Path, settle_s: float
+) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    """Key → recording without a table, by path; those that cannot be read, and why."""
+    if not inbox.is_dir():
+        raise InputError(f"Inbox {inbox} is not a folder. Make it, or give another one.")
+    settled = time.time() - settle_s
+    new: dict[str, Path] = {}
+    failed = []
+    for path in list_recordings(sorted(inbox.rglob("*"))):
+        if path.is_dir() and is_parquet(path):  # a data set of many files, each listed itself
+            continue
+        try:
+            if max(file.stat().st_mtime for file in [path, *files_of(path)]) > settled:
+                continue
+            key = hash_recording(path)[:32]
+        except OSError as err:
+            name = f"unreadable-{hash_bytes(str(path).encode())[:12]}"
+            failed.append((name, f"could not be read ({type(err).__name__})"))
+            continue
+        if not (out / f"{key}.parquet").exists():
+            new.setdefault(key, path)
+    return new, failed
+
+
+def _score_file(
+    predictor: WindowScorer,
+    path: Path,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+    observe: Observe | None,
+) -> pd.DataFrame:
+    item = item_of_file(path)
+    seen: list[pd.DataFrame] = []
+    scorer = predictor if observe is None else _Observed(predictor, observe, seen)
+    table = score_group(scorer, [item], params, rename)
+    if seen and table["error"].isna().all():
+        table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
+    return table.assign(**{MADE_BY: predictor.content_hash})
+
+
+class _Observed:
+    """A scorer that also keeps statistics of the windows it was given."""
+
+    def __init__(self, scorer: WindowScorer, observe: Observe, seen: list[pd.DataFrame]) -> None:
+        self.members, self.content_hash = scorer.members, scorer.content_hash
+        self._scorer, self._observe, self._seen = scorer, observe, seen
+
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> object:
+        scores = self._scorer.predict(windows, batch_size=batch_size)
+        self._seen.append(self._observe(windows))
+        return scores
