@@ -122,13 +122,14 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--folds", type=int, help="networks per member (default: the recipe's)")
+    parser.add_argument("--folds", type=int, help="networks per member, 2 or more (default: all)")
     options = parser.parse_args()
     device = torch.device(options.device)
     params = load_params(options.recipe)
     if options.folds:
         split = params.split.model_copy(update={"n_folds": options.folds})
-        params = params.model_copy(update={"split": split})
+        runs = {key: run for key, run in params.runs.items() if run.fold < options.folds}
+        params = params.model_copy(update={"split": split, "runs": runs})
     with tempfile.TemporaryDirectory() as folder:
         bundle = options.bundle or random_bundle(params, Path(folder) / "b")
         start = time.perf_counter()
