@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from .section import Section
 
 
 class SampleParams(Section):
-    """Size and seed of the simulated competition folder."""
+    """Size, seed and make-up of the simulated competition folder.
+
+    Parameters
+    ----------
+    patients, test_windows : int
+    seed : int
+    proportions : str
+        Classes and windows per patient: ``"even"`` fits a small set, ``"competition"`` is the
+        competition's own make-up (1,950 patients: about 17,000 EEGs).
+    """
 
     patients: int = Field(ge=3)
     test_windows: int = Field(ge=1)
     seed: int = Field(ge=0)
+    proportions: Literal["even", "competition"] = "even"

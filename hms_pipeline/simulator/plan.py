@@ -7,24 +7,83 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from ..schema import (
+    CLASS_LABELS,
+    CLASSES,
+    SPECTROGRAM_S,
+    TRAIN_COLUMNS,
+    VOTE_COLUMNS,
+    WINDOW_S,
+    InputError,
+)
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
 from .recording import Moment
 
-# Shares of the class most experts vote for, in the order of schema.CLASSES.
-LOW_SHARES = (0.32, 0.13, 0.15, 0.15, 0.18, 0.07)
-HIGH_SHARES = (0.03, 0.16, 0.15, 0.15, 0.17, 0.34)
-MANY_VOTES = 0.385  # share of EEGs read by ten experts or more
 AMBIGUOUS = {False: 0.44, True: 0.98}  # share near a boundary, by "read by many"
-
-SESSIONS = {1: 0.72, 2: 0.16, 3: 0.06, 4: 0.03, 6: 0.02, 8: 0.01}  # per patient
-EEGS = {1: 0.68, 2: 0.22, 3: 0.07, 5: 0.03}  # per spectrogram
-ROWS = {1: 0.23, 2: 0.20, 3: 0.24, 4: 0.15, 5: 0.09, 6: 0.05, 8: 0.03, 12: 0.01}  # per EEG
 GAPS_S = {2: 0.25, 4: 0.45, 6: 0.15, 8: 0.10, 12: 0.05}  # between windows with the same votes
-NEW_VOTES = {False: 0.42, True: 0.58}  # the next window is read anew, by "read by many"
 GOLDEN = (5**0.5 - 1) / 2
 TEST_PATIENT = 1_000_000  # patients from this number on are the test set's
+
+
+@dataclass(frozen=True)
+class Proportions:
+    """How many of what a training set is made of, each count with its probability.
+
+    Parameters
+    ----------
+    low_shares, high_shares : tuple of float
+        Share of EEGs by the class that most experts vote for, in the order of
+        ``schema.CLASSES``, of those read by few and by many.
+    many_votes : float
+        Share of EEGs that ten experts or more read.
+    sessions : dict
+        Spectrograms per patient.
+    eegs : dict
+        EEGs per spectrogram.
+    rows : dict
+        Windows per EEG.
+    new_votes : dict
+        Probability that the next window is read anew, by "read by many".
+    """
+
+    low_shares: tuple[float, ...]
+    high_shares: tuple[float, ...]
+    many_votes: float
+    sessions: dict[int, float]
+    eegs: dict[int, float]
+    rows: dict[int, float]
+    new_votes: dict[bool, float]
+
+
+PROPORTIONS = {
+    # A small set has all six classes on both sides and enough windows to learn from.
+    "even": Proportions(
+        low_shares=(0.32, 0.13, 0.15, 0.15, 0.18, 0.07),
+        high_shares=(0.03, 0.16, 0.15, 0.15, 0.17, 0.34),
+        many_votes=0.385,
+        sessions={1: 0.72, 2: 0.16, 3: 0.06, 4: 0.03, 6: 0.02, 8: 0.01},
+        eegs={1: 0.68, 2: 0.22, 3: 0.07, 5: 0.03},
+        rows={1: 0.23, 2: 0.20, 3: 0.24, 4: 0.15, 5: 0.09, 6: 0.05, 8: 0.03, 12: 0.01},
+        new_votes={False: 0.42, True: 0.58},
+    ),
+    # 1,950 patients have about 11,100 spectrograms, 17,100 EEGs, 100,000 rows, 20,200 windows.
+    "competition": Proportions(
+        low_shares=(0.32, 0.12, 0.11, 0.09, 0.20, 0.16),
+        high_shares=(0.01, 0.11, 0.09, 0.09, 0.13, 0.57),
+        many_votes=0.345,
+        sessions={
+            1: 0.374, 2: 0.17, 3: 0.11, 4: 0.08, 6: 0.09, 10: 0.07, 16: 0.055, 30: 0.032,
+            60: 0.014, 120: 0.005,
+        },
+        eegs={1: 0.66, 2: 0.22, 3: 0.08, 5: 0.04},
+        rows={
+            1: 0.21, 2: 0.17, 3: 0.21, 4: 0.13, 6: 0.10, 8: 0.07, 12: 0.05, 20: 0.03, 40: 0.015,
+            80: 0.015,
+        },
+        new_votes={False: 0.054, True: 0.018},
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,18 +123,29 @@ class SessionPlan:
     eegs: tuple[EegPlan, ...]
 
 
-def plan_train(seed: int, patients: int) -> list[SessionPlan]:
-    """Sessions of the training set; more patients leave the first ones as they are."""
-    cells = _cells(seed)
+def plan_train(seed: int, patients: int, proportions: str = "even") -> list[SessionPlan]:
+    """Sessions of the training set; more patients leave the first ones as they are.
+
+    Parameters
+    ----------
+    seed : int
+    patients : int
+    proportions : str
+        A key of ``PROPORTIONS``.
+    """
+    of = _proportions(proportions)
+    cells = _cells(seed, of)
     taken: set[int] = set()
     return [
         session
         for patient in range(patients)
-        for session in _plan_patient(seed, patient, cells, taken)
+        for session in _plan_patient(seed, patient, of, cells, taken)
     ]
 
 
-def plan_test(seed: int, windows: int, train: Iterable[SessionPlan]) -> list[SessionPlan]:
+def plan_test(
+    seed: int, windows: int, train: Iterable[SessionPlan], proportions: str = "even"
+) -> list[SessionPlan]:
     """Sessions of the test set: one window each, of other patients, read by many.
 
     Parameters
@@ -84,8 +154,10 @@ def plan_test(seed: int, windows: int, train: Iterable[SessionPlan]) -> list[Ses
     windows : int
     train : iterable of SessionPlan
         The training set, none of whose ids is given again.
+    proportions : str
+        A key of ``PROPORTIONS``.
     """
-    cells = _cells(seed + 1)
+    cells = _cells(seed + 1, _proportions(proportions))
     taken = {number for session in train for number in _ids(session)}
     sessions = []
     for number in range(windows):
@@ -126,6 +198,15 @@ def vote_array(sessions: list[SessionPlan]) -> np.ndarray:
     return np.array(votes, int).reshape(-1, len(VOTE_COLUMNS))
 
 
+def _proportions(name: str) -> Proportions:
+    if name not in PROPORTIONS:
+        raise InputError(
+            f"A sample's proportions need to be one of {sorted(PROPORTIONS)}, but {name!r} was"
+            " given. Choose one of them."
+        )
+    return PROPORTIONS[name]
+
+
 def _ids(session: SessionPlan) -> Iterator[int]:
     yield from (session.patient_id, session.spectrogram_id)
     for eeg in session.eegs:
@@ -137,15 +218,15 @@ def _numbered(eeg: EegPlan) -> Iterator[tuple[int, WindowPlan]]:
     return enumerate(eeg.windows)
 
 
-def _cells(seed: int) -> Iterator[tuple[str, bool]]:
+def _cells(seed: int, of: Proportions) -> Iterator[tuple[str, bool]]:
     """Class and "read by many" of one EEG after another, with the shares met evenly.
 
     A golden-ratio sequence through the cumulated shares: any run of it holds every cell about
     as often as its share says, so that small samples have all six classes on both sides.
     """
     shares = [
-        share * (MANY_VOTES if many else 1 - MANY_VOTES)
-        for many, row in ((False, LOW_SHARES), (True, HIGH_SHARES))
+        share * (of.many_votes if many else 1 - of.many_votes)
+        for many, row in ((False, of.low_shares), (True, of.high_shares))
         for share in row
     ]
     edges = np.cumsum(shares)
@@ -157,21 +238,26 @@ def _cells(seed: int) -> Iterator[tuple[str, bool]]:
 
 
 def _plan_patient(
-    seed: int, patient: int, cells: Iterator[tuple[str, bool]], taken: set[int]
+    seed: int,
+    patient: int,
+    of: Proportions,
+    cells: Iterator[tuple[str, bool]],
+    taken: set[int],
 ) -> Iterator[SessionPlan]:
     rng = np.random.default_rng([seed, patient])
     patient_id = _new_id(rng, taken, 65_536)
     usual = None
-    for number in range(_choose(rng, SESSIONS)):
+    for number in range(_choose(rng, of.sessions)):
         name, many = next(cells)
         if usual is not None and rng.random() < 0.4:
             name = usual
         usual = usual or name
-        yield _plan_session(rng, (patient, number, patient_id), name, many, cells, taken)
+        yield _plan_session(rng, of, (patient, number, patient_id), name, many, cells, taken)
 
 
 def _plan_session(
     rng: np.random.Generator,
+    of: Proportions,
     key: tuple[int, int, int],
     name: str,
     many: bool,
@@ -182,10 +268,10 @@ def _plan_session(
     eegs: list[EegPlan] = []
     moments: list[Moment] = []
     offset = 0
-    for number in range(_choose(rng, EEGS)):
+    for number in range(_choose(rng, of.eegs)):
         if number and rng.random() < 0.5:
             name, many = next(cells)
-        eeg, shown = _plan_eeg(rng, name, many, offset, taken)
+        eeg, shown = _plan_eeg(rng, of, name, many, offset, taken)
         eegs.append(eeg)
         moments += shown
         offset += eeg.windows[-1].offset_s + 2 * int(rng.integers(10, 40))
@@ -195,7 +281,12 @@ def _plan_session(
 
 
 def _plan_eeg(
-    rng: np.random.Generator, name: str, many: bool, spectrogram_offset_s: int, taken: set[int]
+    rng: np.random.Generator,
+    of: Proportions,
+    name: str,
+    many: bool,
+    spectrogram_offset_s: int,
+    taken: set[int],
 ) -> tuple[EegPlan, list[Moment]]:
     """Windows of one EEG, in runs that share their votes; a moment for every run."""
     eeg_id = _new_id(rng, taken)
@@ -205,8 +296,8 @@ def _plan_eeg(
     runs: list[tuple[Latent, list[int]]] = [(latent, [])]
     windows: list[WindowPlan] = []
     offset = 0
-    for number in range(_choose(rng, ROWS)):
-        if number and rng.random() < NEW_VOTES[many]:
+    for number in range(_choose(rng, of.rows)):
+        if number and rng.random() < of.new_votes[many]:
             changed = drift_latent(rng, latent, ambiguous)
             offset += _choose(rng, GAPS_S) if changed == latent else 2 * int(rng.integers(3, 15))
             latent = changed

@@ -34,6 +34,7 @@ def write_sample(
     patients: int,
     test_windows: int,
     seed: int,
+    proportions: str = "even",
     defects: bool = False,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -49,6 +50,8 @@ def write_sample(
     test_windows : int
         Windows of the test set, each of another patient.
     seed : int
+    proportions : str
+        Make-up of the set: a key of ``plan.PROPORTIONS``.
     defects : bool
         Plant defects and write their truth to ``defects_truth.csv``.
     workers : int or None
@@ -66,8 +69,8 @@ def write_sample(
     with atomic(out) as folder:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
-        train = plan_train(seed, patients)
-        test = plan_test(seed, test_windows, train)
+        train = plan_train(seed, patients, proportions)
+        test = plan_test(seed, test_windows, train, proportions)
         tasks = [(folder, seed, "train", session) for session in train]
         tasks += [(folder, seed, "test", session) for session in test]
         simulated: list[Truth] = []

@@ -25,6 +25,7 @@ def sample(
     patients: Annotated[int | None, typer.Option(min=3)] = None,
     test_windows: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
+    proportions: Annotated[str | None, typer.Option(help="Make-up: even or competition.")] = None,
     defects: Annotated[
         bool, typer.Option("--defects", help="Plant defects; write the truth beside the data.")
     ] = False,
@@ -45,6 +46,7 @@ def sample(
             patients=patients or sizes.patients,
             test_windows=test_windows or sizes.test_windows,
             seed=sizes.seed if seed is None else seed,
+            proportions=proportions or sizes.proportions,
             defects=defects,
             workers=workers,
             progress=progress,
