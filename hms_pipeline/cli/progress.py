@@ -1,13 +1,16 @@
-"""A progress bar for callbacks of the form ``progress(done, total)``."""
+"""Progress of long work: a bar, and the speed of a training's epochs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..training.callback import TrainingCallback
 from .app import err
 
 LOG_EVERY_S = 15.0
@@ -42,3 +45,49 @@ def _log_lines(what: str) -> Callable[[int, int], None]:
             err.print(f"{what}: {done}/{total}", highlight=False)
 
     return log
+
+
+class EpochClock:
+    """Measures a training's epochs, and passes on what it hears to another callback."""
+
+    def __init__(self, inner: TrainingCallback) -> None:
+        self._inner = inner
+        self._batch_size = 0
+        self._marks: list[tuple[float, float]] = []  # seconds, steps done
+        self._trains = False
+
+    def steps(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        """The same progress; its first call tells trained epochs from those of a killed run."""
+
+        def step(done: int, total: int) -> None:
+            self._trains = True
+            progress(done, total)
+
+        return step
+
+    def on_start(self, info: dict[str, Any]) -> None:
+        self._batch_size = info["batch_size"]
+        self._inner.on_start(info)
+
+    def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
+        if self._trains:
+            self._marks.append((time.monotonic(), metrics["step"]))
+        self._inner.on_epoch(step, metrics)
+
+    def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
+        self._inner.on_end(manifest, folder)
+
+    def on_error(self, err: BaseException) -> None:
+        self._inner.on_error(err)
+
+    @property
+    def sentence(self) -> str | None:
+        """Speed from the second epoch on, when kernels are chosen and caches are warm."""
+        if len(self._marks) < 2:
+            return None
+        (begin, first), (end, last) = self._marks[0], self._marks[-1]
+        rate = (last - first) * self._batch_size / max(end - begin, 1e-9)
+        return (
+            f"Epochs after the first: {end - begin:.1f} s, {rate:.0f} windows/s, evaluation and"
+            " checkpoints included"
+        )

@@ -11,7 +11,7 @@ import typer
 
 from ...schema import InputError
 from ..app import Context, app, out
-from ..progress import progress_bar
+from ..progress import EpochClock, progress_bar
 from ..tables import markdown_table, print_table, rewrite_between_marks
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -114,13 +114,15 @@ def train(
 ) -> None:
     """Train one member on one fold, both stages; a killed training resumes."""
     from ...training import stage
+    from ...training.callback import NoCallback
 
     context: Context = ctx.obj
-    callback = None
+    callback = NoCallback()
     if track:
         from ...registry.tracking import FoldRun
 
         callback = FoldRun(context.paths, context.params)
+    clock = EpochClock(callback)
     with progress_bar(f"train {member}-{fold}") as progress:
         manifest = stage.run(
             context.paths,
@@ -128,9 +130,11 @@ def train(
             member,
             fold,
             device=device,
-            callback=callback,
-            progress=progress,
+            callback=clock,
+            progress=clock.steps(progress),
         )
+    if clock.sentence:
+        out.print(clock.sentence, highlight=False)
     out.print(f"KL by slice: {manifest['metrics']}", highlight=False)
     out.print(f"Member: {context.paths.fold(member, fold)}")
 

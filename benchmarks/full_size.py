@@ -1,0 +1,298 @@
+"""The graph's own commands at any size, timed, with what they take of host and GPUs.
+
+    python -m benchmarks.full_size sample validate split --recipe recipes/full.yaml --work w
+    python -m benchmarks.full_size features train --recipe recipes/full.yaml --work w --folds 0
+    python -m benchmarks.full_size ensemble bundle submission --recipe recipes/medium.yaml --work w
+
+Every step is what a user would type (``hms features mel --device cuda:1``); this script only
+starts several at once, spread over the GPUs, and watches. Data lie in ``WORK/data``, artifacts in
+``WORK/<recipe>``, a log of every command in ``WORK/logs``, all numbers in ``WORK/full_size.jsonl``.
+Needs the core packages only (validation needs Great Expectations as well).
+
+``--stand-in FOLDER`` prepares the step ``bundle`` where only some folds were trained: the others
+get copies of one that was, and the ensemble of another recipe's artifacts with the same members is
+taken. Such a bundle is good for measuring time and memory, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import psutil
+
+from hms_pipeline.config import Params, Paths, load_params
+
+RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
+QUERY = ["nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader"]
+
+
+@dataclass
+class Watch:
+    """Samples the host's and the GPUs' load once a second, in a thread."""
+
+    memory_gb: float = 0.0  # most private memory of all children together
+    gpu: dict[str, list[tuple[float, float, float]]] = field(default_factory=dict)  # s, %, GB
+
+    def __enter__(self) -> Watch:
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._host)]
+        if shutil.which(QUERY[0]):
+            self._threads.append(threading.Thread(target=self._devices))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _host(self) -> None:
+        me = psutil.Process()
+        while not self._end.wait(1.0):
+            total = 0
+            for child in me.children(recursive=True):
+                try:
+                    memory = child.memory_info()
+                except psutil.Error:
+                    continue
+                total += memory.rss - memory.shared
+            self.memory_gb = max(self.memory_gb, total / 1e9)
+
+    def _devices(self) -> None:
+        while not self._end.wait(1.0):
+            answer = subprocess.run(QUERY, capture_output=True, text=True, check=False).stdout
+            for line in answer.splitlines():
+                index, used, memory = (re.sub(r"[^\d.]", "", part) for part in line.split(","))
+                sample = (time.monotonic(), float(used or 0), float(memory or 0) * 2**20 / 1e9)
+                self.gpu.setdefault(index, []).append(sample)
+
+    def of_gpu(self, device: str, begin: float, end: float) -> tuple[float, float]:
+        """Mean utilisation in percent, and most memory in GB, of a device in a stretch."""
+        samples = self.gpu.get(device.partition(":")[2] or "0", [])
+        inside = [(used, memory) for at, used, memory in samples if begin <= at <= end]
+        if not inside:
+            return float("nan"), float("nan")
+        return sum(used for used, _ in inside) / len(inside), max(memory for _, memory in inside)
+
+
+@dataclass
+class Job:
+    """One command and what became of it."""
+
+    name: str
+    arguments: list[str]
+    device: str = "cpu"
+    seconds: float = 0.0
+    begin: float = field(default=0.0, repr=False)
+    end: float = field(default=0.0, repr=False)
+    code: int | None = None
+    output: str = field(default="", repr=False)
+
+
+class Bench:
+    """One recipe in one folder."""
+
+    def __init__(self, params: Path, work: Path, devices: Sequence[str], slots: int) -> None:
+        self.params: Params = load_params(params)
+        self.work, self.devices, self.slots = work, list(devices), slots
+        self.failed: list[str] = []
+        self.paths = Paths(work / "data", work / self.params.recipe, params)
+        self.options = [
+            "--data", str(self.paths.data), "--artifacts", str(self.paths.artifacts),
+            "--params", str(params),
+        ]  # fmt: skip
+        (work / "logs").mkdir(parents=True, exist_ok=True)
+
+    # ---------------------------------------------------------------- commands
+    def run(self, step: str, jobs: Sequence[Job], on_gpu: bool) -> list[Job]:
+        """Run commands, a few at once on every device; print and keep the numbers."""
+        devices = self.devices if on_gpu else ["cpu"]
+        waiting: SimpleQueue[Job] = SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        with Watch() as watch:
+            begin = time.monotonic()
+            runners = [
+                threading.Thread(target=self._serve, args=(device, waiting, on_gpu))
+                for _ in range(self.slots if on_gpu else 1)
+                for device in devices
+            ]
+            for runner in runners:
+                runner.start()
+            for runner in runners:
+                runner.join()
+            end = time.monotonic()
+        self.failed += [job.name for job in jobs if job.code]
+        added = sum(job.seconds for job in jobs)
+        print(
+            f"{step}: {len(jobs)} commands in {end - begin:.1f} s, {len(runners)} at once on"
+            f" {', '.join(devices)}; their seconds added up {added:.1f}; host memory at most"
+            f" {watch.memory_gb:.1f} GB",
+            flush=True,
+        )
+        for device in devices if on_gpu else ():
+            used, memory = watch.of_gpu(device, begin, end)
+            print(f"  {device}: {used:.0f} % busy in the mean, {memory:.1f} GB at most", flush=True)
+        for job in jobs:
+            self._tell(step, job, watch)
+        return list(jobs)
+
+    def _serve(self, device: str, waiting: SimpleQueue[Job], on_gpu: bool) -> None:
+        while True:
+            try:
+                job = waiting.get_nowait()
+            except Empty:
+                return
+            job.device = device
+            self._call(job, ["--device", device] if on_gpu else [])
+
+    def _call(self, job: Job, more: list[str]) -> None:
+        command = [sys.executable, "-m", "hms_pipeline.cli", *self.options, *job.arguments, *more]
+        job.begin = time.monotonic()
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        job.end = time.monotonic()
+        job.seconds, job.code, job.output = job.end - job.begin, done.returncode, done.stdout
+        (self.work / "logs" / f"{self.params.recipe}-{job.name}.log").write_text(job.output)
+
+    def _tell(self, step: str, job: Job, watch: Watch) -> None:
+        used, memory = watch.of_gpu(job.device, job.begin, job.end)
+        record = {
+            "recipe": self.params.recipe, "step": step, "name": job.name, "device": job.device,
+            "seconds": round(job.seconds, 1), "code": job.code, "gpu_percent": round(used, 0),
+            "gpu_gb": round(memory, 1),
+        }  # fmt: skip
+        line = f"  {job.name:16s} {job.seconds:7.1f} s"
+        if found := RATE.search(job.output):
+            epochs_s, rate = map(float, found.groups())
+            busy, _ = watch.of_gpu(job.device, job.end - epochs_s, job.end)
+            record |= {"epochs_s": epochs_s, "windows_s": rate, "epochs_gpu_percent": busy}
+            line += f"   epochs after the first {epochs_s:6.1f} s, {rate:7.0f} windows/s"
+            line += f", GPU {busy:3.0f} %, {memory:5.1f} GB" if self.slots == 1 else ""
+        if job.code:
+            line += "   FAILED: " + " ".join(job.output.split()[-60:])
+        print(line, flush=True)
+        with (self.work / "full_size.jsonl").open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    # ---------------------------------------------------------------- steps
+    def sample(self, args: argparse.Namespace) -> None:
+        out = ["--out", str(self.paths.data)]
+        self.run("sample", [Job("sample", ["sample", *out])], on_gpu=False)
+
+    def validate(self, args: argparse.Namespace) -> None:
+        (job,) = self.run("validate", [Job("validate", ["validate"])], on_gpu=False)
+        print(job.output)
+
+    def split(self, args: argparse.Namespace) -> None:
+        (job,) = self.run("split", [Job("split", ["split"])], on_gpu=False)
+        print(job.output)
+
+    def features(self, args: argparse.Namespace) -> None:
+        jobs = [Job(view, ["features", view]) for view in self.params.views]
+        self.run("features", jobs, on_gpu=True)
+        stores = [self.paths.view(view) for view in self.params.views]
+        size = sum(path.stat().st_size for store in stores for path in store.glob("*.npy"))
+        print(f"  {size / 1e9:.1f} GB of features", flush=True)
+
+    def train(self, args: argparse.Namespace) -> None:
+        folds = range(self.params.split.n_folds) if args.folds is None else args.folds
+        jobs = [
+            Job(f"{member}-{fold}", ["train", member, str(fold), "--no-track"])
+            for member in args.members or self.params.members
+            for fold in folds
+        ]
+        self.run("train", jobs, on_gpu=True)
+
+    def ensemble(self, args: argparse.Namespace) -> None:
+        (job,) = self.run("ensemble", [Job("ensemble", ["ensemble"])], on_gpu=False)
+        print(job.output)
+
+    def bundle(self, args: argparse.Namespace) -> None:
+        from hms_pipeline.inference.bundle import check_bundle, write_bundle
+
+        if args.stand_in:
+            self._stand_in(args.stand_in)
+        begin = time.monotonic()
+        folder = write_bundle(self.paths, self.params, self._bundle)
+        written = time.monotonic()
+        check_bundle(folder)
+        checked = time.monotonic()
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        n = len(list(folder.glob("weights/*/*")))
+        print(
+            f"bundle: {n} networks, {size / 1e9:.2f} GB, written in {written - begin:.1f} s,"
+            f" verified in {checked - written:.1f} s",
+            flush=True,
+        )
+
+    def submission(self, args: argparse.Namespace) -> None:
+        out = self.work / f"{self.params.recipe}.csv"
+        arguments = ["submission", str(self.paths.data), "--model", str(self._bundle)]
+        job = Job("submission", [*arguments, "--out", str(out)])
+        self.run("submission", [job], on_gpu=True)
+        if not job.code:
+            n = len(out.read_text().splitlines()) - 1
+            print(f"  {n} windows, {n / job.seconds:.1f} a second, start and loading included")
+
+    @property
+    def _bundle(self) -> Path:
+        return self.work / f"{self.params.recipe}-bundle"
+
+    def _stand_in(self, other: Path) -> None:
+        for member in self.params.members:
+            folds = [self.paths.fold(member, k) for k in range(self.params.split.n_folds)]
+            trained = next(path for path in folds if (path / "manifest.json").exists())
+            for path in folds:
+                if not (path / "manifest.json").exists():
+                    shutil.copytree(trained, path, copy_function=os.link, dirs_exist_ok=True)
+        if not self.paths.ensemble.exists():
+            shutil.copytree(other / self.paths.ensemble.name, self.paths.ensemble)
+
+
+STEPS: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
+    name: getattr(Bench, name)
+    for name in (
+        "sample", "validate", "split", "features", "train", "ensemble", "bundle", "submission",
+    )
+}  # fmt: skip
+
+
+def main() -> int:
+    """Read the arguments and run the steps; 1 where one of them failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("steps", nargs="+", choices=list(STEPS), metavar="STEP", help=str([*STEPS]))
+    parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--devices", nargs="+", default=["cpu"], help="such as cuda:0 cuda:1")
+    parser.add_argument("--at-once", type=int, default=1, help="commands on each device")
+    parser.add_argument("--folds", type=int, nargs="+", help="default: all of the recipe")
+    parser.add_argument("--members", nargs="+", help="default: all of the recipe")
+    parser.add_argument("--stand-in", type=Path, help="artifacts of a recipe with these members")
+    args = parser.parse_args()
+    bench = Bench(args.recipe.resolve(), args.work.resolve(), args.devices, args.at_once)
+    for step in args.steps:
+        STEPS[step](bench, args)
+    if bench.failed:
+        print(f"Failed: {', '.join(bench.failed)}")
+    return len(bench.failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
