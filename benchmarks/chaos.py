@@ -203,6 +203,8 @@ def main() -> int:
     for root in roots:
         run_folder(root).mkdir()
     prepare(roots[0])
+    # The code under test is the copy's, whatever becomes of this folder meanwhile.
+    os.environ["PYTHONPATH"] = str(roots[0] if recipe else PROJECT)
     try:
         os.environ.update(stack.up(roots[0]).client_environment())
         wanted, seconds = undisturbed(roots[1])

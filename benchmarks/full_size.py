@@ -9,9 +9,9 @@ starts several at once, spread over the GPUs, and watches. Data lie in ``WORK/da
 ``WORK/<recipe>``, a log of every command in ``WORK/logs``, all numbers in ``WORK/full_size.jsonl``.
 Needs the core packages only (validation needs Great Expectations as well).
 
-``--stand-in FOLDER`` prepares the step ``bundle`` where only some folds were trained: the others
-get copies of one that was, and the ensemble of another recipe's artifacts with the same members is
-taken. Such a bundle is good for measuring time and memory, and for nothing else.
+``--stand-in`` lets the step ``bundle`` go on where only some folds were trained: the others get
+copies of one that was, and the equal mean stands for the ensemble. Such a bundle is good for
+measuring time and memory, and for nothing else.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import pandas as pd
 import psutil
 
 from hms_pipeline.config import Params, Paths, load_params
+from hms_pipeline.config.files import write_json
+from hms_pipeline.ensemble.blend import Blend
+from hms_pipeline.schema import CLASSES
 
 RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
 QUERY = ["nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader"]
@@ -226,7 +230,7 @@ class Bench:
         from hms_pipeline.inference.bundle import check_bundle, write_bundle
 
         if args.stand_in:
-            self._stand_in(args.stand_in)
+            self._stand_in()
         begin = time.monotonic()
         folder = write_bundle(self.paths, self.params, self._bundle)
         written = time.monotonic()
@@ -253,7 +257,7 @@ class Bench:
     def _bundle(self) -> Path:
         return self.work / f"{self.params.recipe}-bundle"
 
-    def _stand_in(self, other: Path) -> None:
+    def _stand_in(self) -> None:
         for member in self.params.members:
             folds = [self.paths.fold(member, k) for k in range(self.params.split.n_folds)]
             trained = next(path for path in folds if (path / "manifest.json").exists())
@@ -261,7 +265,12 @@ class Bench:
                 if not (path / "manifest.json").exists():
                     shutil.copytree(trained, path, copy_function=os.link, dirs_exist_ok=True)
         if not self.paths.ensemble.exists():
-            shutil.copytree(other / self.paths.ensemble.name, self.paths.ensemble)
+            self.paths.ensemble.mkdir()
+            blend = Blend.equal(sorted(self.params.members))
+            write_json(self.paths.ensemble / "weights.json", blend.to_dict())
+            oof = pd.read_parquet(self.paths.folds, columns=["label_id"])
+            oof = oof.assign(**dict.fromkeys(CLASSES, 1 / len(CLASSES)))
+            oof.to_parquet(self.paths.ensemble / "oof.parquet", index=False)
 
 
 STEPS: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
@@ -284,7 +293,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=1, help="commands on each device")
     parser.add_argument("--folds", type=int, nargs="+", help="default: all of the recipe")
     parser.add_argument("--members", nargs="+", help="default: all of the recipe")
-    parser.add_argument("--stand-in", type=Path, help="artifacts of a recipe with these members")
+    parser.add_argument("--stand-in", action="store_true", help="copies for folds not trained")
     args = parser.parse_args()
     bench = Bench(args.recipe.resolve(), args.work.resolve(), args.devices, args.at_once)
     for step in args.steps:

@@ -21,6 +21,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 _CHUNK = 256  # windows read at a time while features become resident
+_READERS = 8  # threads that do so
 _AHEAD = 4  # batches read ahead of a mapped store
 
 
@@ -125,9 +126,13 @@ def _load(
     store: Store, shape: tuple[int, ...], label_ids: np.ndarray, device: torch.device
 ) -> Tensor:
     features = torch.empty((len(label_ids), *shape), dtype=torch.float16, device=device)
-    for start in range(0, len(label_ids), _CHUNK):
+
+    def copy(start: int) -> None:
         chunk = np.ascontiguousarray(store[label_ids[start : start + _CHUNK]])
         features[start : start + len(chunk)].copy_(torch.from_numpy(chunk))
+
+    with ThreadPoolExecutor(_READERS) as pool:
+        list(pool.map(copy, range(0, len(label_ids), _CHUNK)))
     return features
 
 

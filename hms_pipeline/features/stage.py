@@ -20,6 +20,7 @@ import torch
 
 from ..config import Params, Paths
 from ..config.files import hash_file, write_json
+from ..config.processes import single_threaded_children
 from ..schema import InputError
 from .plan import code_hash, data_hash, plan_rows
 from .produce import Producer
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 WINDOWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
+WORKERS_A_GPU = 8  # each takes half a gigabyte of it
 
 
 def run(
@@ -58,7 +60,8 @@ def run(
     device : str
         ``"auto"`` takes a GPU where there is one.
     workers : int or None
-        Processes on a CPU, reading threads beside a GPU; None chooses by the work to do.
+        Processes, on a GPU as well, where reading takes longer than computing; None chooses by
+        the work to do.
     progress : callable or None
         Called with (windows done, windows in all).
 
@@ -83,7 +86,7 @@ def run(
         counted = _Count(len(plan), progress)
         ready, waiting = _sort_out(targets(plan), known, counted)
         ready += _write(paths.data, built, waiting, known, staging, chosen, workers, counted)
-        manifest = _publish(built, plan, ready, store, staging)
+        manifest = _publish(built, plan, ready, store, staging, workers)
         shutil.rmtree(staging)
     return manifest
 
@@ -154,17 +157,18 @@ def _write(
     workers: int | None,
     count: Callable[[int], None],
 ) -> list[Known]:
-    on_gpu = device.type != "cpu"
-    workers = _n_workers(workers, waiting, on_gpu)
-    if on_gpu or workers == 1:
-        producer = Producer(root, view, device, readers=workers if on_gpu else 0)
+    workers = min(_n_workers(workers, sum(len(t.keys) for t in waiting), device), len(waiting))
+    if workers <= 1:
+        producer = Producer(root, view, device)
         with one_thread():
             return [write_shard(t, staging, known, view.shape, producer, count) for t in waiting]
     written = []
-    task = (root, view.name, view.params, staging, known)
-    with ProcessPoolExecutor(
-        workers, mp.get_context("spawn"), initializer=_start_worker, initargs=task
-    ) as pool:
+    task = (root, view.name, view.params, str(device), staging, known)
+    context = mp.get_context("spawn")
+    with (
+        single_threaded_children(),
+        ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=task) as pool,
+    ):
         try:
             futures = [pool.submit(_work, target) for target in waiting]
             for future in as_completed(futures):
@@ -176,12 +180,12 @@ def _write(
     return written
 
 
-def _n_workers(workers: int | None, waiting: list[Target], on_gpu: bool) -> int:
+def _n_workers(workers: int | None, n_rows: int, device: torch.device) -> int:
     if workers is None:
         cores = len(os.sched_getaffinity(0))
-        n_rows = sum(len(target.keys) for target in waiting)
-        workers = cores if on_gpu else min(cores, 1 + n_rows // WINDOWS_A_WORKER)
-    return max(1, min(workers, len(waiting))) if not on_gpu else max(1, workers)
+        most = cores if device.type == "cpu" else min(cores, WORKERS_A_GPU)
+        workers = min(most, 1 + n_rows // WINDOWS_A_WORKER)
+    return max(1, workers)
 
 
 @contextmanager
@@ -199,7 +203,7 @@ _job: dict[str, Any] = {}  # what a worker process was started with
 
 
 def _start_worker(
-    root: Path, name: str, params: dict[str, Any], staging: Path, known: list[Known]
+    root: Path, name: str, params: dict[str, Any], device: str, staging: Path, known: list[Known]
 ) -> None:
     from .views import VIEWS
 
@@ -207,7 +211,7 @@ def _start_worker(
     torch.set_num_threads(1)
     view = VIEWS[name].build(params)
     _job.update(
-        producer=Producer(root, view, torch.device("cpu")),
+        producer=Producer(root, view, torch.device(device)),
         staging=staging,
         known=known,
         shape=view.shape,
@@ -227,7 +231,12 @@ def _work(target: Target) -> Known:
 
 
 def _publish(
-    view: BuiltView, plan: pd.DataFrame, ready: list[Known], store: Path, staging: Path
+    view: BuiltView,
+    plan: pd.DataFrame,
+    ready: list[Known],
+    store: Path,
+    staging: Path,
+    workers: int | None,
 ) -> dict[str, Any]:
     """Move new shards into the store; the manifest, which makes it valid, comes last."""
     ready = sorted(ready, key=lambda shard: shard.path.name)
@@ -235,7 +244,9 @@ def _publish(
     moved = [shard for shard in ready if shard.path.parent == staging]
     write_tables(staging, plan)
     tables = {entry: hash_file(staging / name) for name, entry in TABLES.items()}
-    manifest = _manifest(view, plan, ready, tables)
+    threads = _n_workers(workers, len(plan), torch.device("cpu"))
+    counts = count_values([shard.path for shard in ready], view.shape[0], threads)
+    manifest = _manifest(view, plan, ready, tables, counts)
     if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):
         (store / MANIFEST).unlink(missing_ok=True)
     for shard in moved:
@@ -252,10 +263,12 @@ def _publish(
 
 
 def _manifest(
-    view: BuiltView, plan: pd.DataFrame, ready: list[Known], tables: dict[str, str]
+    view: BuiltView,
+    plan: pd.DataFrame,
+    ready: list[Known],
+    tables: dict[str, str],
+    counts: np.ndarray,
 ) -> dict[str, Any]:
-    blocks = (np.load(shard.path, mmap_mode="r", allow_pickle=False) for shard in ready)
-    counts = count_values(blocks, view.shape[0])
     return {
         "format": FORMAT,
         "view": view.name,

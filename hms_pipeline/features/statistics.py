@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 N_CODES = 1 << 16  # float16 has so many bit patterns
 N_BINS = 64
@@ -13,26 +17,39 @@ QUANTILES = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 ROWS = 32  # windows counted at once
 
 
-def count_values(blocks: Iterable[np.ndarray], n_channels: int) -> np.ndarray:
+def count_values(shards: Sequence[Path], n_channels: int, threads: int = 1) -> np.ndarray:
     """Count how often every float16 value occurs in each channel.
 
     Counts add up, so that the result does not depend on how the windows were grouped.
 
     Parameters
     ----------
-    blocks : iterable of array, shape (n_windows, n_channels, ...), float16
+    shards : sequence of Path
+        ``.npy`` files of shape (n_windows, n_channels, ...), float16.
+    n_channels : int
+    threads : int
+        Shards counted at once.
 
     Returns
     -------
     array, shape (n_channels, 65536), int64
     """
     counts = np.zeros((n_channels, N_CODES), np.int64)
-    for block in blocks:
-        for first in range(0, len(block), ROWS):
-            rows = np.ascontiguousarray(block[first : first + ROWS]).view(np.uint16)
-            for channel in range(n_channels):
-                codes = rows[:, channel].reshape(-1)
-                counts[channel] += np.bincount(codes, minlength=N_CODES)
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(partial(_count_shard, n_channels=n_channels), shards):
+            counts += found
+    return counts
+
+
+def _count_shard(path: Path, n_channels: int) -> np.ndarray:
+    block = np.load(path, mmap_mode="r", allow_pickle=False)
+    counts = np.zeros((n_channels, N_CODES), np.int64)
+    for first in range(0, len(block), ROWS):
+        rows = torch.from_numpy(np.array(block[first : first + ROWS]).view(np.int16))
+        for channel in range(n_channels):
+            # Unlike NumPy's, this count leaves other threads running.
+            codes = rows[:, channel].reshape(-1).to(torch.int32) & (N_CODES - 1)
+            counts[channel] += torch.bincount(codes, minlength=N_CODES).numpy()
     return counts
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 KEYS = "keys.parquet"
 TABLES = {INDEX: "index", KEYS: "keys"}  # file → where the manifest has its hash
+THREADS = 8  # shards verified at once
 
 
 class FeatureStore:
@@ -81,8 +84,9 @@ class FeatureStore:
         for name, entry in TABLES.items():
             if not is_file_of(folder / name, manifest[entry]):
                 raise InputError(_damaged(folder, name))
-        for shard in manifest["shards"]:
-            _check_shard(folder, shard, manifest, verify)
+        with ThreadPoolExecutor(THREADS) as pool:  # hashing leaves other threads running
+            check = partial(_check_shard, folder, manifest=manifest, verify=verify)
+            list(pool.map(check, manifest["shards"]))
         return cls(folder, manifest, pd.read_parquet(folder / INDEX))
 
     def __len__(self) -> int:

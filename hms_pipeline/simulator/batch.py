@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
+from ..config.processes import single_threaded_children
 from ..schema import (
     EEG_COLUMNS,
     SFREQ,
@@ -183,23 +183,7 @@ def run_tasks(
         yield from map(function, tasks)
         return
     # Started afresh, not forked: the caller may hold threads and a GPU.
-    with _single_threaded_children():
+    with single_threaded_children():
         pool = multiprocessing.get_context("spawn").Pool(workers)
     with pool:
         yield from pool.imap(function, tasks)
-
-
-@contextmanager
-def _single_threaded_children() -> Iterator[None]:
-    """Processes started meanwhile use one thread each: there is one of them per core."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -17,6 +17,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from ..config.processes import single_threaded_children
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
 from .matching import Match, candidates, compare
@@ -232,7 +233,7 @@ def _mapper(workers: int | None, n_items: int) -> Iterator[Callable]:
         return
     # Spawned, not forked: Arrow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with single_threaded_children(), ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield partial(_parallel, pool, workers)
 
 
