@@ -35,6 +35,7 @@ from ..features.store import FeatureStore
 from ..features.views import build_views
 from ..models import build_model
 from ..schema import InputError
+from ..training.device import choose_device
 from .drift import write_reference
 
 FORMAT = 1
@@ -220,8 +221,10 @@ def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[st
     """Store a member's networks; fold → ``float16`` or ``float32``."""
     member = params.members[name]
     views = build_views(params, dict.fromkeys(member.views))
-    network = build_model(member, [views[view].shape for view in member.views], name=name).eval()
-    inputs = _some_inputs(paths, params, member)
+    device = choose_device("auto")
+    network = build_model(member, [views[view].shape for view in member.views], name=name)
+    network = network.eval().to(device)
+    inputs = [values.to(device) for values in _some_inputs(paths, params, member)]
     out.mkdir(parents=True)
     precision = {}
     for fold in range(params.split.n_folds):
