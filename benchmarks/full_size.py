@@ -143,8 +143,8 @@ class Bench:
         added = sum(job.seconds for job in jobs)
         print(
             f"{step}: {len(jobs)} commands in {end - begin:.1f} s, {len(runners)} at once on"
-            f" {', '.join(devices)}; their seconds added up {added:.1f}; host memory at most"
-            f" {watch.memory_gb:.1f} GB",
+            f" {', '.join(devices)}; added up {added:.1f} s, {added / (end - begin):.2f} times as"
+            f" long; host memory at most {watch.memory_gb:.1f} GB",
             flush=True,
         )
         for device in devices if on_gpu else ():

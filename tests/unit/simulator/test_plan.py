@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.schema import CLASS_LABELS, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from hms_pipeline.schema import (
+    CLASS_LABELS,
+    SPECTROGRAM_S,
+    TRAIN_COLUMNS,
+    VOTE_COLUMNS,
+    WINDOW_S,
+    InputError,
+)
 from hms_pipeline.simulator.plan import SessionPlan, plan_test, plan_train, train_rows, vote_array
 
 
@@ -35,6 +42,26 @@ def test_statistics_are_those_of_the_competition(rows: pd.DataFrame) -> None:
     assert abs(seizure[few].mean() - 0.27) < 0.05
     assert abs(seizure[~few].mean() - 0.05) < 0.04
     assert rows.groupby("spectrogram_id")["eeg_id"].nunique().max() > 1
+
+
+def test_the_competitions_own_proportions() -> None:
+    # Per 1,950 patients: 11,138 spectrograms, 17,089 EEGs, 106,800 rows, 20,200 windows by EEG and
+    # votes, 6,313 of them with ten votes or more; 1,799 EEGs with more than one vote vector.
+    plan = plan_train(20240109, 1950, "competition")
+    rows = pd.DataFrame(train_rows(plan))
+    windows = rows.drop_duplicates(["eeg_id", *VOTE_COLUMNS])
+    many = windows[list(VOTE_COLUMNS)].sum(axis=1) >= 10
+    found = len(plan), rows["eeg_id"].nunique(), len(rows), len(windows), int(many.sum())
+    np.testing.assert_allclose(found, (11_138, 17_089, 106_800, 20_200, 6_313), rtol=0.05)
+    assert rows.groupby("eeg_id").size().median() == 3
+    few = rows[list(VOTE_COLUMNS)].sum(axis=1) < 10
+    assert abs(few.mean() - 0.626) < 0.05
+    assert abs((windows.groupby("eeg_id").size() > 1).sum() - 1_799) < 400
+
+
+def test_unknown_proportions_are_named() -> None:
+    with pytest.raises(InputError, match="one of .*competition.*'even'.*, but 'odd' was given"):
+        plan_train(1, 3, "odd")
 
 
 def test_small_plans_hold_every_class_on_both_sides() -> None:
