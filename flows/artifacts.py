@@ -91,10 +91,17 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
     """Links to Data Docs and MLflow."""
     docs = paths.data_docs / "index.html"
     if docs.exists():
-        create_link_artifact(link=docs.absolute().as_uri(), link_text="Data Docs", key="data-docs")
+        create_link_artifact(
+            link=docs.absolute().as_uri(),
+            link_text="Data Docs",
+            key="data-docs",
+            description="What validation found",
+        )
     address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
     if address.startswith("http"):
-        create_link_artifact(link=address, link_text="MLflow", key="mlflow")
+        create_link_artifact(
+            link=address, link_text="MLflow", key="mlflow", description="Runs and the registry"
+        )
     elif mlflow_run:
         create_markdown_artifact(
             markdown=f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`.",
@@ -110,7 +117,12 @@ def show_report(paths: Paths) -> None:
         from hms_pipeline.report.retrain import write_retrain_report
 
         report = write_retrain_report(paths, load_params(paths.params))
-        create_link_artifact(link=report.as_uri(), link_text="Report", key="retrain-report")
+        create_link_artifact(
+            link=report.as_uri(),
+            link_text="Report",
+            key="retrain-report",
+            description="This retrain on one page",
+        )
     except Exception as err:  # noqa: BLE001 - the stages are done, and their files are there
         log.warning("No report of the retrain: %s", err)
 

@@ -30,16 +30,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .processes import mark
 
     os.environ.update(mark(root))
+    import httpx
+
     from .pipeline import REFUSED, retrain
 
-    state = retrain(
-        only=args.only,
-        until=args.until,
-        force=True if args.force_all else args.force,
-        engine=args.engine,
-        root=args.root,
-        return_state=True,
-    )
+    try:
+        state = retrain(
+            only=args.only,
+            until=args.until,
+            force=True if args.force_all else args.force,
+            engine=args.engine,
+            root=args.root,
+            return_state=True,
+        )
+    except (httpx.HTTPError, RuntimeError) as err:  # what fails in the flow is in its state
+        if isinstance(err, RuntimeError) and "Failed to reach API" not in str(err):
+            raise
+        server = os.environ.get("PREFECT_API_URL")
+        print(  # noqa: T201
+            f"A retrain needs an answer of the Prefect server at {server}, but:"
+            f" {str(err).splitlines()[0]}. Check PREFECT_API_URL and"
+            " PREFECT_API_AUTH_STRING, or unset both for a temporary server.",
+            file=sys.stderr,
+        )
+        return 1
     if state.is_completed():
         return 0
     print(state.message, file=sys.stderr)  # noqa: T201

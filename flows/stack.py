@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -101,8 +102,14 @@ class Stack:
         Raises
         ------
         InputError
-            The host is not a loopback address and a server has no authentication.
+            The host is not a loopback address and a server has no authentication, or MLflow's
+            is wanted without the package that it needs.
         """
+        if self.mlflow_auth and find_spec("flask_wtf") is None:
+            raise InputError(
+                "HMS_MLFLOW_AUTH=basic-auth needs the package Flask-WTF, which is not installed."
+                " Run pip install 'mlflow[auth]'."
+            )
         if self.prefect.loopback and self.mlflow.loopback:
             return
         missing = []

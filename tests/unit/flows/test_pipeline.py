@@ -53,7 +53,7 @@ def links(monkeypatch) -> dict[str, str]:
     """Link artifacts by their keys."""
     found: dict[str, str] = {}
     monkeypatch.setattr(
-        artifacts, "create_link_artifact", lambda link, link_text, key: found.update({key: link})
+        artifacts, "create_link_artifact", lambda link, key, **about: found.update({key: link})
     )
     return found
 

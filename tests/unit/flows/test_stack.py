@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flows import stack as stack_module
 from flows.stack import Address, Stack
 from hms_pipeline.schema import InputError
 
@@ -20,6 +21,7 @@ SETTINGS = (
 def _no_settings(monkeypatch):
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(stack_module, "find_spec", lambda name: name)  # every package is there
 
 
 def test_loopback_needs_no_authentication(tmp_path):
@@ -41,6 +43,14 @@ def test_other_addresses_demand_authentication(tmp_path, monkeypatch, host):
     stack = Stack.from_environment(tmp_path)
     assert "basic-auth" in stack.services()[1].command
     assert stack.client_environment()["PREFECT_API_AUTH_STRING"] == "me:s3cr3t"
+
+
+def test_a_package_that_authentication_lacks_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("HMS_MLFLOW_AUTH", "basic-auth")
+    Stack.from_environment(tmp_path)
+    monkeypatch.setattr(stack_module, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"Run pip install 'mlflow\[auth\]'"):
+        Stack.from_environment(tmp_path)
 
 
 def test_secrets_are_in_no_command_line(tmp_path, monkeypatch):
