@@ -264,7 +264,8 @@ def wait_for(root: Path, service: Service) -> None:
             return
         time.sleep(0.2)
     log = run_folder(root) / f"{service.name}.log"
-    raise InputError(f"{service.name} did not come up. Its log says why: {log}")
+    last = (log.read_text(errors="replace").splitlines() or ["nothing"])[-1].strip()
+    raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last[:300]}")
 
 
 def down(root: Path) -> list[str]:
