@@ -14,11 +14,15 @@ FAILURES = (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired)
 
 
 def git_commit(paths: Paths) -> str:
-    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown``."""
+    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown``.
+
+    ``dvc.lock`` does not count: every retrain writes it before anyone can commit it.
+    """
     folder = _folder(paths)
     try:
         commit = _git(folder, "rev-parse", "HEAD").decode().strip()
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+        compared = ("--", ".", ":(exclude)dvc.lock")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", *compared)
         return commit + ("+changes" if changed or _untracked(folder, *CODE) else "")
     except FAILURES:
         return "unknown"

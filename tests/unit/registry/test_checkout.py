@@ -69,6 +69,19 @@ def test_a_new_file_counts_and_comes_back(paths, tmp_path):
     assert (target / "hms_pipeline" / "a.py").read_text() == "first = 4\n"
 
 
+def test_the_lock_file_of_the_running_retrain_does_not_count(paths):
+    root = paths.params.parent
+    for name in ("dvc.lock", "data.dvc"):
+        (root / name).write_text("schema: '2.0'\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "locked")
+    commit = git(root, "rev-parse", "HEAD").strip()
+    (root / "dvc.lock").write_text("stages: {}\n")
+    assert git_commit(paths) == commit
+    (root / "data.dvc").write_text("outs: []\n")
+    assert git_commit(paths) == f"{commit}+changes"
+
+
 def test_a_new_file_alone_marks_the_commit(paths):
     (paths.params.parent / "hms_pipeline" / "views" / "new.py").write_text("new = 1\n")
     assert git_commit(paths).endswith("+changes")
