@@ -10,8 +10,8 @@ starts several at once, spread over the GPUs, and watches. Data lie in ``WORK/da
 Needs the core packages only (validation needs Great Expectations as well).
 
 ``--stand-in`` lets the step ``bundle`` go on where only some folds were trained: the others get
-copies of one that was, and the equal mean stands for the ensemble. Such a bundle is good for
-measuring time and memory, and for nothing else.
+copies of one that was, and the equal mean stands for the ensemble. Such a bundle, and the artifacts
+it leaves, are good for measuring time and memory, and for nothing else.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Watch:
 
     def of_gpu(self, device: str, begin: float, end: float) -> tuple[float, float]:
         """Mean utilisation in percent, and most memory in GB, of a device in a stretch."""
-        samples = self.gpu.get(device.partition(":")[2] or "0", [])
+        samples = self.gpu.get(device.partition(":")[2] or "0", []) if device != "cpu" else []
         inside = [(used, memory) for at, used, memory in samples if begin <= at <= end]
         if not inside:
             return float("nan"), float("nan")
@@ -177,9 +177,10 @@ class Bench:
         used, memory = watch.of_gpu(job.device, job.begin, job.end)
         record = {
             "recipe": self.params.recipe, "step": step, "name": job.name, "device": job.device,
-            "seconds": round(job.seconds, 1), "code": job.code, "gpu_percent": round(used, 0),
-            "gpu_gb": round(memory, 1),
+            "seconds": round(job.seconds, 1), "code": job.code,
         }  # fmt: skip
+        if job.device != "cpu":
+            record |= {"gpu_percent": used, "gpu_gb": memory}
         line = f"  {job.name:16s} {job.seconds:7.1f} s"
         if found := RATE.search(job.output):
             epochs_s, rate = map(float, found.groups())
@@ -260,7 +261,9 @@ class Bench:
     def _stand_in(self) -> None:
         for member in self.params.members:
             folds = [self.paths.fold(member, k) for k in range(self.params.split.n_folds)]
-            trained = next(path for path in folds if (path / "manifest.json").exists())
+            trained = next((path for path in folds if (path / "manifest.json").exists()), None)
+            if trained is None:
+                sys.exit(f"A stand-in needs one fold of {member}, but none is trained. Train one.")
             for path in folds:
                 if not (path / "manifest.json").exists():
                     shutil.copytree(trained, path, copy_function=os.link, dirs_exist_ok=True)
@@ -300,7 +303,7 @@ def main() -> int:
         STEPS[step](bench, args)
     if bench.failed:
         print(f"Failed: {', '.join(bench.failed)}")
-    return len(bench.failed)
+    return int(bool(bench.failed))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,15 @@ Uses the Prefect server that PREFECT_API_URL names, or a temporary one. The sche
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from .environment import prepare
+
+log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 done, 1 a stage failed, 2 bad input or another retrain runs.
+        0 done, 1 a stage failed or the Prefect server does not answer, 2 bad input or another
+        retrain runs.
     """
     args = parser().parse_args(arguments)
     root = Path(args.root)
@@ -46,18 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (httpx.HTTPError, RuntimeError) as err:  # what fails in the flow is in its state
         if isinstance(err, RuntimeError) and "Failed to reach API" not in str(err):
             raise
-        server = os.environ.get("PREFECT_API_URL")
-        print(  # noqa: T201
-            f"A retrain needs an answer of the Prefect server at {server}, but:"
-            f" {str(err).splitlines()[0]}. Check PREFECT_API_URL and"
-            " PREFECT_API_AUTH_STRING, or unset both for a temporary server.",
-            file=sys.stderr,
-        )
+        log.debug("The Prefect server", exc_info=True)
+        print(_no_answer(err), file=sys.stderr)  # noqa: T201
         return 1
     if state.is_completed():
         return 0
     print(state.message, file=sys.stderr)  # noqa: T201
     return 2 if state.name == REFUSED else 1
+
+
+def _no_answer(err: Exception) -> str:
+    why = (str(err) or type(err).__name__).splitlines()[0]
+    if "PREFECT_API_URL" not in os.environ:
+        return f"A retrain needs an answer of its temporary Prefect server, but: {why}. Try again."
+    return (
+        f"A retrain needs an answer of the Prefect server that PREFECT_API_URL names, but: {why}."
+        " See whether it runs and PREFECT_API_AUTH_STRING is right, or unset PREFECT_API_URL for a"
+        " temporary server."
+    )
 
 
 def parser() -> argparse.ArgumentParser:

@@ -264,7 +264,11 @@ def wait_for(root: Path, service: Service) -> None:
             return
         time.sleep(0.2)
     log = run_folder(root) / f"{service.name}.log"
-    last = (log.read_text(errors="replace").splitlines() or ["nothing"])[-1].strip()
+    try:
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    except OSError:
+        lines = []
+    last = next((line for line in reversed(lines) if line), "nothing")
     raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last[:300]}")
 
 

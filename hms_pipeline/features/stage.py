@@ -10,6 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,8 @@ def run(
     device : str
         ``"auto"`` takes a GPU where there is one.
     workers : int or None
-        Processes, on a GPU as well, where reading takes longer than computing; None chooses by
-        the work to do.
+        Processes, on a GPU as well, where reading takes longer than computing, and threads that
+        count values at the end; None chooses by the work to do.
     progress : callable or None
         Called with (windows done, windows in all).
 
@@ -174,6 +175,13 @@ def _write(
             for future in as_completed(futures):
                 written.append(future.result())
                 count(len(written[-1].keys))
+        except (torch.OutOfMemoryError, BrokenProcessPool) as err:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise InputError(
+                f"Features of view {view.name!r} need memory for {workers} processes on {device},"
+                f" but one of them failed: {type(err).__name__}. Lower --workers; finished shards"
+                " stay."
+            ) from err
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -245,7 +253,8 @@ def _publish(
     write_tables(staging, plan)
     tables = {entry: hash_file(staging / name) for name, entry in TABLES.items()}
     threads = _n_workers(workers, len(plan), torch.device("cpu"))
-    counts = count_values([shard.path for shard in ready], view.shape[0], threads)
+    with one_thread():  # each of them
+        counts = count_values([shard.path for shard in ready], view.shape[0], threads)
     manifest = _manifest(view, plan, ready, tables, counts)
     if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):
         (store / MANIFEST).unlink(missing_ok=True)

@@ -21,7 +21,7 @@ def git_commit(paths: Paths) -> str:
     folder = _folder(paths)
     try:
         commit = _git(folder, "rev-parse", "HEAD").decode().strip()
-        compared = ("--", ".", ":(exclude)dvc.lock")
+        compared = ("--", ":/", ":(top,exclude,glob)**/dvc.lock")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", *compared)
         return commit + ("+changes" if changed or _untracked(folder, *CODE) else "")
     except FAILURES:

@@ -82,6 +82,14 @@ def test_the_lock_file_of_the_running_retrain_does_not_count(paths):
     assert git_commit(paths) == f"{commit}+changes"
 
 
+def test_a_recipe_in_a_folder_sees_the_whole_checkout(paths):
+    root = paths.params.parent
+    (root / "recipes").mkdir()
+    (root / "hms_pipeline" / "a.py").write_text("first = 5\n")
+    elsewhere = Paths(paths.data, paths.artifacts, root / "recipes" / "full.yaml")
+    assert git_commit(elsewhere).endswith("+changes")
+
+
 def test_a_new_file_alone_marks_the_commit(paths):
     (paths.params.parent / "hms_pipeline" / "views" / "new.py").write_text("new = 1\n")
     assert git_commit(paths).endswith("+changes")

@@ -44,6 +44,7 @@ def test_statistics_are_those_of_the_competition(rows: pd.DataFrame) -> None:
     assert rows.groupby("spectrogram_id")["eeg_id"].nunique().max() > 1
 
 
+@pytest.mark.slow
 def test_the_competitions_own_proportions() -> None:
     # Per 1,950 patients: 11,138 spectrograms, 17,089 EEGs, 106,800 rows, 20,200 windows by EEG and
     # votes, 6,313 of them with ten votes or more; 1,799 EEGs with more than one vote vector.
