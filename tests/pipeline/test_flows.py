@@ -209,7 +209,9 @@ def test_second_retrain_is_refused_or_queued(tmp_path, stack):
     assert "Nothing to do" in output
     assert first.wait(timeout=120) == 0
     first.stdout.close()
-    assert len(runs(root)) == 12  # each stage once, register by both
+    done = runs(root)
+    assert done.count("register") == 2  # by both
+    assert len(set(done)) == len(done) - 1  # and every other stage once
 
 
 def test_cancelled_run_takes_its_stages_along(tmp_path, stack):
