@@ -200,12 +200,10 @@ class Bench:
         self.run("sample", [Job("sample", ["sample", *out])], on_gpu=False)
 
     def validate(self, args: argparse.Namespace) -> None:
-        (job,) = self.run("validate", [Job("validate", ["validate"])], on_gpu=False)
-        print(job.output)
+        self._alone("validate")
 
     def split(self, args: argparse.Namespace) -> None:
-        (job,) = self.run("split", [Job("split", ["split"])], on_gpu=False)
-        print(job.output)
+        self._alone("split")
 
     def features(self, args: argparse.Namespace) -> None:
         jobs = [Job(view, ["features", view]) for view in self.params.views]
@@ -224,8 +222,7 @@ class Bench:
         self.run("train", jobs, on_gpu=True)
 
     def ensemble(self, args: argparse.Namespace) -> None:
-        (job,) = self.run("ensemble", [Job("ensemble", ["ensemble"])], on_gpu=False)
-        print(job.output)
+        self._alone("ensemble")
 
     def bundle(self, args: argparse.Namespace) -> None:
         from hms_pipeline.inference.bundle import check_bundle, write_bundle
@@ -253,6 +250,11 @@ class Bench:
         if not job.code:
             n = len(out.read_text().splitlines()) - 1
             print(f"  {n} windows, {n / job.seconds:.1f} a second, start and loading included")
+
+    def _alone(self, step: str) -> None:
+        """Run a stage that is one command, and show what it says."""
+        (job,) = self.run(step, [Job(step, [step])], on_gpu=False)
+        print(job.output)
 
     @property
     def _bundle(self) -> Path:
