@@ -147,7 +147,7 @@ class Bench:
             f" long; host memory at most {watch.memory_gb:.1f} GB",
             flush=True,
         )
-        for device in devices if on_gpu else ():
+        for device in devices if devices != ["cpu"] else ():
             used, memory = watch.of_gpu(device, begin, end)
             print(f"  {device}: {used:.0f} % busy in the mean, {memory:.1f} GB at most", flush=True)
         for job in jobs:

@@ -31,7 +31,7 @@ from hms_pipeline.features.compute import compute
 from hms_pipeline.features.views import build_views
 from hms_pipeline.features.windows import prepare
 from hms_pipeline.inference.bundle import FORMAT, Bundle, read_bundle
-from hms_pipeline.inference.predictor import Predictor, load_network
+from hms_pipeline.inference.predictor import Predictor, load_networks
 from hms_pipeline.models import build_model
 
 
@@ -69,7 +69,7 @@ class PlainLoop:
         names = dict.fromkeys(view for m in bundle.members.values() for view in m.views)
         self.views = build_views(bundle.params, names)
         self.networks = {
-            name: [load_network(bundle, name, fold, self.views, device) for fold in bundle.folds]
+            name: load_networks(bundle, name, bundle.folds, self.views, device)
             for name in bundle.members
         }
 

@@ -22,7 +22,7 @@ from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS, InputError
 from .inputs import WindowItem, find_items, refuse_empty
 from .recording import Progress, RecordingScores, WindowScorer
-from .units import COLUMNS, group, group_key, in_order, save_part, score_group, score_windows
+from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
 
 log = logging.getLogger(__name__)
 
@@ -205,8 +205,8 @@ def write_submission(
     expected = _expected(data)
     items = [item for item in find_items([data / "test.csv"]) if isinstance(item, WindowItem)]
     tables = []
-    for unit in group(items, params.chunk_windows):
-        tables.append(score_windows(predictor, unit, params.batch_windows))
+    for table in score_batches(predictor, items, params.batch_windows):
+        tables.append(table)
         if progress:
             progress(sum(map(len, tables)), len(items))
     table = pd.concat(tables, ignore_index=True)

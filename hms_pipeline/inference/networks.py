@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Sequence
+from itertools import cycle
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
+# Networks side by side on a GPU: more hide the launches of small batches; with large ones they
+# only take memory.
+MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
 
 
 def fold_normalisation(networks: Sequence[nn.Module], example: Sequence[Tensor]) -> bool:
@@ -103,12 +107,18 @@ def _put(network: nn.Module, path: str, module: nn.Module) -> None:
 
 
 class GraphPool:
-    """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it."""
+    """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it.
+
+    Memory belongs to the stream that it was taken on, so the streams are shared, too.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.lock = threading.Lock()
-        self.handle = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        if device.type == "cuda":
+            self.handle = torch.cuda.graph_pool_handle()
+            self.warm_up = torch.cuda.Stream(device)
+            self.streams = [torch.cuda.Stream(device) for _ in range(MOST_STREAMS)]
 
 
 class FoldGroup:
@@ -176,7 +186,7 @@ class FoldGroup:
 
     def _capture(self, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         device = self.pool.device
-        side = torch.cuda.Stream(device)
+        side = self.pool.warm_up
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):  # cuDNN chooses its algorithms before the capture
             for _ in range(2):
@@ -188,16 +198,16 @@ class FoldGroup:
         return graph, inputs, output
 
     def _fork(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Folds on streams of their own, so that small kernels overlap."""
-        device = self.pool.device
-        main = torch.cuda.current_stream(device)
-        outputs, streams = [], []
-        for network in self.networks:
-            stream = torch.cuda.Stream(device)
+        """Folds take turns on a few streams, so that small kernels overlap."""
+        main = torch.cuda.current_stream(self.pool.device)
+        most = max(STREAMED_WINDOWS // len(inputs[0]), LEAST_STREAMS)
+        streams = self.pool.streams[: min(most, len(self.networks))]
+        for stream in streams:
             stream.wait_stream(main)
+        outputs = []
+        for network, stream in zip(self.networks, cycle(streams), strict=False):
             with torch.cuda.stream(stream):
                 outputs.append(network(*inputs).softmax(1))
-            streams.append(stream)
         for stream in streams:
             main.wait_stream(stream)
         return torch.stack(outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -260,27 +261,44 @@ def _load_group(
     pool: GraphPool,
 ) -> FoldGroup:
     shapes = [views[view].shape for view in bundle.members[name].views]
-    networks = [load_network(bundle, name, fold, views, pool.device) for fold in folds]
+    networks = load_networks(bundle, name, folds, views, pool.device)
     return FoldGroup(networks, shapes, pool)
 
 
-def load_network(
-    bundle: Bundle, name: str, fold: int, views: dict[str, BuiltView], device: torch.device
-) -> nn.Module:
-    """One trained network, in evaluation mode, float32.
+def load_networks(
+    bundle: Bundle,
+    name: str,
+    folds: Sequence[int],
+    views: dict[str, BuiltView],
+    device: torch.device,
+) -> list[nn.Module]:
+    """A member's trained networks, in evaluation mode, float32.
 
     Raises
     ------
     InputError
-        The bundle lacks it.
+        The bundle lacks one.
     """
     member = bundle.members[name]
-    network = build_model(member, [views[view].shape for view in member.views], name=name)
-    path = bundle.weights(name, fold)
+    # Built once and copied, without memory: drawing random weights takes longer than reading.
+    with torch.device("meta"):
+        blank = build_model(member, [views[view].shape for view in member.views], name=name)
+    return [_trained(blank, bundle.weights(name, fold), device) for fold in folds]
+
+
+def _trained(blank: nn.Module, path: Path, device: torch.device) -> nn.Module:
     if not path.exists():
         raise InputError(
-            f"weights/{name}/{path.name} is needed, but the model lacks it. Use another"
-            " version, or register again."
+            f"weights/{path.parent.name}/{path.name} is needed, but the model lacks it. Use"
+            " another version, or register again."
         )
-    network.load_state_dict(load_file(path))
+    weights = load_file(path, device=str(device))
+    network = copy.deepcopy(blank)
+    network.load_state_dict(
+        {
+            key: value.float() if value.is_floating_point() else value
+            for key, value in weights.items()
+        },
+        assign=True,
+    )
     return network.eval().requires_grad_(False).to(device)

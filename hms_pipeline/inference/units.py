@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,14 @@ import pandas as pd
 from ..config.files import atomic, hash_bytes, hash_json
 from ..config.scoring import ScoringParams
 from ..data.clinical import PassingError
+from ..data.window import Window
 from ..schema import VOTE_COLUMNS, InputError
 from .inputs import Item, RecordingItem, WindowItem
 from .recording import RecordingScores, WindowScorer, score_recording
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
+
+Reading = tuple[WindowItem, Future[Window]]
 
 
 def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
@@ -97,31 +101,49 @@ def _score_recording(
 
 
 def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
-    """Score windows in batches; rows in the order given."""
-    tables = []
-    for k in range(0, len(items), batch):
-        tables += _score_batch(predictor, items[k : k + batch])
-    return in_order(pd.concat(tables, ignore_index=True), items)
+    """Score windows; rows in the order given."""
+    return pd.concat(score_batches(predictor, items, batch), ignore_index=True)
 
 
-def _score_batch(predictor: WindowScorer, items: Sequence[WindowItem]) -> list[pd.DataFrame]:
+def score_batches(
+    predictor: WindowScorer, items: Sequence[WindowItem], batch: int
+) -> Iterator[pd.DataFrame]:
+    """Score windows, one table a batch; the next batch is read while one is scored."""
+    reader = ThreadPoolExecutor(1)  # one: a reader of windows keeps its last recordings
+    try:
+        ahead = _read(reader, items[:batch])
+        for k in range(0, len(items), batch):
+            now, ahead = ahead, _read(reader, items[k + batch : k + 2 * batch])
+            tables = _score_batch(predictor, now)
+            yield in_order(pd.concat(tables, ignore_index=True), items[k : k + batch])
+    finally:
+        reader.shutdown(cancel_futures=True)
+
+
+def _read(reader: Executor, items: Sequence[WindowItem]) -> list[Reading]:
+    return [(item, reader.submit(item.load)) for item in items]
+
+
+def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[pd.DataFrame]:
     good, windows, tables = [], [], []
-    for item in items:
+    for item, reading in readings:
         try:
-            windows.append(item.load())
-            good.append(item)
+            windows.append(reading.result())
+            good.append((item, reading))
         except (InputError, OSError) as err:
             reason = _reason(err, item.files[0], item.id)
             tables.append(_failure(item.id, item.start_s, reason, _is_passing(err)))
     if good:
         try:
-            tables.append(_scored(good, predictor.predict(windows)))
+            scores = predictor.predict(windows)
+            tables.append(_scored([item for item, _ in good], scores))
         except InputError as err:
             if len(good) == 1:
-                tables.append(_failure(good[0].id, good[0].start_s, str(err)))
+                ((item, _),) = good
+                tables.append(_failure(item.id, item.start_s, str(err)))
             else:  # one window spoils the others: find it
-                for item in good:
-                    tables += _score_batch(predictor, [item])
+                for one in good:
+                    tables += _score_batch(predictor, [one])
     return tables
 
 

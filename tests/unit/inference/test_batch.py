@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,10 @@ import pytest
 
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
+from hms_pipeline.data.window import Window
 from hms_pipeline.inference.batch import score_inputs, write_submission
-from hms_pipeline.inference.inputs import find_items
+from hms_pipeline.inference.inputs import WindowItem, find_items
+from hms_pipeline.inference.units import score_batches
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS, InputError
 
 from ...scorer import Scorer, scoring
@@ -258,3 +263,28 @@ def test_a_submission_refuses_a_repeated_eeg(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"each eeg_id once, but has {repeated} more than once"):
         write_submission(scorer, root, tmp_path / "submission.csv", scoring())
     assert not scorer.batches
+
+
+def test_one_batch_is_read_ahead_while_another_is_scored(folder: Path) -> None:
+    read: list[str] = []
+
+    def noted(item: WindowItem) -> WindowItem:
+        def load() -> Window:
+            read.append(item.id)
+            return item.load()
+
+        return replace(item, load=load)
+
+    class Waiting(Scorer):
+        def predict(self, windows: Sequence[Window], **options: int):
+            most = min(sum(self.batches) + len(windows) + 2, len(items))
+            end = time.monotonic() + 20
+            while len(read) < most and time.monotonic() < end:
+                time.sleep(0.001)
+            assert len(read) == most
+            return super().predict(windows, **options)
+
+    items = [noted(item) for item in find_items([folder])]
+    tables = list(score_batches(Waiting(), items, 2))
+    assert [list(table["id"]) for table in tables] == [read[:2], read[2:4], read[4:]]
+    assert read == [item.id for item in items]
