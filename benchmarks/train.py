@@ -197,16 +197,11 @@ class Bench:
             marks.append(time.perf_counter())
 
         checkpoint = Checkpoint(self.folder / f"checkpoint-{self.name}")
-        steps = fit(job, self.build, checkpoint, on_epoch, lambda done: None)
-        try:
-            while True:
-                next(steps)
-        except StopIteration as end:
-            graphed = end.value.graphed
+        result = fit(job, self.build, checkpoint, on_epoch, lambda done: None)
         checkpoint.remove()
         per_epoch = job.n_steps // self.params.stages[0].epochs * job.batch_size
         rate = per_epoch * (len(marks) - 1) / (marks[-1] - marks[0])
-        return {"images_s": rate, "first_epoch_s": marks[0] - start, "graphed": graphed}
+        return {"images_s": rate, "first_epoch_s": marks[0] - start, "graphed": result.graphed}
 
     def eager(self, n_steps: int) -> float:
         """Images per second of the public loop after its warm-up."""

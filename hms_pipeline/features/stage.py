@@ -176,15 +176,13 @@ def _write(
                 written.append(future.result())
                 count(len(written[-1].keys))
         except (torch.OutOfMemoryError, BrokenProcessPool) as err:
-            pool.shutdown(wait=True, cancel_futures=True)
             raise InputError(
                 f"Features of view {view.name!r} need memory for {workers} processes on {device},"
                 f" but one of them failed: {type(err).__name__}. Lower --workers; finished shards"
                 " stay."
             ) from err
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
     return written
 
 

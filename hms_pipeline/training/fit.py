@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,8 +93,8 @@ def fit(
     checkpoint: Checkpoint,
     on_epoch: Callable[[dict], None],
     on_step: Callable[[int], None],
-) -> Generator[None, None, Result]:
-    """Train through all stages; yields after every step, so that trainings can take turns.
+) -> Result:
+    """Train through all stages.
 
     Every epoch is seeded by its own position: a resumed training draws what it would have
     drawn. The last epoch's weights (their moving average where on) give the result.
@@ -151,7 +151,6 @@ def fit(
                 if done % _CHECK_EVERY == 0:
                     _check_loss(step.loss_sum, job.name, stage.name, epoch)
                 on_step(done)
-                yield
             loss = _check_loss(step.loss_sum, job.name, stage.name, epoch) / steps
             last = epoch == stage.epochs - 1
             probs = _finite(evaluator("float32" if last else job.precision), job.name)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from ..config import Params, Paths
 from ..config.files import hash_json
-from ..datasets.batches import MappedViews, ResidentViews, load_views
+from ..datasets.batches import load_views
 from ..models import PretrainedReport, build_model, load_pretrained
 from ..schema import InputError
 from .callback import NoCallback, TrainingCallback
 from .checkpoint import Checkpoint
 from .device import choose_device
 from .fit import Fit, fit
-from .fold_data import FoldData, check_run, read_fold_data
+from .fold_data import check_run, read_fold_data
 from .outputs import write_outputs
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
-Views = ResidentViews | MappedViews
 
 
 def run(
@@ -64,36 +63,6 @@ def run(
     InputError
         Bad member or fold, missing or stale inputs, too little memory, divergence.
     """
-    steps = training(
-        paths, params, member, fold, device=device, callback=callback, progress=progress
-    )
-    return drain(steps)
-
-
-def drain(steps: Generator[None, None, dict]) -> dict:
-    """Run a training to its end and give its manifest."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-
-
-def training(
-    paths: Paths,
-    params: Params,
-    member: str,
-    fold: int,
-    *,
-    device: str = "auto",
-    callback: TrainingCallback | None = None,
-    progress: Progress | None = None,
-    views: Views | None = None,
-) -> Generator[None, None, dict]:
-    """As :func:`run`, but yields after every step, so that several can take turns on a device.
-
-    ``views`` are features that another training of this member has loaded already.
-    """
     check_run(params, member, fold)
     torch.set_num_threads(params.training.threads)
     place = choose_device(device)
@@ -103,26 +72,18 @@ def training(
     name = f"{member}-{fold}"
     try:
         data = read_fold_data(paths, params, member, fold)
-        if views is None:
-            views = load_member_views(data, params, place)
+        views = load_views(
+            data.stores, data.shapes, data.label_ids, place, params.training.resident_fraction
+        )
         job = Fit(name, data, views, params.training, params.members[member].max_lr_scale, place)
         callback.on_start(_info(params, member, fold, job))
         with _memory_sentence(name, params):
-            manifest = yield from _train(paths, params, member, fold, job, callback, progress)
-    except GeneratorExit:
-        raise
+            manifest = _train(paths, params, member, fold, job, callback, progress)
     except BaseException as err:
         callback.on_error(err)
         raise
     callback.on_end(manifest, paths.fold(member, fold))
     return manifest
-
-
-def load_member_views(data: FoldData, params: Params, device: torch.device) -> Views:
-    """Features of all windows of a member's views, on the device where they fit."""
-    return load_views(
-        data.stores, data.shapes, data.label_ids, device, params.training.resident_fraction
-    )
 
 
 def _train(
@@ -133,7 +94,7 @@ def _train(
     job: Fit,
     callback: TrainingCallback,
     progress: Progress | None,
-) -> Generator[None, None, dict]:
+) -> dict:
     spec = params.members[member]
     reports: list[PretrainedReport] = []
 
@@ -155,7 +116,7 @@ def _train(
             progress(done, job.n_steps)
 
     checkpoint = Checkpoint(paths.checkpoints / hash_json([job.name, job.data.inputs]))
-    result = yield from fit(job, build, checkpoint, on_epoch, on_step)
+    result = fit(job, build, checkpoint, on_epoch, on_step)
     facts = {
         "member": member,
         "fold": fold,

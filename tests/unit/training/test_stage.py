@@ -20,7 +20,6 @@ from hms_pipeline.schema import CLASSES, InputError
 from hms_pipeline.training import fit as fit_module
 from hms_pipeline.training import fold_data, stage
 from hms_pipeline.training.checkpoint import Checkpoint
-from hms_pipeline.training.many import run_many
 
 from ..features.conftest import window_rows, write_recording
 
@@ -168,11 +167,6 @@ def test_another_recipe_does_not_resume_this_one(paths, params):
         stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
     stage.run(paths, changed(params, seed=1), "eegnet", 0)
     assert len(list(paths.checkpoints.iterdir())) == 1
-
-
-def test_folds_in_one_process_equal_single_runs(paths, params):
-    single = [stage.run(paths, params, "eegnet", fold) for fold in (0, 1)]
-    assert run_many(paths, params, "eegnet", [0, 1], at_once=2) == single
 
 
 def test_features_on_disk_give_the_same_network(paths, params):
