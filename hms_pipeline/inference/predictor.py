@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..config.files import hash_json
 from ..data.window import Window
@@ -292,13 +292,12 @@ def _trained(blank: nn.Module, path: Path, device: torch.device) -> nn.Module:
             f"weights/{path.parent.name}/{path.name} is needed, but the model lacks it. Use"
             " another version, or register again."
         )
-    weights = load_file(path, device=str(device))
     network = copy.deepcopy(blank)
-    network.load_state_dict(
-        {
-            key: value.float() if value.is_floating_point() else value
-            for key, value in weights.items()
-        },
-        assign=True,
-    )
+    # Copied: a tensor that safetensors maps from the file would change with it.
+    weights = load_file(path, device=str(device))
+    network.load_state_dict({key: _float32(value) for key, value in weights.items()}, assign=True)
     return network.eval().requires_grad_(False).to(device)
+
+
+def _float32(value: Tensor) -> Tensor:
+    return value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)

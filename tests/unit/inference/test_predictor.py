@@ -117,6 +117,19 @@ def test_weights_are_halved_where_predictions_agree(maker, tmp_path, half_atol, 
     assert {k for folds in info["precision"].values() for k in folds.values()} == {kind}
 
 
+def test_an_open_predictor_does_not_follow_its_files(maker, tmp_path, windows):
+    registry = maker.params.registry.model_copy(update={"half_atol": 1e-9})
+    params = maker.params.model_copy(update={"registry": registry})
+    folder = write_bundle(maker.paths, params, tmp_path / "bundle")
+    predictor = Predictor.open(folder, device="cpu")
+    before = predictor.predict(windows).probs
+    for path in folder.glob("weights/*/*"):
+        with path.open("r+b") as stream:
+            stream.seek(path.stat().st_size // 2)
+            stream.write(bytes(path.stat().st_size // 2))
+    np.testing.assert_array_equal(predictor.predict(windows).probs, before)
+
+
 def test_content_is_what_moves_a_probability(maker):
     other = maker.with_gate(min_gain=0.5)
     hash_of = [describe_content(maker.paths, p)["content_hash"] for p in (maker.params, other)]
