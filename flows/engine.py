@@ -129,6 +129,7 @@ class Engine:
         self.env = {**mark(root), **(env or {})}
         self.progress = progress
         self.devices = deque(range(slots.gpu))
+        self.tried: set[str] = set()  # stages handed to DVC in this run
 
     def run(self, graph: Graph, stages: Sequence[str], forced: Sequence[str] = ()) -> list[Outcome]:
         """Run ``stages`` of the graph; those that wait for a failed one are not run.
@@ -179,6 +180,8 @@ class Engine:
             if not ADVICE.match(text):
                 log.info(text)
 
+        again = job.stage in self.tried
+        self.tried.add(job.stage)
         device, env = self._device(job)
         try:
             code, late = self.children.run(
@@ -192,7 +195,10 @@ class Engine:
             self.devices.extend(device)
         if code == 0:
             keep_lock(self.root, self.kept_lock)
-            return _verdict(job.stage, tail)
+            state, message = verdict_of(job.stage, tail)
+            if again and state == UP_TO_DATE:  # what reads it was written before
+                return RAN, "An earlier attempt had finished it."
+            return state, message
         repair_rwlock(self.root)
         raise self._error(job, code, late, tail)
 
@@ -219,7 +225,8 @@ class Engine:
         return StageError(f"{job.stage} exited with {shown}:\n{last}", hopeless=shown == 2)
 
 
-def _verdict(stage: str, tail: Sequence[str]) -> tuple[str, str]:
+def verdict_of(stage: str, tail: Sequence[str]) -> tuple[str, str]:
+    """What became of a stage, and a sentence, by DVC's last lines."""
     text = "\n".join(tail)
     if f"Stage '{stage}' didn't change, skipping" in text:
         return UP_TO_DATE, "DVC found nothing changed that it reads."

@@ -17,7 +17,7 @@ from hms_pipeline.config.retrain import StageNeeds
 from hms_pipeline.schema import InputError
 
 from . import ray_node
-from .engine import ADVICE, EXIT, RAN, Engine, Job, StageError
+from .engine import ADVICE, EXIT, RAN, RESTORED, Engine, Job, StageError, verdict_of
 from .environment import QUIET
 from .graph import Graph, match
 from .ray_node import NodeJob
@@ -36,6 +36,12 @@ class RayEngine(Engine):
             if name in (stage, stage.partition("@")[0])
         }
         match(graph.stages, self.params.ray.stages)
+        if self.placed.intersection(forced):
+            raise InputError(
+                "Engine 'ray' brings stages back through DVC's cache, so it cannot force"
+                f" {min(self.placed.intersection(forced))}. Leave out --force, or force by the"
+                " local engine."
+            )
         self._refs: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.ray = connect(self.params.ray.address)
@@ -56,7 +62,7 @@ class RayEngine(Engine):
         if job.stage not in self.placed:
             return super().execute(job, log)
         log.info("%s: %s; waiting for a node", job.stage, job.reason)
-        node = self._on_node(job, log)
+        node, verdict = self._on_node(job, log)
         if self.source[1]:
             self._dvc("fetch", "-q", "--run-cache", job.stage)
         here = Job(
@@ -71,10 +77,16 @@ class RayEngine(Engine):
         if state == RAN:
             log.warning("%s was not found in the exchange and ran here again.", job.stage)
             return state, message
-        return RAN, f"Ran on {node}."
+        return verdict, f"{verdict} on {node}."
 
-    def _on_node(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> str:
-        """Stream a stage from its node; the cluster places it again if the node dies."""
+    def _on_node(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+        """Stream a stage from its node; the cluster places it again if the node dies.
+
+        Returns
+        -------
+        node, state : str
+            Where it ended, and what became of it there.
+        """
         full = self.params.needs(job.stage)
         remote = self.ray.remote(ray_node.run_on_node).options(
             name=job.stage,
@@ -111,7 +123,8 @@ class RayEngine(Engine):
             text = "\n".join(tail)
             shown = int((EXIT.findall(text) or [code])[-1])
             raise StageError(f"{job.stage} on {node} exited with {shown}:\n{text}", shown == 2)
-        return node
+        state, _ = verdict_of(job.stage, tail)
+        return node, RESTORED if state == RESTORED else RAN
 
     def _node_job(self, job: Job, needs: StageNeeds) -> NodeJob:
         root, commit = self.source

@@ -81,9 +81,10 @@ def _guard(path: Path, wait_s: float = 10.0) -> Iterator[None]:
 def keep_lock(root: Path, keep: Path) -> None:
     """Keep a copy of dvc.lock while it is whole: DVC does not replace it atomically."""
     lock = root / "dvc.lock"
-    if _stages(lock) is not None:
+    content = lock.read_bytes() if lock.exists() else b""
+    if _parsed(content) is not None:
         with atomic(keep) as temporary:
-            shutil.copyfile(lock, temporary)
+            temporary.write_bytes(content)
 
 
 def repair_lock(root: Path, keep: Path) -> str | None:
@@ -114,13 +115,20 @@ def repair_lock(root: Path, keep: Path) -> str | None:
 def _stages(lock: Path) -> dict[str, dict[str, Any]] | None:
     """Entries of a dvc.lock; None where it is missing or not one."""
     try:
-        content = yaml.load(lock.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        stages = content["stages"]
+        return _parsed(lock.read_bytes())
+    except OSError:
+        return None
+
+
+def _parsed(content: bytes) -> dict[str, dict[str, Any]] | None:
+    try:
+        lock = yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        stages = lock["stages"]
         for stage in stages.values():
             for entry in (*stage.get("deps", ()), *stage.get("outs", ())):
                 entry["path"], entry["hash"]
         return stages
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         return None
 
 

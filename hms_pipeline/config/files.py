@@ -6,10 +6,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..schema import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -23,7 +29,7 @@ def atomic(path: Path) -> Iterator[Path]:
     if path.is_dir():
         path = path.resolve()  # "." has no name to put a temporary beside
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".tmp-{os.getpid()}-{path.name}"
+    temporary = path.parent / f".tmp-{os.getpid()}-{threading.get_ident()}-{path.name}"
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():
@@ -45,6 +51,32 @@ def write_json(path: Path, value: Any) -> None:
     """Write ``to_json(value)`` atomically."""
     with atomic(path) as temporary:
         temporary.write_text(to_json(value))
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A parquet table that an earlier stage wrote.
+
+    Raises
+    ------
+    InputError
+        It is damaged.
+    FileNotFoundError
+    """
+    import pandas as pd
+    from pyarrow import ArrowException
+
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise
+    except (ArrowException, OSError, ValueError) as err:
+        if getattr(err, "errno", None) is not None:  # the system's, not the file's
+            raise
+        reason = " ".join(str(err).split())[:120]
+        raise InputError(
+            f"{path} needs to be a table that its stage wrote, but cannot be read as such"
+            f" ({reason}). Run dvc checkout, or the stage again."
+        ) from None
 
 
 def hash_bytes(*parts: bytes) -> str:

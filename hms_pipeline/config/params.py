@@ -127,6 +127,28 @@ def _sentence(err: ValidationError) -> str:
     return message.removeprefix("Value error, ").rstrip(".")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not silently the last one."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen and key.value != "<<":
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return node
+
+
+def _said(err: yaml.YAMLError | UnicodeDecodeError) -> str:
+    problem, mark = getattr(err, "problem", None), getattr(err, "problem_mark", None)
+    if problem and mark:
+        return f"{problem} in line {mark.line + 1}"
+    return str(err).splitlines()[0]
+
+
 def load_params(path: Path | str = "params.yaml") -> Params:
     """Read a recipe file.
 
@@ -137,14 +159,13 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     """
     path = Path(path)
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise InputError(
             f"Recipe file {path} is missing. Run in the project's root or give --params FILE."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as err:
-        line = str(err).splitlines()[-1].strip()
-        raise InputError(f"{path} is not valid YAML: {line}. Correct it.") from None
+        raise InputError(f"{path} is not valid YAML: {_said(err)}. Correct it.") from None
     return parse_params(data, path.name)
 
 

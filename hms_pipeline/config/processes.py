@@ -1,10 +1,17 @@
-"""Settings of child processes."""
+"""Child processes: how they start, how they end, what is said when one dies."""
 
 from __future__ import annotations
 
+import multiprocessing as mp
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any
+
+from ..schema import InputError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -25,3 +32,64 @@ def single_threaded_children() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def process_pool(
+    workers: int,
+    work: str,
+    remains: str,
+    *,
+    initializer: Callable[..., object] | None = None,
+    initargs: tuple[Any, ...] = (),
+) -> Iterator[ProcessPoolExecutor]:
+    """Single-threaded processes that end with this one, however it ends.
+
+    They are started afresh, not forked: this process may hold threads and a GPU, and Arrow's
+    threads do not survive a fork. Whoever leaves early leaves what has not begun undone.
+
+    Parameters
+    ----------
+    workers : int
+        At most so many processes.
+    work : str
+        Begins the sentence that is said when one dies: what needs them.
+    remains : str
+        Ends it: what remains of the work.
+    initializer : callable or None
+        Called first in each process, with ``initargs``.
+    initargs : tuple
+
+    Raises
+    ------
+    InputError
+        A process died.
+    """
+    context = mp.get_context("spawn")
+    with single_threaded_children():
+        pool = ProcessPoolExecutor(
+            workers, context, initializer=_start, initargs=(initializer, initargs)
+        )
+        try:
+            yield pool
+        except BrokenProcessPool as err:
+            raise InputError(
+                f"{work} needs its {workers} worker processes, but one of them died, probably for"
+                f" want of memory. Give fewer --workers or free memory; {remains}."
+            ) from err
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _start(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*initargs)
+
+
+def _end_with_parent() -> None:
+    """A pool's workers outlive a killed parent, waiting for tasks for ever; these do not."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

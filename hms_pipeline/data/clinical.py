@@ -17,6 +17,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ from .clinical_resample import Resampler
 log = logging.getLogger(__name__)
 
 _TYPES = ("eeg", "ecg", "bio", "misc")  # MNE's channel types that may hold EEG or EKG
-_UNITS = {"µV": 1e6, "uV": 1e6, "mV": 1e6, "V": 1e6, "nV": 1e6}  # MNE has scaled these to volts
-_CHECKED_S = 300.0  # how much of a recording its amplitude and loops are judged by
+_UNITS = {"µV": 1e-6, "uV": 1e-6, "mV": 1e-3, "V": 1.0, "nV": 1e-9}  # in volts
+# A recording's amplitude and loops are judged by so many stretches, spread over all of it.
+_CHECKED, _CHECKED_S = 60, 5.0
 # MNE's sentence where a reader lacks a package, and how to install that.
 _LACKING = re.compile(r"module (\S+) is needed, but it could not be .*?pip install (\S+)", re.S)
 
@@ -141,8 +143,8 @@ def open_clinical(
     Raises
     ------
     InputError
-        The file is unreadable, its channels do not allow the montage, or its amplitude cannot be
-        microvolts. What reads it later raises the same where the rest is unreadable.
+        The file is unreadable, its channels do not allow the montage, it is flat, or its amplitude
+        cannot be microvolts. What reads it later raises the same where the rest is unreadable.
     PassingError
         MNE or a package that it needs is not installed, or the disk does not answer.
     """
@@ -157,9 +159,10 @@ def open_clinical(
     scale, unit_remarks = _scales(raw, [label for label, _ in used])
     read = _reader(raw, path, picks, scale)
     resampler = Resampler(read, len(raw.times), float(raw.info["sfreq"]), path.name)
-    sample = resampler.read(0, min(resampler.n_times, int(_CHECKED_S * SFREQ)))
-    _check_amplitude(sample, channels, path.name, amplitude_uv)
-    loops = _loop_remarks(sample, montage, max_disagreement)
+    stretches = _stretches(read, len(raw.times), float(raw.info["sfreq"]))
+    amplitudes, disagreement = _measure(stretches, channels, montage)
+    _check_amplitude(amplitudes, path.name, amplitude_uv)
+    loops = _loop_remarks(disagreement, max_disagreement)
     return ClinicalRecording(
         name=path.name,
         n_times=resampler.n_times,
@@ -232,23 +235,68 @@ def _eligible(raw: Any) -> list[int]:
 
 def _scales(raw: Any, labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
     # MNE gives volts where it knows the unit and the file's numbers where it does not.
-    units = [raw._orig_units.get(label) for label in labels]
-    unknown = [
-        label
-        for label, unit in zip(labels, units, strict=True)
-        if raw._orig_units and unit not in _UNITS
-    ]
-    scale = np.array([1.0 if label in unknown else 1e6 for label in labels])
+    units = {label: raw._orig_units.get(label) for label in labels}
+    unknown = [label for label in labels if raw._orig_units and units[label] not in _UNITS]
+    applied = _applied(raw)
+    scale = np.ones(len(labels))
+    for i, label in enumerate(labels):
+        if label not in unknown:
+            scale[i] = 1e6 * _UNITS[units[label]] / applied[label] if label in applied else 1e6
     if not unknown:
         return scale, ()
     return scale, (f"Channels {unknown[:20]} state no unit of voltage; taken as microvolts.",)
 
 
-def _check_amplitude(
-    sample: np.ndarray, channels: Sequence[Channel], name: str, limits: tuple[float, float]
-) -> None:
-    scalp = sample[[c.plus != EKG for c in channels]]
-    typical = float(np.median(np.diff(np.percentile(scalp, [16, 84], axis=1), axis=0))) / 2
+def _applied(raw: Any) -> dict[str, float]:
+    # MNE's EDF and BDF readers call "uv" and "UV" µV and know "nV", but do not scale them to volts,
+    # so the factor that they multiply by is looked up.
+    if type(raw).__name__ not in ("RawEDF", "RawBDF"):
+        return {}
+    return dict(zip(raw.ch_names, raw._raw_extras[0]["units"], strict=True))
+
+
+def _stretches(
+    read: Callable[[int, int], np.ndarray], n_times: int, sfreq: float
+) -> Iterator[np.ndarray]:
+    """Stretches from the first sample to the last, at the file's rate; all of a short file."""
+    length = max(1, min(n_times, round(_CHECKED_S * sfreq)))
+    n_stretches = min(_CHECKED, ceil(n_times / length))
+    for start in np.linspace(0, n_times - length, n_stretches).astype(int).tolist():
+        try:
+            stretch = read(start, start + length)
+        except InputError as err:
+            if start == 0 or isinstance(err, PassingError):
+                raise
+            continue  # whoever reads so far is told
+        yield stretch
+
+
+def _measure(
+    stretches: Iterator[np.ndarray], channels: Sequence[Channel], montage: Reconstruction
+) -> tuple[np.ndarray, float]:
+    """Amplitude wherever a scalp channel moves, and the share by which loops disagree there."""
+    scalp = [c.plus != EKG for c in channels]
+    amplitudes, power, misfit = [np.zeros(0)], 0.0, 0.0
+    for stretch in stretches:
+        with np.errstate(invalid="ignore"):  # infinite samples
+            low, high = np.percentile(stretch[scalp], [16, 84], axis=1)
+            spread = high - low
+        # Readers that resample leave rounding errors on a flat line.
+        moves = np.isfinite(spread) & (spread > 1e-9 * np.maximum(abs(low), abs(high)))
+        amplitudes.append(spread[moves] / 2)
+        if moves.any() and np.isfinite(stretch).all():
+            power += float(np.mean(np.square(stretch)))
+            misfit += float(np.mean(np.square(montage.residual @ stretch)))
+    return np.concatenate(amplitudes), (misfit / power) ** 0.5 if power else 0.0
+
+
+def _check_amplitude(amplitudes: np.ndarray, name: str, limits: tuple[float, float]) -> None:
+    if not amplitudes.size:
+        raise InputError(
+            f"EEG must vary over time, but {name} is flat in every stretch that was looked at."
+            " Give a recording with electrodes connected."
+        )
+    typical = float(np.median(amplitudes))
     low, high = limits
     if not low <= typical <= high:
         raise InputError(
@@ -257,13 +305,10 @@ def _check_amplitude(
         )
 
 
-def _loop_remarks(sample: np.ndarray, montage: Reconstruction, limit: float) -> tuple[str, ...]:
-    power = float(np.mean(np.square(sample)))
-    misfit = float(np.mean(np.square(montage.residual @ sample)))
-    if power == 0 or misfit <= (limit**2) * power:
+def _loop_remarks(disagreement: float, limit: float) -> tuple[str, ...]:
+    if disagreement <= limit:
         return ()
-    share = (misfit / power) ** 0.5
     return (
-        f"Derivations around a loop disagree by {share:.0%} of their amplitude;"
+        f"Derivations around a loop disagree by {disagreement:.0%} of their amplitude;"
         " one of them may be mislabelled or disconnected.",
     )

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..config import Params, Paths
-from ..config.files import atomic
+from ..config.files import atomic, read_table
 from ..config.split import SplitParams
 from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
 from .folds import assign_folds
@@ -54,14 +54,14 @@ def read_windows(paths: Paths) -> pd.DataFrame:
     """The kept windows, or one sentence that names the command that makes them."""
     if not paths.windows.exists():
         raise InputError(f"Kept windows {paths.windows} are missing. Run `hms validate` first.")
-    return pd.read_parquet(paths.windows)
+    return read_table(paths.windows)
 
 
 def read_folds(paths: Paths) -> pd.DataFrame:
     """Columns label_id, patient_id, fold."""
     if not paths.folds.exists():
         raise InputError(f"Folds {paths.folds} are missing. Run `hms split` first.")
-    return pd.read_parquet(paths.folds)
+    return read_table(paths.folds)
 
 
 def _previous(paths: Paths, split: SplitParams) -> pd.DataFrame | None:

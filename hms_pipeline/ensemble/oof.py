@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..config import Params, Paths
+from ..config.files import read_table
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
 
 
@@ -60,8 +61,8 @@ def read_oof(paths: Paths, params: Params) -> OutOfFold:
     for path, command in ((paths.windows, "hms validate"), (paths.folds, "hms split")):
         if not path.exists():
             raise InputError(f"{path} is missing. Run `{command}` first.")
-    folds = pd.read_parquet(paths.folds).set_index("label_id").sort_index()
-    windows = pd.read_parquet(paths.windows).set_index("label_id")
+    folds = read_table(paths.folds).set_index("label_id").sort_index()
+    windows = read_table(paths.windows).set_index("label_id")
     if not folds.index.isin(windows.index).all():
         raise InputError(f"{paths.folds} has windows that {paths.windows} lacks. Run `hms split`.")
     tables = {name: _read_member(paths, name, params.split.n_folds) for name in params.members}

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from ..config import Params, Paths
-from .store import MANIFEST
+from ..schema import InputError
+from .store import MANIFEST, read_manifest
 from .views import build_views
 
 
@@ -42,6 +43,9 @@ def _stored(paths: Paths, name: str) -> str:
     folder = paths.view(name)
     if not (folder / MANIFEST).is_file():
         return "absent"
-    manifest = json.loads((folder / MANIFEST).read_text())
+    try:
+        manifest = read_manifest(folder)
+    except InputError:
+        return "damaged"
     size = sum(path.stat().st_size for path in folder.glob("shard-*.npy"))
     return f"{size / 2**20:.1f} MiB, code {manifest['code'][:8]}, data {manifest['data'][:8]}"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..config import Paths
-from ..config.files import hash_bytes, hash_code, hash_file, hash_json
+from ..config.files import hash_bytes, hash_code, hash_file, hash_json, read_table
 from ..data.competition import eeg_path, spectrogram_path
 from ..schema import InputError
 from .store import FORMAT
@@ -67,9 +67,9 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     -------
     DataFrame
         ``label_id, shard, row, source, key`` and the columns that a reader needs, sorted by
-        shard and row. ``source`` says what the row is cut from: the recordings' hashes and the
-        offsets. ``key`` is a hash of everything that its value depends on: the source, and the
-        view's parameters and code.
+        shard and row; rows of a shard by spectrogram, EEG and offset. ``source`` says what the
+        row is cut from: the recordings' hashes and the offsets. ``key`` is a hash of everything
+        that its value depends on: the source, and the view's parameters and code.
 
     Raises
     ------
@@ -81,7 +81,8 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     patients = windows["patient_id"].unique()
     shard = {patient: _bucket(int(patient), n_shards) for patient in patients}
     windows["shard"] = windows["patient_id"].map(shard).astype(np.int64)
-    order = ["shard", "eeg_id", "eeg_label_offset_seconds", "label_id"]
+    # EEGs of one spectrogram together: a reader keeps the last few files only.
+    order = ["shard", "spectrogram_id", "eeg_id", "eeg_label_offset_seconds", "label_id"]
     windows = windows.sort_values(order, ignore_index=True)
     windows["row"] = windows.groupby("shard").cumcount()
     windows["source"] = _sources(paths, windows, view.inputs)
@@ -93,7 +94,7 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
 def _read_windows(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"Features need {path}, but it is missing. Run `hms validate` first.")
-    windows = pd.read_parquet(path, columns=["label_id", "patient_id", *READ_COLUMNS])
+    windows = read_table(path, columns=["label_id", "patient_id", *READ_COLUMNS])
     if windows.empty:
         raise InputError(f"Features need kept windows, but {path} has none. Check quarantine.")
     return windows
@@ -128,7 +129,7 @@ def _file_hashes(paths: Paths, kind: str, ids: list[int]) -> dict[int, str]:
     """Hash of each recording: validation's, or made here where validation has none."""
     known: dict[int, str] = {}
     if paths.recordings.is_file():
-        table = pd.read_parquet(paths.recordings, columns=["kind", "id", "file_hash"])
+        table = read_table(paths.recordings, columns=["kind", "id", "file_hash"])
         table = table[(table["kind"] == kind) & table["file_hash"].notna()]
         known = dict(zip(table["id"].tolist(), table["file_hash"].tolist(), strict=True))
     absent = [key for key in ids if not known.get(key)]

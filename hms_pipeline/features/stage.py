@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import multiprocessing as mp
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ import torch
 
 from ..config import Params, Paths
 from ..config.files import hash_file, write_json
-from ..config.processes import single_threaded_children
+from ..config.processes import process_pool
 from ..schema import InputError
 from .plan import code_hash, data_hash, plan_rows
 from .produce import Producer
@@ -165,24 +162,19 @@ def _write(
             return [write_shard(t, staging, known, view.shape, producer, count) for t in waiting]
     written = []
     task = (root, view.name, view.params, str(device), staging, known)
-    context = mp.get_context("spawn")
-    with (
-        single_threaded_children(),
-        ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=task) as pool,
-    ):
+    work = f"Stage features@{view.name}"
+    remains = "finished shards stay"
+    with process_pool(workers, work, remains, initializer=_start_worker, initargs=task) as pool:
         try:
             futures = [pool.submit(_work, target) for target in waiting]
             for future in as_completed(futures):
                 written.append(future.result())
                 count(len(written[-1].keys))
-        except (torch.OutOfMemoryError, BrokenProcessPool) as err:
+        except torch.OutOfMemoryError as err:
             raise InputError(
                 f"Features of view {view.name!r} need memory for {workers} processes on {device},"
-                f" but one of them failed: {type(err).__name__}. Lower --workers; finished shards"
-                " stay."
+                f" but one of them failed: {type(err).__name__}. Lower --workers; {remains}."
             ) from err
-        finally:
-            pool.shutdown(cancel_futures=True)
     return written
 
 
@@ -213,7 +205,6 @@ def _start_worker(
 ) -> None:
     from .views import VIEWS
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     view = VIEWS[name].build(params)
     _job.update(
@@ -222,14 +213,6 @@ def _start_worker(
         known=known,
         shape=view.shape,
     )
-
-
-def _end_with_parent() -> None:
-    """A pool's workers outlive a killed parent, waiting for tasks for ever; these do not."""
-    parent = mp.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _work(target: Target) -> Known:

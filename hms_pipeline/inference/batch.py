@@ -175,6 +175,23 @@ def _keep(part: Path, table: pd.DataFrame) -> None:
         save_part(part, good)
 
 
+@dataclass(frozen=True)
+class Submission:
+    """A submission that was written.
+
+    Parameters
+    ----------
+    out : Path
+    n_scored : int
+    warnings : dict of str to int
+        What was worked around, and in how many windows; the most frequent first.
+    """
+
+    out: Path
+    n_scored: int
+    warnings: dict[str, int]
+
+
 def write_submission(
     predictor: WindowScorer,
     data: Path,
@@ -182,7 +199,7 @@ def write_submission(
     params: ScoringParams,
     *,
     progress: Progress | None = None,
-) -> Path:
+) -> Submission:
     """Score a competition's test set into ``submission.csv``, the same bytes each time.
 
     Parameters
@@ -216,13 +233,14 @@ def write_submission(
             f"A submission needs all {len(items)} test EEGs, but {len(bad)} cannot be scored; the"
             f" first: {bad['error'].iloc[0]}"
         )
+    warnings = table.loc[table["warnings"] != "", "warnings"].value_counts().to_dict()
     table = table.assign(eeg_id=table["id"].astype("int64")).set_index("eeg_id").loc[expected]
     table = table.reset_index()[list(SUBMISSION_COLUMNS)]
     check_submission(table, expected)
     with atomic(Path(out)) as temporary:
         _to_csv(table, temporary)
     check_submission(pd.read_csv(out), expected)
-    return Path(out)
+    return Submission(Path(out), len(table), warnings)
 
 
 def _finish(table: pd.DataFrame, out: Path, n_resumed: int) -> BatchSummary:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -183,16 +182,6 @@ class Predictor:
             [used for part in parts for used in part.members_used],
             [said for part in parts for said in part.warnings],
         )
-
-    def stream(
-        self, windows: Iterable[Window], *, batch_size: int | None = None
-    ) -> Iterator[Scores]:
-        """Score any number of windows in constant memory, one batch after another."""
-        iterator = iter(windows)
-        row = 0
-        while batch := list(islice(iterator, batch_size or BATCH_SIZE[self.device.type])):
-            yield self._score(batch, row)
-            row += len(batch)
 
     def _score(self, windows: Sequence[Window], first: int) -> Scores:
         checked, warnings = zip(

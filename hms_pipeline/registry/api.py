@@ -15,7 +15,7 @@ from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
 from .store import CHAMPION, MODEL
-from .versions import URI, Registry, alias_of, number, reasons_of
+from .versions import ROLLED_BACK, URI, Registry, alias_of, number, reasons_of
 
 __all__ = [
     "bundle_of",
@@ -51,7 +51,7 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
 
 
 def _verdict(tags: dict[str, str]) -> str:
-    return tags.get("verdict", "undecided") + (", rolled back" if "rolled_back" in tags else "")
+    return tags.get("verdict", "undecided") + (", rolled back" if ROLLED_BACK in tags else "")
 
 
 def describe(paths: Paths, version: int | str) -> dict[str, Any]:

@@ -14,11 +14,12 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..data.window import Window, WindowReader
 from ..ensemble.metrics import kl_per_window, plurality
 from ..inference.bundle import PLACE
 from ..schema import CLASSES, VOTE_COLUMNS, InputError
 from .gate import Check, compare, compare_first, limits
-from .package import BUNDLE, load_code, load_served
+from .package import BUNDLE, load_code, load_served, refusals_of
 
 
 class LazyWindows(Sequence):
@@ -27,7 +28,7 @@ class LazyWindows(Sequence):
     Parameters
     ----------
     reader : WindowReader
-        This package's or a bundle's own.
+        A bundle's own.
     rows : DataFrame
     """
 
@@ -44,11 +45,6 @@ class LazyWindows(Sequence):
 def module(code: ModuleType, name: str) -> ModuleType:
     """A module of a bundle's own code."""
     return importlib.import_module(f"{code.__name__}.{name}")
-
-
-def reader_of(code: ModuleType, data: Path) -> Any:
-    """A bundle's own reader of a competition folder."""
-    return module(code, "data.window").WindowReader(data)
 
 
 def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
@@ -189,6 +185,11 @@ def _stored(bundle: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 def _predict_new(bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
     code = load_code(bundle)
+    with refusals_of(code):
+        return _predicted(code, bundle, table, data)
+
+
+def _predicted(code: ModuleType, bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
     folds = pd.read_parquet(bundle / "folds.parquet")
     predictor = module(code, "inference.predictor").Predictor.open(bundle)
     plan = network_plan(table, folds, len(predictor.folds))
@@ -197,7 +198,7 @@ def _predict_new(bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
     draws = []
     for network, part in plan.groupby("network"):
         rows = place[place["label_id"].isin(part["label_id"])]
-        windows = LazyWindows(reader_of(code, data), rows)
+        windows = LazyWindows(module(code, "data.window").WindowReader(data), rows)
         probs = predictor.only([int(network)]).predict(windows).probs
         draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
             label_id=rows["label_id"].to_numpy()
@@ -234,12 +235,17 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
 
     Raises
     ------
+    InputError
+        A window to try it on cannot be read, which says nothing of the model.
     OSError, MemoryError, torch.OutOfMemoryError
-        The machine failed, which says nothing of the model.
+        Nor does a machine that fails.
     """
+    some = _some_windows(paths, params)
+    reader = WindowReader(paths.data)
+    windows = [reader.read(row) for row in some.to_dict("records")]
     size_mb = sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 2**20
     try:
-        difference, latency_ms, device = _try_out(paths, params, model)
+        difference, latency_ms, device = _try_out(paths, params, model, some, windows)
         found = f"The packaged model reproduces the OOF to {difference:.4f}"
     except Exception as err:  # whatever a broken model does is a reason to refuse it
         if _machine_failed(err):
@@ -257,23 +263,23 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
 def _machine_failed(err: BaseException) -> bool:
     """Whether the disk or the memory is behind an error, also where a model wrapped it."""
     while not isinstance(err, OSError | MemoryError | torch.OutOfMemoryError):
-        if err.__cause__ is None:
+        before = err.__cause__ or err.__context__
+        if before is None:
             return "can't allocate memory" in str(err)  # PyTorch's plain RuntimeError on a CPU
-        err = err.__cause__
+        err = before
     return True
 
 
-def _try_out(paths: Paths, params: Params, model: Path) -> tuple[float, float, str]:
+def _try_out(
+    paths: Paths, params: Params, model: Path, some: pd.DataFrame, windows: Sequence[Window]
+) -> tuple[float, float, str]:
     served = load_served(model)
     code = load_code(model / BUNDLE)
     predictor = served.unwrap_python_model()._predictor
-    some = _some_windows(paths, params)
-    reader = reader_of(code, paths.data)
     worst = 0.0
     for fold, rows in some.groupby("fold"):
-        scores = predictor.only([int(fold)]).predict(LazyWindows(reader, rows))
+        scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])
         worst = max(worst, _worst_member(paths, int(fold), rows, scores))
-    windows = [reader.read(row) for row in some.to_dict("records")]
     worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
     n = params.gate.latency_windows
     batch = [windows[k % len(windows)] for k in range(n)]

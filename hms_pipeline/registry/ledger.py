@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config.files import hash_json
+from ..config.files import atomic, hash_json
+from ..schema import InputError
 
 START = "0" * 64
 
@@ -51,27 +52,35 @@ class Ledger:
         return record
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole lines, oldest first; a line that was cut off by a kill never counted."""
-        if not self.path.exists():
-            return []
-        text = self.path.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()]
+        """All whole lines, oldest first; a line that was cut off by a kill never counted.
+
+        Raises
+        ------
+        InputError
+            A line is not JSON.
+        """
+        return [_parsed(line, n) for n, line in enumerate(self.content().splitlines(), start=1)]
+
+    def content(self) -> bytes:
+        """Its whole lines."""
+        return whole_lines(self.path.read_bytes()) if self.path.exists() else b""
+
+    def replace(self, content: bytes) -> None:
+        """Take over what it went on to be elsewhere."""
+        with atomic(self.path) as temporary:
+            temporary.write_bytes(content)
 
     def _mend(self) -> None:
-        if self.path.exists():
-            text = self.path.read_bytes()
-            end = text.rfind(b"\n") + 1
-            if end < len(text):
-                os.truncate(self.path, end)
+        if self.path.exists() and len(whole := self.content()) < self.path.stat().st_size:
+            os.truncate(self.path, len(whole))
 
     def problems(self) -> list[str]:
         """What is wrong with the chain, in sentences; empty where it is whole."""
         previous, found = START, []
         try:
             records = self.read()
-        except json.JSONDecodeError as err:
-            return [f"line {err.lineno} of the ledger is not JSON"]
+        except InputError as err:
+            return [str(err).rstrip(".")]
         for n, record in enumerate(records, start=1):
             body = {key: value for key, value in record.items() if key != "hash"}
             if record.get("previous") != previous or record.get("n") != n:
@@ -138,6 +147,21 @@ class Ledger:
             if undone and record["from_networks"] == networks_hash:
                 return f"it was rolled back on {day}: {record['reason']}"
         return None
+
+
+def whole_lines(text: bytes) -> bytes:
+    """Without a line that was cut off."""
+    return text[: text.rfind(b"\n") + 1]
+
+
+def _parsed(line: bytes, n: int) -> dict[str, Any]:
+    try:
+        return json.loads(line)
+    except ValueError:
+        raise InputError(
+            f"Line {n} of the ledger needs to be JSON, but is not. Put MLflow's copy (the run"
+            " named ledger) in its place."
+        ) from None
 
 
 def _user() -> str:

@@ -81,6 +81,15 @@ def load_code(bundle: Path) -> ModuleType:
 
 
 @contextmanager
+def refusals_of(code: ModuleType) -> Iterator[None]:
+    """Refusals by a bundle's own code come as this package's, which commands and flows expect."""
+    try:
+        yield
+    except code.schema.InputError as err:
+        raise InputError(str(err)) from None
+
+
+@contextmanager
 def _quiet_mlflow() -> Iterator[ModuleType]:
     """``mlflow.pyfunc`` without its advice on type hints and examples, nor its progress bars."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -48,6 +48,7 @@ def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -
     }
     registry.ledger.append("intent", **facts)
     registry.client.set_registered_model_alias(MODEL, CHAMPION, version.version)
+    registry.mark(facts)
     registry.ledger.append("commit", **facts)
     registry.log_ledger()
 
@@ -100,8 +101,5 @@ def predecessor(registry: Registry) -> int:
 def rollback(registry: Registry, reason: str) -> int:
     """Move the champion back to its predecessor and give that version."""
     version = registry.get(predecessor(registry))
-    current = registry.champion()
     promote(registry, version, reason, "rollback")
-    if current is not None:
-        registry.client.set_model_version_tag(MODEL, str(current), "rolled_back", reason)
     return int(version.version)

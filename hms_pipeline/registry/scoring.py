@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,7 +14,7 @@ from ..inference.bundle import ROOMS, check_bundle, read_info
 from ..inference.predictor import Predictor
 from ..schema import InputError
 from .api import bundle_of
-from .package import load_code
+from .package import load_code, refusals_of
 from .store import CHAMPION, MODEL
 
 
@@ -78,22 +78,14 @@ class CarriedPredictor:
     """
 
     def __init__(self, code: ModuleType, bundle: Path, device: str) -> None:
-        self._refusal = code.schema.InputError
-        self._predictor = code.inference.predictor.Predictor.open(bundle, device=device)
+        self._code = code
+        with refusals_of(code):
+            self._predictor = code.inference.predictor.Predictor.open(bundle, device=device)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._predictor, name)
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
         """As ``Predictor.predict``."""
-        try:
+        with refusals_of(self._code):
             return self._predictor.predict(windows, batch_size=batch_size)
-        except self._refusal as err:
-            raise InputError(str(err)) from None
-
-    def stream(self, windows: Iterable[Window], *, batch_size: int | None = None) -> Iterator[Any]:
-        """As ``Predictor.stream``."""
-        try:
-            yield from self._predictor.stream(windows, batch_size=batch_size)
-        except self._refusal as err:
-            raise InputError(str(err)) from None

@@ -10,22 +10,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..schema import InputError
-from .ledger import Ledger
+from .ledger import Ledger, whole_lines
 from .lock import locked
 from .package import check_model
-from .store import CHAMPION, MODEL, local_path, open_client
+from .store import CHAMPION, MODEL, experiment_id, local_path, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.exceptions import MlflowException
 
 LOCK = "registry.lock"
 STAGING = ".staging"
+LEDGER_RUN = "ledger"
+ROLLED_BACK = "rolled_back"  # a version's tag: why
 URI = f"models:/{MODEL}"
 FORMS = f"Give its number, {URI}/NUMBER or {URI}@{CHAMPION}."
 
@@ -57,6 +61,7 @@ class Registry:
         with locked(paths.mlruns / LOCK):
             registry = cls.open(paths)
             registry._create_model()
+            registry._catch_up()
             registry._recover()
             try:
                 yield registry
@@ -85,6 +90,19 @@ class Registry:
                 MODEL, description="Six probabilities for a 50 s window of ICU EEG. Research use."
             )
 
+    def _catch_up(self) -> None:
+        """Take over what was decided on another machine: MLflow's copy of the ledger says it."""
+        copied, own = self._copied_ledger(), self.ledger.content()
+        if own.startswith(copied):
+            return
+        if not copied.startswith(own):
+            raise InputError(
+                f"{self.ledger.path} and its copy in MLflow (the run named {LEDGER_RUN}) need to"
+                " begin alike, but differ: both went on apart, or one was edited. Put the right"
+                " one in both places."
+            )
+        self.ledger.replace(copied)
+
     def _recover(self) -> None:
         """Finish what a killed process began: an intent whose alias moved, or did not."""
         shutil.rmtree(self.staging, ignore_errors=True)
@@ -92,12 +110,27 @@ class Registry:
         if intent is None:
             return
         done = self.champion() == intent["to"]
-        facts = ("kind", "from", "to", "reason", "content_hash", "from_networks")
+        facts = {
+            key: intent[key]
+            for key in ("kind", "from", "to", "reason", "content_hash", "from_networks")
+        }
+        if done:
+            self.mark(facts)
         self.ledger.append(
             "commit" if done else "abort",
-            **{key: intent[key] for key in facts},
+            **facts,
             note="finished after a kill" if done else "a kill came before the alias moved",
         )
+        self.log_ledger()
+
+    def mark(self, facts: Mapping[str, Any]) -> None:
+        """Tag what a rollback left, and free a champion of that tag."""
+        if facts["kind"] == "rollback" and facts["from"] is not None:
+            self.client.set_model_version_tag(
+                MODEL, str(facts["from"]), ROLLED_BACK, facts["reason"]
+            )
+        if ROLLED_BACK in self.get(facts["to"]).tags:
+            self.client.delete_model_version_tag(MODEL, str(facts["to"]), ROLLED_BACK)
 
     def versions(self) -> list[ModelVersion]:
         """All versions, newest first."""
@@ -194,30 +227,41 @@ class Registry:
             self.client.log_artifacts(run_id, str(model), "model")
         else:
             target.mkdir(parents=True, exist_ok=True)
-            os.replace(model, target / "model")
+            shutil.move(model, target / "model")  # copies where the store is on another disk
         return self.client.create_model_version(
             MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags)
         )
 
     def log_ledger(self) -> None:
-        """Copy the ledger to MLflow's artifacts, where people look."""
-        from .store import experiment_id
-
-        found = self.client.search_runs(
-            [experiment_id(self.client, self.paths)], "tags.`hms.kind` = 'ledger'", max_results=1
-        )
-        run = (
-            found[0]
-            if found
-            else self.client.create_run(
+        """Copy the ledger to MLflow's artifacts, where people and other machines look."""
+        run = self._ledger_run()
+        if run is None:
+            run = self.client.create_run(
                 experiment_id(self.client, self.paths),
-                run_name="ledger",
+                run_name=LEDGER_RUN,
                 tags={"hms.kind": "ledger"},
             )
-        )
         self.client.log_artifact(run.info.run_id, str(self.ledger.path))
         if run.info.status == "RUNNING":
             self.client.set_terminated(run.info.run_id)
+
+    def _ledger_run(self) -> Run | None:
+        found = self.client.search_runs(
+            [experiment_id(self.client, self.paths)],
+            "tags.`hms.kind` = 'ledger'",
+            order_by=["attributes.start_time ASC"],
+            max_results=1,
+        )
+        return found[0] if found else None
+
+    def _copied_ledger(self) -> bytes:
+        """The whole lines of MLflow's copy; nothing where there is none yet."""
+        run, name = self._ledger_run(), self.ledger.path.name
+        if run is None or not self.client.list_artifacts(run.info.run_id):
+            return b""
+        with TemporaryDirectory() as folder:
+            fetched = self.client.download_artifacts(run.info.run_id, name, folder)
+            return whole_lines(Path(fetched).read_bytes())
 
 
 def _absent(err: MlflowException) -> bool:

@@ -140,11 +140,6 @@ def butterworth_gain(
     return gain
 
 
-def notch_gain(freqs: np.ndarray, sfreq: float, freq_hz: float, width_hz: float) -> np.ndarray:
-    """1 minus a Gaussian of full width ``width_hz`` at half depth around ``freq_hz``."""
-    return 1 - np.exp(-4 * np.log(2) * ((freqs - freq_hz) / width_hz) ** 2)
-
-
 def flat_gain(freqs: np.ndarray, sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
     """1 up to ``pass_hz``, 0 from ``stop_hz``, half a cosine between."""
     across = np.clip((freqs - pass_hz) / max(stop_hz - pass_hz, 1e-9), 0, 1)
@@ -189,11 +184,6 @@ def band_pass(
         )
     gain = (butterworth_gain, low_hz, high_hz, order)
     return filter_spectrum(x, gain, sfreq=sfreq, rate_hz=rate_hz)
-
-
-def notch(x: Tensor, freq_hz: float, *, width_hz: float = 2.0, sfreq: float = SFREQ) -> Tensor:
-    """Remove a line frequency, such as the mains' 50 or 60 Hz, without phase shift."""
-    return filter_spectrum(x, (notch_gain, freq_hz, width_hz), sfreq=sfreq)
 
 
 def resample(x: Tensor, sfreq: float, rate_hz: float, *, flat: float = 0.8) -> Tensor:

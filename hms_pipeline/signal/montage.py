@@ -15,8 +15,6 @@ from torch import Tensor
 
 from ..schema import (
     CHAIN_PAIRS,
-    DIFFERENTIAL,
-    DOUBLE_BANANA,
     EEG_COLUMNS,
     ELECTRODES,
     MIRROR,
@@ -63,34 +61,12 @@ def derive(eeg: Tensor, pairs: Sequence[Pair]) -> Tensor:
     return eeg.index_select(-2, anode) - eeg.index_select(-2, cathode)
 
 
-def bipolar(eeg: Tensor) -> Tensor:
-    """Longitudinal bipolar montage ("double banana"): (..., 20, T) → (..., 18, T)."""
-    return derive(eeg, DOUBLE_BANANA)
-
-
-def differential(eeg: Tensor) -> Tensor:
-    """The eight long differences of ``schema.DIFFERENTIAL``: (..., 20, T) → (..., 8, T)."""
-    return derive(eeg, DIFFERENTIAL)
-
-
 def chains(eeg: Tensor) -> Tensor:
     """Four derivations of each of the four chains: (..., 20, T) → (..., 4, 4, T).
 
     The first of the new axes is the region, in the order of ``schema.REGIONS``.
     """
     return derive(eeg, CHAIN_PAIRS).unflatten(-2, (len(REGIONS), -1))
-
-
-def average_reference(eeg: Tensor) -> Tensor:
-    """Subtract the mean of the 19 scalp electrodes: (..., 20, T) → (..., 19, T)."""
-    scalp = eeg[..., : len(ELECTRODES), :]
-    return scalp - scalp.mean(-2, keepdim=True)
-
-
-def mirror_electrodes(eeg: Tensor) -> Tensor:
-    """Swap left and right electrodes of (..., 19 or 20, T)."""
-    names = EEG_COLUMNS[: eeg.shape[-2]]
-    return eeg.index_select(-2, _rows(eeg, tuple(MIRROR[name] for name in names)))
 
 
 def mirror_of(rows: Sequence[str | Pair]) -> tuple[tuple[int, ...], tuple[int, ...]]:

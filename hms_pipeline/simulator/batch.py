@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..config.processes import single_threaded_children
+from ..config.processes import process_pool
 from ..schema import (
     EEG_COLUMNS,
     SFREQ,
@@ -176,14 +175,17 @@ def _session_windows(
 def run_tasks(
     function: Callable[[T], R], tasks: Iterable[T], workers: int | None = None
 ) -> Iterator[R]:
-    """Results in the order of the tasks, from ``workers`` processes (None: one per core)."""
+    """Results in the order of the tasks, from ``workers`` processes (None: one per core).
+
+    Raises
+    ------
+    InputError
+        A process died.
+    """
     tasks = list(tasks)
     workers = min(workers or len(os.sched_getaffinity(0)), len(tasks))
     if workers <= 1:
         yield from map(function, tasks)
         return
-    # Started afresh, not forked: the caller may hold threads and a GPU.
-    with single_threaded_children():
-        pool = multiprocessing.get_context("spawn").Pool(workers)
-    with pool:
-        yield from pool.imap(function, tasks)
+    with process_pool(workers, "The simulation", "nothing of it stays") as pool:
+        yield from pool.map(function, tasks)

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..schema import CLASSES
-
 BOUNDARY = 0.5
 # Boundaries that a class may lie near, with weights: (parameter, weight).
 EDGES = {
@@ -133,8 +131,3 @@ def drift_latent(rng: np.random.Generator, latent: Latent, ambiguous: bool) -> L
         change = rng.uniform(-0.35, 0.15)
         return replace(latent, prominence=float(np.clip(latent.prominence + change, 0, 1)))
     return draw_latent(rng, latent.name, ambiguous)
-
-
-def class_index(latent: Latent) -> int:
-    """Position of the latent class in ``schema.CLASSES``."""
-    return CLASSES.index(latent.name)

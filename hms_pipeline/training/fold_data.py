@@ -90,8 +90,17 @@ def check_run(params: Params, member: str, fold: int) -> None:
         )
 
 
-def read_fold_data(paths: Paths, params: Params, member: str, fold: int) -> FoldData:
+def read_fold_data(
+    paths: Paths, params: Params, member: str, fold: int, *, verify: bool = True
+) -> FoldData:
     """Read and check what a training needs.
+
+    Parameters
+    ----------
+    paths, params, member, fold
+        As in :func:`training.stage.run`.
+    verify : bool
+        Whether to compare the features with their checksums, which reads all of them.
 
     Raises
     ------
@@ -107,7 +116,7 @@ def read_fold_data(paths: Paths, params: Params, member: str, fold: int) -> Fold
     label_ids = windows["label_id"].to_numpy()
     names = params.members[member].views
     built = build_views(params, names)
-    stores = tuple(_open_store(paths, built[name], member, label_ids) for name in names)
+    stores = tuple(_open_store(paths, built[name], member, label_ids, verify) for name in names)
     smoothing = params.training.smoothing
     return FoldData(
         label_ids=label_ids,
@@ -151,7 +160,9 @@ def _check_held_out(
         )
 
 
-def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
+def _open_store(
+    paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray, verify: bool
+) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
     if not (folder / "manifest.json").exists():
@@ -159,7 +170,7 @@ def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarra
             f"Member {member} reads view {name!r}, but {folder} has no features."
             f" Run `hms features {name}` first."
         )
-    store = FeatureStore.open(folder, view=view)
+    store = FeatureStore.open(folder, view=view, verify=verify)
     missing = np.setdiff1d(label_ids, store.label_ids)
     if len(missing):
         raise InputError(

@@ -99,12 +99,18 @@ class TrainState:
 
     @torch.no_grad()
     def load(self, stored: Mapping[str, Tensor]) -> None:
-        """Copy stored tensors in place.
+        """Copy stored tensors in place, all or none.
 
         Raises
         ------
         KeyError
             A tensor is missing.
+        ValueError
+            One has another shape.
         """
-        for name, tensor in self.tensors().items():
+        live = self.tensors()
+        for name, tensor in live.items():
+            if stored[name].shape != tensor.shape:
+                raise ValueError(f"{name} needs shape {tuple(tensor.shape)}")
+        for name, tensor in live.items():
             tensor.copy_(stored[name])

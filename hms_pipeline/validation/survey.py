@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -17,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from ..config.processes import single_threaded_children
+from ..config.processes import process_pool
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
 from .matching import Match, candidates, compare
@@ -80,6 +79,11 @@ def survey(
         Called with (files done, files in all).
     meanwhile : callable or None
         Called once in this process while the others work.
+
+    Raises
+    ------
+    InputError
+        A process died.
     """
     tasks = list(_tasks(root, train))
     with _mapper(workers, len(tasks)) as run:
@@ -231,9 +235,7 @@ def _mapper(workers: int | None, n_items: int) -> Iterator[Callable]:
     if workers <= 1:
         yield _serial
         return
-    # Spawned, not forked: Arrow's threads do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with single_threaded_children(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with process_pool(workers, "Validation", "nothing of this run stays") as pool:
         yield partial(_parallel, pool, workers)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ...schema import InputError
-from ..app import Context, app, out
+from ..app import Context, app, err, out
 from ..progress import progress_bar
 
 if TYPE_CHECKING:
+    from ...config.scoring import ScoringParams
     from ...inference.predictor import Predictor
 
 CHAMPION = "models:/hms-ensemble@champion"
+MOST_SAID = 5  # kinds of warnings that a submission prints
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Model = Annotated[str, typer.Option(help="Version, model URI, or a bundle's folder.")]
@@ -48,6 +51,7 @@ def score(
     renames = _renames(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = predictor.bundle.params.scoring
+    say_whose_settings(context, scoring)
     writer = RecordingWriter(report, annotations, facts) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
@@ -84,11 +88,31 @@ def submission(
 
     check_out(out_file)
     predictor, _ = open_predictor(ctx.obj, model, device)
+    say_whose_settings(ctx.obj, predictor.bundle.params.scoring)
     with progress_bar("submission") as progress:
-        path = write_submission(
+        written = write_submission(
             predictor, data, out_file, predictor.bundle.params.scoring, progress=progress
         )
-    out.print(f"Submission: {path}")
+    for said, n in islice(written.warnings.items(), MOST_SAID):
+        out.print(f"{n} of {written.n_scored} windows: {said}", style="yellow", highlight=False)
+    if len(written.warnings) > MOST_SAID:
+        out.print(f"and {len(written.warnings) - MOST_SAID} other warnings", style="yellow")
+    out.print(f"Submission: {written.out}")
+
+
+def say_whose_settings(context: Context, scoring: ScoringParams) -> None:
+    """A version scores by the settings it was registered with: say where the recipe differs."""
+    try:
+        present = context.params.scoring.model_dump()
+    except InputError:  # scoring needs no recipe
+        return
+    differ = [key for key, value in scoring.model_dump().items() if present.get(key) != value]
+    if differ:
+        err.print(
+            f"hms: scoring.{', scoring.'.join(differ)} of the recipe differ from the version's own,"
+            " which count until another version takes its place.",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
 
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:

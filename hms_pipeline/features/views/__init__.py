@@ -42,8 +42,3 @@ def build_view(params: Params, name: str) -> BuiltView:
             f" {sorted(params.views)}. Add it to the recipe."
         )
     return definition.build(params.views[name])
-
-
-def check_views(params: Params) -> None:
-    """Refuse a recipe whose views are unknown or have wrong parameters."""
-    build_views(params)

@@ -1,9 +1,18 @@
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from hms_pipeline.config.files import atomic, hash_bytes, hash_files, to_json, write_json
+from hms_pipeline.config.files import (
+    atomic,
+    hash_bytes,
+    hash_files,
+    read_table,
+    to_json,
+    write_json,
+)
+from hms_pipeline.schema import InputError
 
 
 def test_atomic_leaves_the_old_file_when_the_block_fails(tmp_path) -> None:
@@ -77,3 +86,15 @@ def test_hashes_separate_parts_and_names(tmp_path) -> None:
     (tmp_path / "b").write_text("x")
     one = hash_files([tmp_path / "a"], tmp_path)
     assert one != hash_files([tmp_path / "b"], tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 0.5, 0.99])
+def test_a_damaged_table_is_one_sentence_with_its_path(tmp_path, keep: float) -> None:
+    path = tmp_path / "windows.parquet"
+    pd.DataFrame({"a": range(1000)}).to_parquet(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(InputError, match=r"windows\.parquet needs to be a table"):
+        read_table(path)
+    with pytest.raises(FileNotFoundError):
+        read_table(tmp_path / "absent.parquet")

@@ -97,3 +97,18 @@ def test_amplitudes_ascend(recipe: dict, keys: tuple[str, ...], bounds: list[flo
 def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--params"):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("split: {n_folds: 3, seed: 7}", "key 'split' stands twice in line"),
+        ("a: b: c", "mapping values are not allowed here in line"),
+        ("a: [", "line"),
+    ],
+)
+def test_what_is_no_recipe_in_yaml_is_said_with_its_line(tmp_path, added: str, said: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{DEMO.read_text()}\n{added}\n")
+    with pytest.raises(InputError, match=f"params.yaml is not valid YAML: .*{said}"):
+        load_params(path)

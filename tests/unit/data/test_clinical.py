@@ -258,6 +258,107 @@ def test_wrong_units_are_refused(tmp_path: Path) -> None:
         open_clinical(tmp_path / "rec.edf")
 
 
+@pytest.mark.parametrize("factor", [1e3, 1e-3])
+def test_wrong_units_are_refused_after_a_flat_start(tmp_path: Path, factor: float) -> None:
+    eeg = noise(seconds=400) * factor
+    eeg[:, : 350 * 200] = 0
+    raw_array(eeg).save(tmp_path / "rec_raw.fif", verbose="error")
+    with pytest.raises(InputError, match=r"typically .*Correct the units"):
+        open_clinical(tmp_path / "rec_raw.fif")
+
+
+@pytest.mark.parametrize("offset", [0, 3000])
+@pytest.mark.parametrize("sfreq", [200, 256])
+def test_minutes_before_hook_up_do_not_speak_for_the_units(
+    tmp_path: Path, offset: float, sfreq: int
+) -> None:
+    eeg = noise(seconds=400, sfreq=sfreq)
+    eeg[:, : 350 * sfreq] = offset * np.linspace(-1, 1, 20)[:, None]
+    bound = write_edf(tmp_path / "rec.edf", eeg, sfreq=sfreq)
+    recording = read_clinical(tmp_path / "rec.edf")
+    assert recording.warnings == ()
+    assert recording.read(70_200, 80_000).std() == pytest.approx(30, abs=1 + bound)
+
+
+def test_dead_channels_do_not_speak_for_the_units(tmp_path: Path) -> None:
+    eeg = noise()
+    eeg[:12] = 0
+    write_edf(tmp_path / "rec.edf", eeg)
+    assert read_clinical(tmp_path / "rec.edf").n_times == 800
+
+
+def test_missing_and_infinite_samples_do_not_speak_for_the_units(tmp_path: Path) -> None:
+    eeg = noise(seconds=20)
+    eeg[:, :1000], eeg[:, 1000:2000], eeg[:, 2500] = np.nan, np.inf, -np.inf
+    raw_array(eeg).save(tmp_path / "rec_raw.fif", verbose="error")
+    assert read_clinical(tmp_path / "rec_raw.fif").warnings == ()
+
+
+@pytest.mark.parametrize("seconds", [1, 400])
+def test_a_flat_recording_is_refused(tmp_path: Path, seconds: int) -> None:
+    write_edf(tmp_path / "rec.edf", np.full((20, seconds * 200), 7.0))
+    with pytest.raises(InputError, match=r"must vary over time, but rec\.edf is flat"):
+        open_clinical(tmp_path / "rec.edf")
+
+
+def test_a_loop_that_disagrees_late_is_told(tmp_path: Path) -> None:
+    eeg = noise(seconds=400)
+    bipolar = np.stack([difference(eeg, pair) for pair in DOUBLE_BANANA])
+    bipolar[0, 350 * 200 :] *= -3
+    labels = ["-".join(pair) for pair in DOUBLE_BANANA]
+    bipolar[:, : 350 * 200] = 0
+    write_edf(tmp_path / "rec.edf", bipolar, labels=labels)
+    assert any("disagree" in text for text in read_clinical(tmp_path / "rec.edf").warnings)
+
+
+def as_bdf(edf: bytes) -> bytes:
+    """The same recording with 24-bit samples."""
+    head = 256 * 21
+    samples = np.frombuffer(edf[head:], "<i2").astype("<i4")
+    wide = samples.view(np.uint8).reshape(-1, 4)[:, :3]
+    return b"\xffBIOSEMI" + edf[8:head] + wide.tobytes()
+
+
+def write_in_unit(path: Path, eeg: np.ndarray, unit: str) -> None:
+    """Numbers as they are, under another physical dimension."""
+    write_edf(path.with_suffix(".edf"), eeg)
+    whole = path.with_suffix(".edf").read_bytes()
+    at = 256 + 20 * (16 + 80)
+    whole = whole[:at] + unit.encode("latin-1").ljust(8) * 20 + whole[at + 160 :]
+    path.write_bytes(as_bdf(whole) if path.suffix == ".bdf" else whole)
+
+
+@pytest.mark.parametrize("name", ["rec.edf", "rec.bdf"])
+@pytest.mark.parametrize(
+    ("unit", "per_uv"),
+    [("uV", 1), ("uv", 1), ("UV", 1), ("Uv", 1), ("µV", 1), ("mV", 1e-3), ("nV", 1e3)],
+)
+def test_spellings_of_units(tmp_path: Path, name: str, unit: str, per_uv: float) -> None:
+    eeg = noise()
+    write_in_unit(tmp_path / name, eeg * per_uv, unit)
+    recording = read_clinical(tmp_path / name)
+    assert recording.warnings == ()
+    np.testing.assert_allclose(recording.eeg, eeg, atol=0.02)
+
+
+def test_each_channel_has_its_own_unit(tmp_path: Path) -> None:
+    eeg, per_uv = noise(), np.tile([[1.0], [1e3]], (10, 1))
+    write_in_unit(tmp_path / "rec.edf", eeg * per_uv, "uv")
+    whole, at = (tmp_path / "rec.edf").read_bytes(), 256 + 20 * 96
+    units = (b"uv".ljust(8) + b"nV".ljust(8)) * 10
+    (tmp_path / "rec.edf").write_bytes(whole[:at] + units + whole[at + 160 :])
+    np.testing.assert_allclose(read_clinical(tmp_path / "rec.edf").eeg, eeg, atol=0.02)
+
+
+@pytest.mark.parametrize("unit", ["mv", "MV", "", "uVolt"])
+def test_what_is_no_unit_of_voltage_is_microvolts(tmp_path: Path, unit: str) -> None:
+    eeg = noise()
+    write_in_unit(tmp_path / "rec.edf", eeg, unit)
+    recording = read_clinical(tmp_path / "rec.edf")
+    assert any("no unit of voltage" in text for text in recording.warnings)
+    np.testing.assert_allclose(recording.eeg, eeg, atol=0.01)
+
+
 def test_damaged_and_absent_files(tmp_path: Path) -> None:
     (tmp_path / "bad.edf").write_bytes(b"0" * 100)
     with pytest.raises(InputError, match=r"bad\.edf could not be read"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,9 @@ def test_resident_and_mapped_batches_are_equal_and_in_order():
 def test_leaving_mapped_batches_early_ends_the_reader():
     batches = load(0.0).batches(epoch_order(np.random.default_rng(1), np.arange(50), 4))
     next(batches)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
     batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
 
 
 def test_an_epoch_takes_each_window_at_most_once_and_is_shuffled():

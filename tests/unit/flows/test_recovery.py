@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -85,3 +86,13 @@ def test_cut_dvc_lock_without_a_copy_is_deleted(tmp_path):
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split:\n    cm")
     assert "Deleted" in repair_lock(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "dvc.lock").exists()
+
+
+def test_stages_that_end_together_keep_the_lock_whole(tmp_path):
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(WHOLE))
+    keep = tmp_path / "kept" / "dvc.lock"
+    with ThreadPoolExecutor(4) as pool:
+        for kept in [pool.submit(keep_lock, tmp_path, keep) for _ in range(100)]:
+            kept.result()
+    assert yaml.safe_load(keep.read_text()) == WHOLE
+    assert [path.name for path in keep.parent.iterdir()] == ["dvc.lock"]

@@ -148,7 +148,7 @@ def test_a_lost_spectrogram_costs_its_members_only(tmp_path: Path) -> None:
 
 def test_submission_bytes_are_stable_and_in_order(folder: Path, tmp_path: Path) -> None:
     files = [
-        write_submission(Scorer(), folder, tmp_path / f"{n}.csv", scoring(batch_windows=n))
+        write_submission(Scorer(), folder, tmp_path / f"{n}.csv", scoring(batch_windows=n)).out
         for n in (1, 4)
     ]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -253,6 +253,14 @@ def test_an_empty_test_table_is_refused(tmp_path: Path, run) -> None:
     inputs = [tmp_path] if run is score_inputs else tmp_path
     with pytest.raises(InputError, match=r"test\.csv needs a row for every window"):
         run(Scorer(), inputs, tmp_path / "out.csv", scoring())
+
+
+def test_a_submission_says_what_it_did_without(tmp_path: Path) -> None:
+    root = competition(tmp_path / "data", 4)
+    (root / "test_spectrograms" / "701.parquet").unlink()
+    (root / "test_spectrograms" / "702.parquet").write_bytes(b"PAR1")
+    written = write_submission(Scorer(), root, tmp_path / "submission.csv", scoring())
+    assert (written.n_scored, written.warnings) == (4, {"no spectrogram": 2})
 
 
 def test_a_submission_refuses_a_repeated_eeg(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,15 @@ def test_a_broken_list_of_checksums_is_refused(copy: Path, content: bytes) -> No
     (copy / "checksums.json").write_bytes(content)
     with pytest.raises(InputError, match=r"checksums\.json needs to be JSON"):
         open_bundle(copy, device="cpu")
+
+
+@pytest.mark.filterwarnings("ignore:.*type hint")
+def test_refusals_of_carried_code_are_this_packages(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hms_pipeline.registry.scoring.hash_code", lambda *_: "other")
+    with pytest.raises(InputError, match="device"):
+        open_bundle(copy, device="cuda:7")
+    predictor = open_bundle(copy, device="cpu")
+    with pytest.raises(InputError, match="needs shape"):
+        predictor.predict([replace(random_window(1), eeg=np.zeros((3, 3)))])

@@ -43,8 +43,6 @@ def test_batches_and_neighbours_do_not_matter(predictor, windows):
     whole = predictor.predict(windows).probs
     np.testing.assert_allclose(predictor.predict(windows, batch_size=2).probs, whole, atol=1e-5)
     np.testing.assert_allclose(predictor.predict(windows[3:4]).probs, whole[3:4], atol=1e-5)
-    streamed = np.concatenate([s.probs for s in predictor.stream(iter(windows), batch_size=2)])
-    np.testing.assert_allclose(streamed, whole, atol=1e-5)
 
 
 def test_out_of_fold_predictions_are_reproduced(maker, predictor):

@@ -102,7 +102,7 @@ def test_checkpoints_go_only_where_nothing_resumes_or_writes_them(shelf, monkeyp
     class Data:
         inputs = {"views": "present"}
 
-    monkeypatch.setattr(fold_data, "read_fold_data", lambda *args: Data)
+    monkeypatch.setattr(fold_data, "read_fold_data", lambda *args, verify: Data)
     present = hash_json(["v2s-spec-0", Data.inputs])
     for name in (present, "old", "young"):
         (shelf.paths.checkpoints / name).mkdir(parents=True)

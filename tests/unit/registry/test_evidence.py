@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
@@ -22,6 +23,7 @@ def check(monkeypatch: pytest.MonkeyPatch, model: Path, error: Exception):
         except RuntimeError as err:
             raise ValueError("The server could not answer.") from err
 
+    monkeypatch.setattr(evidence, "_some_windows", lambda *args: pd.DataFrame())
     monkeypatch.setattr(evidence, "_try_out", fail)
     return evidence.model_checks(Paths(), PARAMS, model)[0]
 
@@ -47,3 +49,11 @@ def test_a_broken_machine_refuses_no_model(monkeypatch, tmp_path, error):
 def test_a_broken_model_is_refused(monkeypatch, tmp_path, error):
     wrong = {found.name for found in failed(check(monkeypatch, tmp_path, error))}
     assert {"self_check", "latency_ms"} <= wrong
+
+
+def test_data_that_cannot_be_read_refuse_no_model(monkeypatch, tmp_path):
+    row = pd.DataFrame({"eeg_id": [1], "spectrogram_id": [2]})
+    monkeypatch.setattr(evidence, "_some_windows", lambda *args: row)
+    monkeypatch.setattr(evidence, "_try_out", lambda *args: pytest.fail("was tried"))
+    with pytest.raises(InputError, match=r"1\.parquet is needed, but is not there"):
+        evidence.model_checks(Paths(tmp_path), PARAMS, tmp_path)

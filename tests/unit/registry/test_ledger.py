@@ -121,3 +121,14 @@ def test_the_succession_is_what_rollbacks_left(tmp_path):
     promoted(ledger, 2, kind="manual", before=1)
     promoted(ledger, 4, before=2)
     assert ledger.succession() == [1, 2, 4]
+
+
+def test_a_line_that_is_not_json_is_named(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for version in (1, 2, 3):
+        ledger.append("register", version=version, content_hash=str(version))
+    lines = ledger.path.read_text().splitlines()
+    ledger.path.write_text("\n".join([*lines[:2], "{", ""]))
+    with pytest.raises(InputError, match="^Line 3 of the ledger needs to be JSON"):
+        ledger.pending()
+    assert ledger.problems()[0].startswith("Line 3 of the ledger needs to be JSON")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from hms_pipeline.config import Paths
 from hms_pipeline.registry import api
 from hms_pipeline.registry.promotion import predecessor
+from hms_pipeline.registry.versions import Registry
 from hms_pipeline.schema import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -32,3 +36,65 @@ def test_rollbacks_go_back_one_by_one_and_never_to_what_was_rolled_back(shelf):
     assert [shelf.rollback(), shelf.rollback()] == [2, 1]
     with pytest.raises(InputError, match="none left"):
         shelf.rollback()
+
+
+def test_the_list_says_rolled_back_until_it_is_promoted_again(shelf):
+    for content in ("one", "two"):
+        shelf.add(content)
+    shelf.promote(1)
+    shelf.promote(2)
+    shelf.rollback()
+    verdicts = [version["verdict"] for version in api.list_versions(shelf.paths)]
+    assert verdicts == ["undecided, rolled back", "undecided"]
+    shelf.promote(2, "manual")
+    assert {version["verdict"] for version in api.list_versions(shelf.paths)} == {"undecided"}
+
+
+def test_a_rollback_that_was_killed_is_finished_with_its_mark(shelf, monkeypatch):
+    for content in ("one", "two"):
+        shelf.add(content)
+    shelf.promote(1)
+    shelf.promote(2)
+    with monkeypatch.context() as killed:
+        killed.setattr(Registry, "mark", lambda self, facts: killed_here())
+        with pytest.raises(KeyboardInterrupt):
+            shelf.rollback()
+    shelf.add("three")  # the next change finishes it
+    assert shelf.registry.champion() == 1
+    assert api.list_versions(shelf.paths)[1]["verdict"] == "undecided, rolled back"
+
+
+def killed_here() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def other(shelf, tmp_path, monkeypatch):
+    """Another checkout on the same MLflow store."""
+    store = shelf.paths.mlruns / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    root = tmp_path / "other"
+    return replace(shelf, paths=Paths(root / "data", root / "artifacts", shelf.paths.params))
+
+
+def test_another_checkout_knows_what_was_decided(shelf, other):
+    for content in ("one", "two"):
+        shelf.add(content)
+    shelf.promote(1)
+    shelf.promote(2)
+    shelf.rollback()
+    other.add("three")
+    assert other.actions()[: len(shelf.actions())] == shelf.actions()
+    assert other.registry.ledger.barred("two", "two")
+    other.promote(3)
+    assert other.rollback() == 1
+    shelf.add("four")
+    assert shelf.registry.ledger.champions() == other.registry.ledger.champions()
+
+
+def test_two_ledgers_that_went_apart_are_refused(shelf, other):
+    shelf.add("one")
+    shelf.promote(1)
+    other.registry.ledger.append("register", version=9, content_hash="nine")
+    with pytest.raises(InputError, match="need to begin alike, but differ"):
+        other.promote(1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from hms_pipeline.registry import api
@@ -62,3 +65,14 @@ def test_aliases():
 def test_what_names_no_version_of_this_model_is_refused(shelf, value):
     with pytest.raises(InputError, match=r"A version of hms-ensemble is needed, but got"):
         api.verify(shelf.paths, value)
+
+
+def test_a_store_on_another_disk_gets_a_copy(shelf, monkeypatch):
+    def rename(*args: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    with monkeypatch.context() as apart:
+        apart.setattr(os, "rename", rename)
+        assert shelf.add("one") == 1
+    assert (shelf.registry.verify(shelf.registry.get(1)) / "MLmodel").read_text() == "one"
+    assert not shelf.registry.staging.exists()

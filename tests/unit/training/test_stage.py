@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from hms_pipeline.config import Paths, parse_params
 from hms_pipeline.config.files import hash_file
@@ -160,6 +161,26 @@ def test_a_broken_checkpoint_is_said_and_dropped(paths, params, caplog):
     file.write_bytes(file.read_bytes()[:100])
     stage.run(paths, params, "eegnet", 0)
     assert "training starts anew" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["absent", "reshaped"])
+def test_a_checkpoint_that_does_not_fit_leaves_nothing_behind(paths, params, caplog, change):
+    stage.run(paths, params, "eegnet", 0)
+    expected = hashes(paths)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
+    (file,) = paths.checkpoints.glob("*/checkpoint.safetensors")
+    with safe_open(file, "pt") as stored:
+        metadata = stored.metadata()
+        tensors = {name: stored.get_tensor(name) + 1 for name in stored.keys()}  # noqa: SIM118
+    name = list(tensors)[-1]
+    tensors[name] = tensors[name].reshape(1, *tensors[name].shape)
+    if change == "absent":
+        del tensors[name]
+    save_file(tensors, file, metadata)
+    stage.run(paths, params, "eegnet", 0)
+    assert "training starts anew" in caplog.text
+    assert hashes(paths) == expected
 
 
 def test_another_recipe_does_not_resume_this_one(paths, params):

@@ -1,0 +1,71 @@
+"""A pool of processes: what is said when one dies, and that none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from hms_pipeline.config.processes import THREADS, process_pool
+from hms_pipeline.schema import InputError
+
+PARENT = """
+import os, time
+from hms_pipeline.config.processes import process_pool
+if __name__ == "__main__":
+    with process_pool(2, "This test", "nothing stays") as pool:
+        futures = [pool.submit(os.getpid), pool.submit(time.sleep, 60)]
+        print(futures[0].result(), flush=True)
+        time.sleep(60)
+"""
+
+
+def kill_oneself(_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def make_slowly(folder):
+    folder.mkdir()
+    time.sleep(0.05)
+
+
+def keep(values):
+    os.environ["KEPT"] = " ".join(values)
+
+
+def test_a_killed_worker_is_one_line():
+    said = "This test needs its 2 worker processes, but one of them died, .* --workers .*; all is"
+    with pytest.raises(InputError, match=said), process_pool(2, "This test", "all is well") as pool:
+        list(pool.map(kill_oneself, range(3)))
+
+
+def test_workers_have_one_thread_and_are_initialised(monkeypatch):
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    with process_pool(1, "", "", initializer=keep, initargs=(("a", "b"),)) as pool:
+        assert [*pool.map(os.getenv, [*THREADS, "KEPT"])] == [*"111", "a b"]
+    assert not os.environ.keys() & set(THREADS)
+
+
+def test_an_error_leaves_what_has_not_begun_undone(tmp_path):
+    folders = [tmp_path / str(number) for number in range(50)]
+    with pytest.raises(FileExistsError), process_pool(1, "", "") as pool:
+        list(pool.map(make_slowly, [tmp_path, *folders]))
+    assert not folders[-1].exists()
+
+
+def test_no_worker_outlives_a_killed_parent():
+    """Workers write where the parent did: the pipe ends when all of them have ended."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert int(parent.stdout.readline()) != parent.pid
+        parent.kill()
+        parent.communicate(timeout=20)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
