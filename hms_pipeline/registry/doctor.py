@@ -14,6 +14,7 @@ import torch
 from ..config import Params, Paths
 from ..schema import InputError
 from .disk import GB, check_disk
+from .ledger import ADVICE
 from .servers import CLOSED, OPEN, Server, servers
 from .store import CHAMPION, MODEL, open_store
 from .versions import Registry
@@ -152,7 +153,7 @@ def check_ledger(registry: Registry) -> Iterator[Finding]:
     """Hold aliases and versions against the ledger."""
     problems = registry.ledger.problems()
     for problem in problems:
-        yield Finding("ledger", "broken chain", WRONG, f"{problem}. Restore it from MLflow's copy.")
+        yield Finding("ledger", "broken chain", WRONG, f"{problem}. {ADVICE}")
     if problems:
         return
     records = registry.ledger.read()

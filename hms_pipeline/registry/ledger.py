@@ -15,6 +15,7 @@ from ..config.files import atomic, hash_json
 from ..schema import InputError
 
 START = "0" * 64
+ADVICE = "Restore it from MLflow's copy."
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Ledger:
         try:
             records = self.read()
         except InputError as err:
-            return [str(err).rstrip(".")]
+            return [str(err).removesuffix(f". {ADVICE}")]
         for n, record in enumerate(records, start=1):
             body = {key: value for key, value in record.items() if key != "hash"}
             if record.get("previous") != previous or record.get("n") != n:
@@ -158,10 +159,7 @@ def _parsed(line: bytes, n: int) -> dict[str, Any]:
     try:
         return json.loads(line)
     except ValueError:
-        raise InputError(
-            f"Line {n} of the ledger needs to be JSON, but is not. Put MLflow's copy (the run"
-            " named ledger) in its place."
-        ) from None
+        raise InputError(f"Line {n} of the ledger needs to be JSON, but is not. {ADVICE}") from None
 
 
 def _user() -> str:

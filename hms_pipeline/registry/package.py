@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from ..config.files import hash_file, hash_files, hash_json, write_json
 from ..inference.bundle import CHECKSUMS, write_bundle
 from ..schema import VOTE_COLUMNS, InputError
 from .lineage import STATE, write_state
+from .store import quiet_mlflow
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -92,8 +92,7 @@ def refusals_of(code: ModuleType) -> Iterator[None]:
 @contextmanager
 def _quiet_mlflow() -> Iterator[ModuleType]:
     """``mlflow.pyfunc`` without its advice on type hints and examples, nor its progress bars."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    quiet_mlflow()
     import mlflow.pyfunc
 
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ def open_store(paths: Paths) -> str:
     paths : Paths
         ``MLFLOW_TRACKING_URI``, where set, is used instead of ``paths.mlruns``.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    quiet_mlflow()
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{paths.mlruns / 'mlflow.db'}"
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///"))
@@ -44,7 +44,6 @@ def open_store(paths: Paths) -> str:
 
 
 def _create(database: Path) -> None:
-    _quiet()
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     fresh = database.with_name(f".tmp-{os.getpid()}-{database.name}")
@@ -59,7 +58,9 @@ def _create(database: Path) -> None:
     os.replace(fresh, database)
 
 
-def _quiet() -> None:
+def quiet_mlflow() -> None:
+    """MLflow neither calls home nor draws progress bars nor tells of its migrations."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -68,7 +69,6 @@ def _quiet() -> None:
 def open_client(paths: Paths) -> MlflowClient:
     """A client of the store for runs and versions alike."""
     uri = open_store(paths)
-    _quiet()
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)

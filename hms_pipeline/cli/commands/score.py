@@ -51,7 +51,6 @@ def score(
     renames = _renames(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = predictor.bundle.params.scoring
-    say_whose_settings(context, scoring)
     writer = RecordingWriter(report, annotations, facts) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
@@ -88,7 +87,6 @@ def submission(
 
     check_out(out_file)
     predictor, _ = open_predictor(ctx.obj, model, device)
-    say_whose_settings(ctx.obj, predictor.bundle.params.scoring)
     with progress_bar("submission") as progress:
         written = write_submission(
             predictor, data, out_file, predictor.bundle.params.scoring, progress=progress
@@ -116,7 +114,10 @@ def say_whose_settings(context: Context, scoring: ScoringParams) -> None:
 
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
-    """The predictor of a model URI or a bundle's folder, and what a report says of it."""
+    """The predictor of a model URI or a bundle's folder, and what a report says of it.
+
+    Tells the user where the recipe's settings are not those that count.
+    """
     from ...registry import scoring
 
     folder = Path(model)
@@ -129,6 +130,7 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
             "--model needs a version's number, models:/NAME@ALIAS or a bundle's folder, got"
             f" {model!r}."
         )
+    say_whose_settings(context, predictor.bundle.params.scoring)
     facts = {
         "model": "hms-ensemble",
         "version": version,
