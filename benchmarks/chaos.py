@@ -1,6 +1,6 @@
 """Kill stages, flows and workers at random moments; prove that retrains recover.
 
-``python benchmarks/chaos.py [FOLDER] --kills 20`` works on copies of a DVC repository (default:
+``python -m benchmarks.chaos [FOLDER] --kills 20`` works on copies of a DVC repository (default:
 this project with the tiny recipe on a sample of its own) and prints one line per kill. It fails
 unless the run after every kill completes, no finished stage runs again, the artifacts equal an
 undisturbed run's, and no process is left behind.
@@ -27,6 +27,8 @@ from flows.engine import HISTORY
 from flows.environment import prepare, run_folder
 from flows.processes import MARK
 
+from .toy import postpone
+
 PROJECT = Path(__file__).resolve().parents[1]
 DERIVED = {"artifacts", "mlruns", "reports", ".run", ".venv", "dvc.lock", ".dvc/cache", ".dvc/tmp"}
 STAGE, FLOW, WORKER = "stage", "flow", "worker"
@@ -40,6 +42,8 @@ def copy_repository(source: Path, target: Path, recipe: str | None) -> Path:
         return {n for n in names if n == "__pycache__" or str(Path(folder) / n) in left_out}
 
     shutil.copytree(source, target, ignore=ignored, symlinks=True)
+    if (target / "prefect.yaml").exists():
+        postpone(target)
     if recipe:
         shutil.copy(target / "recipes" / f"{recipe}.yaml", target / "params.yaml")
         (target / "mlruns").mkdir()

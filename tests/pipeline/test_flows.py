@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -238,6 +239,8 @@ def test_scheduled_deployment_runs_through_the_worker(stack):
     assert {"nightly", "hourly", "daily", "on-demand"} <= deployed
     scheduled = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
     wait_until(lambda: api(env, "flow_runs/filter", scheduled))
+    due = [run["expected_start_time"] for run in api(env, "flow_runs/filter", scheduled)]
+    assert min(map(datetime.fromisoformat, due)) > datetime.now(UTC) + timedelta(hours=10)
 
 
 def api(env: dict[str, str], path: str, body: dict | None = None) -> list[dict]:
