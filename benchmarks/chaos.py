@@ -58,8 +58,13 @@ def _run(command: list[str], cwd: Path) -> None:
 
 
 def outputs(root: Path) -> dict[str, str]:
-    """Hash of every cached output that dvc.lock records."""
-    lock = yaml.safe_load((root / "dvc.lock").read_text())
+    """Hash of every cached output that dvc.lock records; none where it was cut."""
+    try:
+        lock = yaml.safe_load((root / "dvc.lock").read_text())
+    except yaml.YAMLError:
+        lock = None
+    if not lock:
+        return {}
     settings = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
     return {
         out["path"]: out["md5"]
@@ -139,7 +144,11 @@ class Chaos:
             time.sleep(0.1)
         time.sleep(moment)
         if target == WORKER:
-            victim = psutil.Process(stack.running(self.root, "worker"))
+            pid = stack.running(self.root, "worker")
+            if pid is None:
+                self.failures.append("the worker had ended by itself")
+                return "nothing"
+            victim = psutil.Process(pid)
         elif target == FLOW:
             victim = psutil.Process(runner.pid)
         else:

@@ -13,6 +13,8 @@ from typing import Any
 
 from hms_pipeline.schema import InputError
 
+RETRAIN = "retrain"
+
 
 class Held:
     """The lock while held. ``previous`` is the record of a holder that died, if one did."""
@@ -33,7 +35,7 @@ def exclusive(
     path: Path,
     *,
     wait_s: float,
-    what: str = "retrain",
+    what: str = RETRAIN,
     waiting: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Held]:
     """Hold the lock file, or wait for it, or refuse.
@@ -61,9 +63,10 @@ def exclusive(
         while not _try(stream):
             who = _who(_read(stream))
             if time.monotonic() >= deadline:
+                queue = ", or queue (retrain.when_busy in params.yaml)" if what == RETRAIN else ""
                 raise InputError(
                     f"One {what} at a time is possible, but {who} runs in this folder."
-                    " Wait for it, cancel it, or queue (retrain.when_busy in params.yaml)."
+                    f" Wait for it or cancel it{queue}."
                 )
             if not told:
                 waiting(f"Queued: {who} runs in this folder; waiting up to {wait_s:.0f} s for it.")

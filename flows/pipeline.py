@@ -26,7 +26,7 @@ from .environment import prepare, run_folder
 from .graph import Graph, match, read_graph, select
 from .lock import Held, exclusive
 from .processes import end_orphans
-from .recovery import keep_lock, repair_lock, repair_rwlock
+from .recovery import is_cut, keep_lock, repair_lock, repair_rwlock
 from .slots import ensure_limits, machine_slots, release_left
 
 REFUSED = "Refused"
@@ -264,8 +264,9 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
         log.warning("Gave back %d slots of a killed run.", released)
     kept = run_folder(root) / "dvc.lock"
     repairs = [repair_rwlock(root)]
-    if held.previous:
+    if held.previous or is_cut(root):
         repairs.append(repair_lock(root, kept))
+    if held.previous:
         bury(held.previous, log)
         Tracking.bury(root, held.previous)
     for repair in filter(None, repairs):

@@ -129,7 +129,7 @@ class RayEngine(Engine):
     def _node_job(self, job: Job, needs: StageNeeds) -> NodeJob:
         root, commit = self.source
         lock = self.root / "dvc.lock"
-        tracking = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI")
+        tracking = os.environ.get("MLFLOW_TRACKING_URI") or os.environ.get("HMS_MLFLOW_URL")
         tracking = tracking or f"sqlite:///{self.root / 'mlruns' / 'mlflow.db'}"
         run = {key: value for key, value in job.env.items() if key == "HMS_RETRAIN_RUN"}
         return NodeJob(

@@ -16,6 +16,8 @@ import yaml
 
 from hms_pipeline.config.files import atomic
 
+CONFLICT = b"<<<<<<< "
+
 
 def repair_rwlock(root: Path) -> str | None:
     """Drop from DVC's lock of paths what no live DVC process holds; delete it where unreadable.
@@ -64,7 +66,7 @@ def _is_dvc(pid: int) -> bool:
 
 @contextmanager
 def _guard(path: Path, wait_s: float = 10.0) -> Iterator[None]:
-    """Hold the file lock that DVC itself takes to edit its lock of paths."""
+    """Hold a file lock that DVC itself takes."""
     deadline = time.monotonic() + wait_s
     with path.open("a") as stream:
         while True:
@@ -91,25 +93,43 @@ def repair_lock(root: Path, keep: Path) -> str | None:
     """After a kill, replace a dvc.lock that was cut while being written by the kept copy.
 
     A cut file may still be valid YAML: then it lacks entries that the copy has. What the copy
-    lacks DVC finds again in its run cache, without running the stages.
+    lacks DVC finds again in its run cache, without running the stages. A file with a merge's
+    conflict marks is a person's to mend and stays. Other DVC processes may be at work: the file
+    is looked at while none of them can write it.
 
     Returns
     -------
     str or None
         What was done.
+
+    Raises
+    ------
+    TimeoutError
+        If a DVC process holds the repository for half a minute.
     """
     lock = root / "dvc.lock"
     if not lock.exists() and not keep.exists():
         return None
-    now, before = _stages(lock), _stages(keep)
-    if now is not None and _covers(now, before or {}):
-        return None
-    if before is not None:
-        with atomic(lock) as temporary:
-            shutil.copyfile(keep, temporary)
-        return "Replaced dvc.lock, which a killed process had left half-written, by its copy."
-    lock.unlink(missing_ok=True)
-    return "Deleted dvc.lock, which a killed process had left half-written."
+    guard = root / ".dvc" / "tmp" / "lock"
+    guard.parent.mkdir(parents=True, exist_ok=True)
+    with _guard(guard, wait_s=30):
+        now, before = _stages(lock), _stages(keep)
+        if now is not None and _covers(now, before or {}):
+            return None
+        if lock.exists() and CONFLICT in lock.read_bytes():
+            return None
+        if before is not None:
+            with atomic(lock) as temporary:
+                shutil.copyfile(keep, temporary)
+            return "Replaced dvc.lock, which a killed process had left half-written, by its copy."
+        lock.unlink(missing_ok=True)
+        return "Deleted dvc.lock, which a killed process had left half-written."
+
+
+def is_cut(root: Path) -> bool:
+    """Whether there is a dvc.lock that no DVC could read."""
+    lock = root / "dvc.lock"
+    return lock.exists() and _stages(lock) is None
 
 
 def _stages(lock: Path) -> dict[str, dict[str, Any]] | None:

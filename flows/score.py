@@ -51,7 +51,7 @@ def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch sta
     """Score the inbox with the champion; see ``inference.inbox.score_inbox``."""
     from hms_pipeline.inference.drift import observer
     from hms_pipeline.inference.inbox import score_inbox
-    from hms_pipeline.registry.scoring import open_predictor
+    from hms_pipeline.registry.scoring import open_predictor, scoring_settings
 
     log = get_run_logger()
     version, predictor = open_predictor(paths)
@@ -60,6 +60,8 @@ def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch sta
     def progress(done: int, total: int) -> None:
         log.info("%d of %d new files", done, total)
 
-    params = predictor.bundle.params.scoring  # the champion's own, as `hms score` takes them
+    params, ignored = scoring_settings(paths, predictor.bundle.params.scoring)
+    if ignored:
+        log.warning("The champion's own settings count for: scoring.%s", ", scoring.".join(ignored))
     observe = observer(predictor.views)
     return score_inbox(predictor, inbox, out, params, observe=observe, progress=progress)

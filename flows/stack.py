@@ -80,17 +80,13 @@ class Stack:
     def from_environment(cls, root: Path) -> Stack:
         """Read the settings; refuse an address that others reach without authentication."""
         host = os.environ.get("HMS_HOST", "127.0.0.1")
-        mlruns = root / "mlruns"
+        store, files = _own_store(root)
         stack = cls(
             root=root,
             prefect=Address(host, _port("HMS_PREFECT_PORT", 4200)),
             mlflow=Address(host, _port("HMS_MLFLOW_PORT", 5000)),
-            mlflow_store=os.environ.get(
-                "MLFLOW_BACKEND_STORE_URI", f"sqlite:///{mlruns.absolute()}/mlflow.db"
-            ),
-            mlflow_artifacts=os.environ.get(
-                "MLFLOW_ARTIFACTS_DESTINATION", str(mlruns.absolute() / "artifacts")
-            ),
+            mlflow_store=os.environ.get("MLFLOW_BACKEND_STORE_URI", store),
+            mlflow_artifacts=os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", files),
             mlflow_auth=os.environ.get("HMS_MLFLOW_AUTH", "") == "basic-auth",
         )
         stack.check()
@@ -126,6 +122,15 @@ class Stack:
                 " (docs/operations.md)."
             )
 
+    @property
+    def direct(self) -> bool:
+        """Whether stages write to MLflow's store themselves, so that they need no server.
+
+        They do to the project's own, which they find without being told.
+        """
+        own = _own_store(self.root)
+        return (self.mlflow_store, self.mlflow_artifacts) == own
+
     def services(self) -> list[Service]:
         """The processes, in the order in which they start."""
         return [self._prefect(), self._mlflow(), self._worker()]
@@ -133,9 +138,7 @@ class Stack:
     def client_environment(self) -> dict[str, str]:
         """What a shell, a worker or a flow needs to find the servers."""
         env = {"PREFECT_API_URL": f"{self.prefect.reachable}/api"}
-        # A local store is used directly, so that a retrain does not depend on its server.
-        local = self.mlflow_store.startswith("sqlite:///")
-        env["HMS_MLFLOW_URL" if local else "MLFLOW_TRACKING_URI"] = self.mlflow.reachable
+        env["HMS_MLFLOW_URL" if self.direct else "MLFLOW_TRACKING_URI"] = self.mlflow.reachable
         if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
             env["PREFECT_API_AUTH_STRING"] = os.environ.get("PREFECT_API_AUTH_STRING", secret)
         return env
@@ -162,6 +165,12 @@ class Stack:
         return Service("worker", command, None, self.client_environment())
 
 
+def _own_store(root: Path) -> tuple[str, str]:
+    """MLflow's database and files where nothing else is said."""
+    mlruns = root.absolute() / "mlruns"
+    return f"sqlite:///{mlruns}/mlflow.db", str(mlruns / "artifacts")
+
+
 def _port(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdigit() or not 0 < int(text) < 65536:
@@ -183,7 +192,7 @@ def up(root: Path) -> Stack:
     """
     stack = Stack.from_environment(root)
     prepare(root)
-    if stack.mlflow_store.startswith("sqlite:///"):
+    if stack.direct:
         prepare_mlflow(root)
     for service in stack.services():
         if not running(root, service.name):
@@ -298,8 +307,9 @@ def _pid_file(root: Path, name: str) -> Path:
 
 
 def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with direct.open(url, timeout=2) as answer:
             return answer.status == 200
     except urllib.error.HTTPError as err:
         return err.code in (401, 403)  # it is there, and wants authentication

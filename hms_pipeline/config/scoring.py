@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -11,6 +11,9 @@ from .section import ASCENDING, Section
 
 class ScoringParams(Section):
     """Batch sizes, limits and the sliding window of long recordings.
+
+    Those named in ``VERSIONED`` decide what a model answers: they are registered with it, and a
+    change of them makes a new version. The others are the active recipe's.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ class ScoringParams(Section):
     max_abs_uv : float
         Absolute sample value from which a request's window is refused as not microvolts.
     """
+
+    VERSIONED: ClassVar = ("spectrogram_coverage", "max_interpolated", "max_rows", "max_abs_uv")
 
     hop_s: int = Field(ge=2)
     batch_windows: int = Field(ge=1)

@@ -35,6 +35,27 @@ def kl_per_window(target: Array, probs: Array) -> Array:
     return np.where(positive, t * np.log(t / p), 0.0).sum(axis=1)
 
 
+def disagreement(member_probs: Array) -> Array:
+    """Jensen–Shannon divergence between the members of each window.
+
+    Parameters
+    ----------
+    member_probs : array, shape (n_members, n_windows, 6)
+        NaN where a member was left out.
+
+    Returns
+    -------
+    array, shape (n_windows,)
+        Nats; 0 where the members agree or only one answered.
+    """
+    present = ~np.isnan(member_probs).any(axis=2, keepdims=True)
+    probs = np.where(present, member_probs, 0)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = probs.sum(axis=0) / count
+    ratio = np.where(probs > 0, probs, 1) / np.where(probs > 0, mean, 1)
+    return (probs * np.log(ratio)).sum(axis=2).sum(axis=0) / count[:, 0]
+
+
 def slice_masks(n_votes: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
     """Rows of every vote slice that holds any: name → mask, shape (n_windows,)."""
     return {name: rows for name, rows in slice_rows(n_votes).items() if rows.any()}

@@ -92,7 +92,7 @@ def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
         path = paths.fold(member, fold) / "oof.parquet"
         if not path.exists():
             raise InputError(f"{path} is missing. Run `hms train {member} {fold}` first.")
-        tables.append(pd.read_parquet(path).assign(fold=fold))
+        tables.append(read_table(path).assign(fold=fold))
     return pd.concat(tables, ignore_index=True).set_index("label_id")
 
 

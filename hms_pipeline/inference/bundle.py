@@ -21,13 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..config import Params, Paths, load_params
-from ..config.files import hash_code, hash_file, hash_json, write_json
+from ..config.files import hash_code, hash_file, hash_json, read_table, write_json
 from ..config.members import MemberParams
 from ..config.params import write_params
 from ..ensemble.blend import Blend
@@ -107,9 +106,9 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bundle.json`` but for the weights' precision. ``content_hash`` covers what moves a
-        probability: members, views, blend, code; not, say, the gate's thresholds.
-        ``networks_hash`` is the same without the code.
+        ``bundle.json`` but for the weights' precision. ``content_hash`` covers what decides an
+        answer: members, views, blend, code and the versioned settings; not, say, the gate's
+        thresholds. ``networks_hash`` is the same without code and settings.
 
     Raises
     ------
@@ -123,18 +122,15 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
         name: params.views[name]
         for name in sorted({view for member in members.values() for view in member["views"]})
     }
-    identity = {
-        "format": FORMAT,
-        "members": members,
-        "views": views,
-        "blend": blend,
-        "code": hash_code(*ROOMS),
-    }
+    networks = {"format": FORMAT, "members": members, "views": views, "blend": blend}
+    settings = {key: getattr(params.scoring, key) for key in params.scoring.VERSIONED}
+    settings["max_cell_mb"] = params.registry.max_cell_mb
+    identity = {**networks, "code": hash_code(*ROOMS), "settings": settings}
     return {
         **identity,
         "n_folds": params.split.n_folds,
         "content_hash": hash_json(identity),
-        "networks_hash": hash_json({k: v for k, v in identity.items() if k != "code"}),
+        "networks_hash": hash_json(networks),
         "hashes": _input_hashes(paths, params, members),
     }
 
@@ -249,7 +245,7 @@ def _halved(tensor: Tensor) -> Tensor:
 
 
 def _some_inputs(paths: Paths, params: Params, member: MemberParams) -> list[Tensor]:
-    label_ids = pd.read_parquet(paths.folds, columns=["label_id"])["label_id"].to_numpy()
+    label_ids = read_table(paths.folds, columns=["label_id"])["label_id"].to_numpy()
     n = min(params.registry.half_windows, len(label_ids))
     some = label_ids[:: len(label_ids) // n][:n]
     return [
@@ -274,11 +270,11 @@ def _difference(
 
 
 def _write_tables(paths: Paths, out: Path) -> None:
-    windows = pd.read_parquet(paths.windows, columns=["label_id", *PLACE])
-    oof = pd.read_parquet(paths.ensemble / "oof.parquet")
+    windows = read_table(paths.windows, columns=["label_id", *PLACE])
+    oof = read_table(paths.ensemble / "oof.parquet")
     oof = oof.merge(windows, on="label_id", validate="one_to_one").sort_values("label_id")
     oof.to_parquet(out / "oof.parquet", index=False, compression="zstd")
-    folds = pd.read_parquet(paths.folds, columns=["label_id", "patient_id", "fold"])
+    folds = read_table(paths.folds, columns=["label_id", "patient_id", "fold"])
     folds.to_parquet(out / "folds.parquet", index=False, compression="zstd")
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 from ..config import Params, Paths
-from ..config.files import write_json
+from ..config.files import read_table, write_json
 from ..config.scoring import DriftParams
 from ..data.window import Window
 from ..features.compute import compute
@@ -136,7 +136,7 @@ def write_reference(paths: Paths, params: Params, out: Path) -> Path:
     out : Path
         The bundle's folder; the file is ``drift_reference.json``.
     """
-    oof = pd.read_parquet(paths.ensemble / "oof.parquet").sort_values("label_id")
+    oof = read_table(paths.ensemble / "oof.parquet").sort_values("label_id")
     oof = oof.rename(columns=dict(zip(CLASSES, VOTE_COLUMNS, strict=True)))
     step = max(1, len(oof) // params.drift.reference_windows)
     labels = oof["label_id"].to_numpy()[::step]

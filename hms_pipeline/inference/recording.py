@@ -18,6 +18,7 @@ import pandas as pd
 from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
 from ..data.window import Window
+from ..ensemble.metrics import disagreement
 from ..schema import (
     CLASSES,
     LABEL_S,
@@ -245,27 +246,6 @@ def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarr
     table["members_used"] = [";".join(used) for scores in batches for used in scores.members_used]
     table["warnings"] = [" ".join(said) for scores in batches for said in scores.warnings]
     return table
-
-
-def disagreement(member_probs: np.ndarray) -> np.ndarray:
-    """Jensen–Shannon divergence between the members of each window.
-
-    Parameters
-    ----------
-    member_probs : ndarray, shape (n_members, n_windows, 6)
-        NaN where a member was left out.
-
-    Returns
-    -------
-    ndarray, shape (n_windows,)
-        Nats; 0 where the members agree or only one answered.
-    """
-    present = ~np.isnan(member_probs).any(axis=2, keepdims=True)
-    probs = np.where(present, member_probs, 0)
-    count = np.maximum(present.sum(axis=0), 1)
-    mean = probs.sum(axis=0) / count
-    ratio = np.where(probs > 0, probs, 1) / np.where(probs > 0, mean, 1)
-    return (probs * np.log(ratio)).sum(axis=2).sum(axis=0) / count[:, 0]
 
 
 def _notable(

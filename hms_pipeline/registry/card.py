@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from ..config import Params, Paths
+from ..config.files import read_table
 from ..schema import CLASS_LABELS, DECIDING_SLICE
 
 CARD = """\
@@ -63,7 +62,7 @@ def model_card(paths: Paths, params: Params, content: Mapping[str, Any], model: 
         Markdown; the same bytes for the same artifacts.
     """
     metrics = json.loads((paths.ensemble / "metrics.json").read_text())
-    folds = pd.read_parquet(paths.folds)
+    folds = read_table(paths.folds)
     deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
     rows = [
         f"| {name} | {votes} | {found['kl']:.3f} | {found['low']:.3f}–{found['high']:.3f} |"

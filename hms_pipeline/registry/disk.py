@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.files import read_table
 from ..features.views import build_views
 from ..models import build_model
 from ..schema import InputError
@@ -52,8 +53,10 @@ def needed_bytes(paths: Paths, params: Params, stale: Collection[str] = ()) -> i
 
 
 def _n_windows(paths: Paths) -> int:
-    if paths.windows.exists():
-        return len(pd.read_parquet(paths.windows, columns=["label_id"]))
+    try:
+        return len(read_table(paths.windows, columns=["label_id"]))
+    except (FileNotFoundError, InputError):
+        pass  # `validate` makes it anew; it keeps no more than there are in train.csv
     table = paths.data / "train.csv"
     if table.exists():
         return len(pd.read_csv(table, usecols=["label_id"]))
@@ -88,7 +91,7 @@ def check_disk(paths: Paths, params: Params, stale: Collection[str] = ()) -> tup
     if needed + reserve > free:
         raise InputError(
             f"A retrain by recipe {params.recipe!r} needs about {needed / GB:.1f} GB and leaves"
-            f" {reserve / GB:g} GB free, but the disk has {free / GB:.1f} GB. Free some (hms gc),"
-            " or give another --artifacts."
+            f" {reserve / GB:g} GB free, but the disk has {free / GB:.1f} GB. Free some:"
+            " hms gc, or dvc gc --workspace, after which older versions' artifacts are gone."
         )
     return needed, free

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.files import read_table
 from ..data.window import Window, WindowReader
 from ..ensemble.metrics import kl_per_window, plurality
 from ..inference.bundle import PLACE
@@ -55,8 +56,8 @@ def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
     DataFrame
         ``label_id, patient_id, fold``, where the window lies, six votes, six probabilities.
     """
-    windows = pd.read_parquet(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
-    oof = pd.read_parquet(paths.ensemble / "oof.parquet")
+    windows = read_table(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
+    oof = read_table(paths.ensemble / "oof.parquet")
     table = oof.merge(windows, on="label_id", validate="one_to_one")
     table = table[table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes]
     if table.empty:
@@ -306,7 +307,7 @@ def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
 def _worst_member(paths: Paths, fold: int, rows: pd.DataFrame, scores: Any) -> float:
     worst = 0.0
     for name, probs in zip(scores.members, scores.member_probs, strict=True):
-        oof = pd.read_parquet(paths.fold(name, fold) / "oof.parquet").set_index("label_id")
+        oof = read_table(paths.fold(name, fold) / "oof.parquet").set_index("label_id")
         expected = oof.loc[rows["label_id"], list(CLASSES)].to_numpy(float)
         absent = np.isnan(probs).any(axis=1)  # a window whose spectrogram is not there
         worst = max(worst, float(np.abs(probs - expected)[~absent].max(initial=0.0)))

@@ -7,8 +7,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..config import Paths
+from ..config import Paths, load_params
 from ..config.files import hash_code
+from ..config.scoring import ScoringParams
 from ..data.window import Window
 from ..inference.bundle import ROOMS, check_bundle, read_info
 from ..inference.predictor import Predictor
@@ -64,6 +65,35 @@ def _open(bundle: Path, device: str) -> Predictor | CarriedPredictor:
     if read_info(bundle)["code"] == hash_code(*ROOMS):
         return Predictor.open(bundle, device=device)
     return CarriedPredictor(load_code(bundle), bundle, device)
+
+
+def scoring_settings(paths: Paths, own: ScoringParams) -> tuple[ScoringParams, tuple[str, ...]]:
+    """Settings to score with: the active recipe's, but for those that belong to a version.
+
+    Parameters
+    ----------
+    paths : Paths
+        Where the active recipe lies; without one all are the version's.
+    own : ScoringParams
+        What the version was registered with.
+
+    Returns
+    -------
+    settings : ScoringParams
+    ignored : tuple of str
+        Settings that the recipe states otherwise than the version, and that do not count.
+
+    Raises
+    ------
+    InputError
+        The recipe is damaged.
+    """
+    if not paths.params.exists():
+        return own, ()
+    recipe = load_params(paths.params).scoring
+    versions = {key: getattr(own, key) for key in ScoringParams.VERSIONED}
+    ignored = tuple(key for key, value in versions.items() if getattr(recipe, key) != value)
+    return recipe.model_copy(update=versions), ignored
 
 
 class CarriedPredictor:

@@ -161,6 +161,13 @@ def _verdict(
     checks = compared + checks
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
+    if wrong and champion is not None:
+        champions = registry.get(champion[0]).tags.get("networks_hash")
+        if champions == version.tags["networks_hash"]:
+            reasons.append(
+                "Its networks are the champion's; changed code or settings come into force by"
+                f" hms promote {version.version}."
+            )
     return reasons, metrics | more, not wrong
 
 

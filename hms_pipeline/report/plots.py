@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..config import Params, Paths
-from ..config.files import atomic
+from ..config.files import atomic, read_table
 from ..ensemble.metrics import calibration_error, confusion, reliability
 from ..ensemble.oof import OutOfFold, read_oof
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
@@ -33,7 +33,7 @@ def write_ensemble_plots(paths: Paths, params: Params) -> Path:
     """
     weights, metrics = (_read(paths, name) for name in ("weights", "metrics"))
     oof = read_oof(paths, params)
-    frame = pd.read_parquet(paths.ensemble / "oof.parquet").set_index("label_id")
+    frame = read_table(paths.ensemble / "oof.parquet").set_index("label_id")
     probs = frame.loc[oof.label_ids, list(CLASSES)].to_numpy(dtype=float)
     # without any window of the deciding slice the plots show them all
     rows = oof.deciding if oof.deciding.any() else np.ones(len(probs), dtype=bool)

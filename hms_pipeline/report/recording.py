@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..ensemble.metrics import disagreement
 from ..schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS, WINDOW_S
 from .page import clock, facts, write_page
 from .style import CLASS_COLOURS
@@ -140,7 +141,7 @@ def window_context(window: NotableWindow, members: Sequence[str]) -> dict[str, A
     member_probs = np.asarray(window.member_probs, dtype=float)
     present = np.isfinite(member_probs).all(axis=1)
     names = [str(m) for m in members] or [str(i) for i in range(len(member_probs))]
-    spread = _js_divergence(member_probs[present])
+    spread = float(disagreement(member_probs[:, None])[0])
     return {
         "start_s": float(window.start_s),
         "reason": window.reason,
@@ -155,15 +156,6 @@ def window_context(window: NotableWindow, members: Sequence[str]) -> dict[str, A
         "disagreement": spread,
         "disagreement_word": ", which is much" if spread > STRONG_DISAGREEMENT else "",
     }
-
-
-def _js_divergence(probs: Array) -> float:
-    """Jensen–Shannon divergence of the members, nats; 0 with one or none."""
-    if len(probs) < 2:
-        return 0.0
-    mean = probs.mean(axis=0)
-    ratio = np.where(probs > 0, probs, 1.0) / np.where((probs > 0) & (mean > 0), mean, 1.0)
-    return float((probs * np.log(ratio)).sum(axis=1).mean())
 
 
 def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One look for every figure: colours of the classes, fonts, and files of equal bytes."""
+"""One look for every figure: colours of the classes and of power, fonts, files of equal bytes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ..schema import CLASSES
 
@@ -52,3 +54,18 @@ def figure(path: Path, width: float, height: float, dpi: int = 130) -> Iterator[
         yield drawn
         path.parent.mkdir(parents=True, exist_ok=True)
         drawn.savefig(path, dpi=dpi, format="png", metadata={"Software": None})
+
+
+def decibels(power: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Power (µV²/Hz) in dB, from -30 dB upwards; NaN stays."""
+    return 10 * np.log10(np.maximum(power, 1e-3))
+
+
+def decibel_range(spectrogram: NDArray[np.floating]) -> tuple[float, float]:
+    """Limits of the colours, dB: the dimmest 3 % and the brightest 0.5 % are cut."""
+    present = np.asarray(spectrogram, float)
+    present = present[np.isfinite(present)]
+    if not present.size:
+        return -10.0, 30.0
+    low, high = decibels(np.quantile(present, [0.03, 0.995]))
+    return float(low), float(max(high, low + 1))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..schema import CLASSES, LABEL_S, REGIONS, WINDOW_S
 from .montage import NAMES, SIDES, baselines, screen_traces, spacing_uv
 from .page import clock, image_uri
-from .style import CLASS_COLOURS
+from .style import CLASS_COLOURS, decibel_range, decibels
 
 Array = NDArray[np.floating]
 
@@ -105,7 +105,7 @@ def _trace_path(trace: Array, height: float, step: float) -> str:
 
 def spectrogram_png(region: Array, low_db: float, high_db: float) -> bytes:
     """One region, shape (n_freqs, n_rows), as an image; NaN is transparent."""
-    power = 10 * np.log10(np.maximum(np.nan_to_num(region, nan=1.0), 1e-3))
+    power = decibels(np.nan_to_num(region, nan=1.0))
     scaled = np.clip((power - low_db) / (high_db - low_db), 0, 1)
     rgba = matplotlib.colormaps["magma"](scaled, bytes=True)
     rgba[~np.isfinite(region), 3] = 0
@@ -236,13 +236,6 @@ def _disagreement(
         f'<text class="tick" x="{LEFT - 6}" y="{y + 11:.1f}" text-anchor="end">members</text>',
         f'<text class="tick" x="{LEFT - 6}" y="{y + 22:.1f}" text-anchor="end">disagree</text>',
     ]
-
-
-def decibel_range(spectrogram: Array) -> tuple[float, float]:
-    """Limits of the colours, dB: the dimmest 3 % and the brightest 0.5 % are cut."""
-    present = spectrogram[np.isfinite(spectrogram)]
-    low, high = 10 * np.log10(np.maximum(np.quantile(present, [0.03, 0.995]), 1e-3))
-    return float(low), float(max(high, low + 1))
 
 
 def _spectrogram(

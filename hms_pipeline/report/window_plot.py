@@ -20,7 +20,16 @@ from ..schema import (
     WINDOW_S,
 )
 from .montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
-from .style import ACCENT, CLASS_COLOURS, FAINT, INK, SOFT, figure
+from .style import (
+    ACCENT,
+    CLASS_COLOURS,
+    FAINT,
+    INK,
+    SOFT,
+    decibel_range,
+    decibels,
+    figure,
+)
 
 Array = NDArray[np.floating]
 SIDE_COLOURS = {"left": "#23518f", "midline": INK, "right": "#9c2f3f"}
@@ -117,8 +126,8 @@ def _draw_spectrogram(axes: list[Axes], spectrogram: Array | None) -> None:
             ax.set_facecolor(FAINT)
             ax.text(5, 10, "not recorded", ha="center", va="center", color=SOFT, fontsize=8)
             continue
-        power = 10 * np.log10(np.maximum(np.asarray(spectrogram, float)[row], 1e-3))
-        low, high = _range_db(spectrogram)
+        power = decibels(np.asarray(spectrogram, float)[row])
+        low, high = decibel_range(spectrogram)
         ax.imshow(
             power, aspect="auto", origin="lower", cmap="magma", vmin=low, vmax=high,
             extent=(0, SPECTROGRAM_S / 60, SPECTROGRAM_FREQS[0], SPECTROGRAM_FREQS[-1]),
@@ -131,15 +140,6 @@ def _draw_spectrogram(axes: list[Axes], spectrogram: Array | None) -> None:
             color="white", fontsize=7,
         )  # fmt: skip
     axes[-1].set_xlabel("minutes (lines: the 50 s)  ·  Hz", fontsize=8)
-
-
-def _range_db(spectrogram: Array) -> tuple[float, float]:
-    present = np.asarray(spectrogram, float)
-    present = present[np.isfinite(present)]
-    if not present.size:
-        return -10.0, 30.0
-    low, high = 10 * np.log10(np.maximum(np.quantile(present, [0.03, 0.995]), 1e-3))
-    return float(low), float(max(high, low + 1))
 
 
 def _draw_probs(axes: Axes, probs: Array, votes: Array | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..config import Paths
+from ..config.files import read_table
 from ..schema import InputError
 from .cleaning import RULES
 
@@ -49,7 +50,7 @@ def table(paths: Paths) -> list[Row]:
         raise InputError(
             f"{paths.quarantine} is needed, but is not there. Run `hms validate` first."
         )
-    quarantine = pd.read_parquet(paths.quarantine)
+    quarantine = read_table(paths.quarantine)
     return [_row(name, group) for name, group in quarantine.groupby("rule", sort=True)]
 
 

@@ -249,14 +249,20 @@ def test_two_processes_at_once_give_one_champion(maker):
 
 def test_kills_at_any_point_leave_a_whole_champion(maker):
     """``HMS_KILLS`` sets how many; the champion verifies after each, the next run completes."""
-    register(maker, POOR)
-    rng = random.Random(0)
+    maker.ensemble(POOR)
+    begin = time.monotonic()
+    process = start(maker.paths)
+    _, err = process.communicate()
+    assert process.returncode == 0, err.decode()
+    seconds = time.monotonic() - begin
+    rng, hits = random.Random(0), 0
     for n in range(int(os.environ.get("HMS_KILLS", "3"))):
         maker.ensemble(GOOD if n % 2 else OTHER, note=str(n))
         process = start(maker.paths)
-        time.sleep(rng.uniform(3, 20))
+        time.sleep(rng.uniform(0.3, 0.95) * seconds)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
+            hits += 1
         process.communicate()
         number, bundle = api.champion_bundle(maker.paths)
         assert (bundle / "bundle.json").exists()
@@ -264,6 +270,7 @@ def test_kills_at_any_point_leave_a_whole_champion(maker):
         assert result["verdict"] in ("promoted", "refused")
         assert api.verify(maker.paths) >= number
         assert wrong(maker.paths) == []
+    assert hits, "every process had ended before it was killed"
 
 
 ALONE = """

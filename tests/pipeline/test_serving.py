@@ -149,7 +149,7 @@ def test_store_predictor_and_server_see_the_same_values(tiny_project: Project, u
     root = tiny_project.root
     paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
     _, bundle = bundle_of(paths, model_uri(tiny_project))
-    predictor = Predictor.open(bundle)
+    predictor = Predictor.open(bundle, device="cpu")
     rows = pd.read_parquet(paths.windows).iloc[::5].head(6)
     stored = {
         view: np.array(FeatureStore.open(paths.view(view))[rows["label_id"].to_numpy()])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ...schema import InputError
-from ..app import Context, app, out
+from ..app import Context, app, err, out
 from ..tables import print_table
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
@@ -76,18 +76,27 @@ def gc(
 def serve(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
-    host: Annotated[str, typer.Option(help="Only loopback has no authentication.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address; the server asks nobody for a password.")
+    ] = "127.0.0.1",
     model: Annotated[
         str, typer.Option(help="A version's number or a model URI.")
     ] = "models:/hms-ensemble@champion",
 ) -> None:
     """Verify a model and serve it with `mlflow models serve`."""
     from ...registry import api, store
+    from ...registry.servers import is_loopback
 
     context: Context = ctx.obj
     os.environ["MLFLOW_TRACKING_URI"] = store.open_store(context.paths)
     version = api.verify(context.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
+    if not is_loopback(host):
+        err.print(
+            f"hms: whoever reaches {host} can have EEG scored, without a password. Serve on"
+            " 127.0.0.1 behind a proxy that asks for one.",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     sys.stdout.flush()
     command = (
         sys.executable,

@@ -50,7 +50,7 @@ def score(
     check_out(out_file, TABLES)
     renames = _renames(rename or [])
     predictor, facts = open_predictor(context, model, device)
-    scoring = predictor.bundle.params.scoring
+    scoring = settings(context, predictor)
     writer = RecordingWriter(report, annotations, facts) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
@@ -89,7 +89,7 @@ def submission(
     predictor, _ = open_predictor(ctx.obj, model, device)
     with progress_bar("submission") as progress:
         written = write_submission(
-            predictor, data, out_file, predictor.bundle.params.scoring, progress=progress
+            predictor, data, out_file, settings(ctx.obj, predictor), progress=progress
         )
     for said, n in islice(written.warnings.items(), MOST_SAID):
         out.print(f"{n} of {written.n_scored} windows: {said}", style="yellow", highlight=False)
@@ -98,26 +98,23 @@ def submission(
     out.print(f"Submission: {written.out}")
 
 
-def say_whose_settings(context: Context, scoring: ScoringParams) -> None:
-    """A version scores by the settings it was registered with: say where the recipe differs."""
-    try:
-        present = context.params.scoring.model_dump()
-    except InputError:  # scoring needs no recipe
-        return
-    differ = [key for key, value in scoring.model_dump().items() if present.get(key) != value]
-    if differ:
+def settings(context: Context, predictor: Predictor) -> ScoringParams:
+    """Settings to score with; tells the user which of the recipe's do not count."""
+    from ...registry.scoring import scoring_settings
+
+    found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
+    if ignored:
         err.print(
-            f"hms: scoring.{', scoring.'.join(differ)} of the recipe differ from the version's own,"
-            " which count until another version takes its place.",
+            f"hms: scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's"
+            " own, which count. A version with the recipe's takes over by hms register and then"
+            " hms promote.",
             style="yellow", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
+    return found
 
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
-    """The predictor of a model URI or a bundle's folder, and what a report says of it.
-
-    Tells the user where the recipe's settings are not those that count.
-    """
+    """The predictor of a model URI or a bundle's folder, and what a report says of it."""
     from ...registry import scoring
 
     folder = Path(model)
@@ -130,7 +127,6 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
             "--model needs a version's number, models:/NAME@ALIAS or a bundle's folder, got"
             f" {model!r}."
         )
-    say_whose_settings(context, predictor.bundle.params.scoring)
     facts = {
         "model": "hms-ensemble",
         "version": version,

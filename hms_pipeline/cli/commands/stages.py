@@ -15,7 +15,9 @@ from ..progress import EpochClock, progress_bar
 from ..tables import markdown_table, print_table, rewrite_between_marks
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; default: one per core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes; default: as many as cores and work allow.")
+]
 
 
 @app.command()

@@ -1,28 +1,36 @@
-"""Whose settings count when a registered version scores."""
+"""Which settings count when a registered version scores."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hms_pipeline.cli.app import Context
-from hms_pipeline.cli.commands.score import say_whose_settings
+from hms_pipeline.cli.commands.score import settings
 from hms_pipeline.config import Paths
 
 from ...scorer import ROOT, scoring
 
+RECIPE = ROOT / "recipes/tiny.yaml"
+
 
 @pytest.mark.parametrize(
-    ("params", "own", "said"),
+    ("params", "own", "hop_s", "said"),
     [
-        (ROOT / "recipes/tiny.yaml", scoring(), ""),
-        (ROOT / "recipes/tiny.yaml", scoring(hop_s=2), "scoring.hop_s of the recipe differ"),
-        (Path("absent.yaml"), scoring(hop_s=2), ""),
+        (RECIPE, {}, 10, ""),
+        (RECIPE, {"hop_s": 2}, 10, ""),
+        (RECIPE, {"hop_s": 2, "max_interpolated": 0}, 10, "scoring.max_interpolated of the recipe"),
+        (Path("absent.yaml"), {"hop_s": 2}, 2, ""),
     ],
 )
-def test_settings_that_do_not_count_are_named(params, own, said, capsys) -> None:
-    say_whose_settings(Context(Paths(params=params)), own)
-    found = capsys.readouterr().err
-    assert said in found
-    assert bool(said) == bool(found)
+def test_a_version_keeps_what_decides_its_answers(params, own, hop_s, said, capsys) -> None:
+    version = scoring(**own)
+    predictor = SimpleNamespace(bundle=SimpleNamespace(params=SimpleNamespace(scoring=version)))
+    found = settings(Context(Paths(params=params)), predictor)
+    assert found.hop_s == hop_s
+    assert all(getattr(found, key) == getattr(version, key) for key in found.VERSIONED)
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(said) == bool(told)

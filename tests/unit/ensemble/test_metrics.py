@@ -120,3 +120,10 @@ def test_bootstrap_is_paired():
     loss = rng.normal(size=200)
     samples = patient_bootstrap(np.stack([loss + 0.1, loss], 1), np.arange(200) // 3, 300, seed=1)
     np.testing.assert_allclose(samples[:, 0] - samples[:, 1], 0.1)
+
+
+def test_disagreement_is_zero_for_one_voice_and_log_two_for_two() -> None:
+    probs = np.full((2, 2, 6), np.nan)
+    probs[0] = np.eye(6)[0]
+    probs[1, 1] = np.eye(6)[1]
+    np.testing.assert_allclose(metrics.disagreement(probs), [0, np.log(2)])

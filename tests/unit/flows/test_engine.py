@@ -10,7 +10,7 @@ import pytest
 
 from flows import engine as engine_module
 from flows import ray_engine
-from flows.engine import RAN, UP_TO_DATE, Engine, Job
+from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError
 from flows.graph import Graph
 from flows.ray_engine import RayEngine
 from flows.slots import Slots
@@ -53,6 +53,22 @@ def test_what_an_attempt_finished_before_it_failed_counts_as_run(engine, tmp_pat
         with pytest.raises(OSError, match="no space"):
             engine.launch(job_in(tmp_path), LOG)
     assert engine.launch(job_in(tmp_path), LOG)[0] == RAN
+
+
+@pytest.mark.parametrize("left", ["", "schema: '2.0'\nstages:\n  split:\n    cm"])
+def test_a_lock_that_a_killed_stage_cut_is_whole_for_the_next(engine, tmp_path, monkeypatch, left):
+    lock, whole = tmp_path / "dvc.lock", "schema: '2.0'\nstages:\n  split: {cmd: x}\n"
+    lock.write_text(whole)
+    engine.launch(job_in(tmp_path), LOG)
+
+    def killed(*args: object, **options: object) -> tuple[int, bool]:
+        lock.write_text(left)
+        return -9, False
+
+    monkeypatch.setattr(engine.children, "run", killed)
+    with pytest.raises(StageError, match="exited with -9"):
+        engine.launch(job_in(tmp_path), LOG)
+    assert lock.read_text() == whole
 
 
 def test_a_cluster_refuses_to_force_a_stage_that_it_would_restore(tmp_path, monkeypatch):

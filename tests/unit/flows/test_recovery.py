@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from zc.lockfile import LockFile
 
-from flows.recovery import keep_lock, repair_lock, repair_rwlock
+from flows.recovery import is_cut, keep_lock, repair_lock, repair_rwlock
 
 WHOLE = {
     "schema": "2.0",
@@ -86,6 +88,33 @@ def test_cut_dvc_lock_without_a_copy_is_deleted(tmp_path):
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split:\n    cm")
     assert "Deleted" in repair_lock(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "dvc.lock").exists()
+
+
+def test_conflict_marks_in_dvc_lock_are_left_to_a_person(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    conflict = "<<<<<<< ours\nschema: '2.0'\n=======\nschema: '2.0'\n>>>>>>> theirs\n"
+    lock.write_text(conflict)
+    assert is_cut(tmp_path)
+    assert repair_lock(tmp_path, keep) is None
+    assert lock.read_text() == conflict
+
+
+def test_dvc_lock_is_not_replaced_while_dvc_may_write_it(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    lock.write_text("")
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    held = LockFile(str(tmp_path / ".dvc" / "tmp" / "lock"))  # as DVC holds it
+    with ThreadPoolExecutor(1) as pool:
+        repair = pool.submit(repair_lock, tmp_path, keep)
+        time.sleep(0.3)
+        assert lock.read_text() == ""
+        held.close()
+        assert "by its copy" in repair.result()
+    assert yaml.safe_load(lock.read_text()) == WHOLE
 
 
 def test_stages_that_end_together_keep_the_lock_whole(tmp_path):

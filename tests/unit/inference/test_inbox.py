@@ -210,7 +210,7 @@ def test_the_daily_comparison_is_of_one_day() -> None:
     assert daily["parameters"] == {"days": 1}
 
 
-def test_the_inbox_is_scored_as_the_champions_recipe_says(
+def test_the_inbox_is_scored_as_the_recipe_says_and_without_one_as_the_champions(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_edf(inbox / "rec.edf", noise(seconds=90))
@@ -220,6 +220,11 @@ def test_the_inbox_is_scored_as_the_champions_recipe_says(
     monkeypatch.setattr("hms_pipeline.registry.scoring.open_predictor", lambda _: (1, scorer))
     monkeypatch.setattr("hms_pipeline.inference.drift.observer", lambda _: None)
     monkeypatch.setattr(score_flow, "get_run_logger", lambda: logging.getLogger("test"))
-    paths = Paths(tmp_path, tmp_path, tmp_path / "none.yaml")
+    recipe = tmp_path / "params.yaml"
+    paths = Paths(tmp_path, tmp_path, recipe)
     score_flow.score_new(paths, inbox, tmp_path / "out")
     assert list(read_inbox_scores(tmp_path / "out")["start_s"]) == [0, 20, 40]
+    tiny = (ROOT / "recipes/tiny.yaml").read_text().replace("settle_s: 5.0", "settle_s: 0")
+    recipe.write_text(tiny.replace("hop_s: 10", "hop_s: 40"))
+    score_flow.score_new(paths, inbox, tmp_path / "other")
+    assert list(read_inbox_scores(tmp_path / "other")["start_s"]) == [0, 40]

@@ -12,7 +12,7 @@ import torch
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.data.window import Window, cut
-from hms_pipeline.inference.recording import disagreement, score_recording, write_annotations
+from hms_pipeline.inference.recording import score_recording, write_annotations
 from hms_pipeline.inference.sources import (
     ParquetRecording,
     around,
@@ -141,10 +141,3 @@ def test_too_short_is_refused(tmp_path: Path) -> None:
 def test_window_starts_lie_inside() -> None:
     assert list(window_starts(WINDOW_SAMPLES, 10)) == [0]
     assert window_starts(24 * 3600 * 200, 10)[-1] + WINDOW_SAMPLES <= 24 * 3600 * 200
-
-
-def test_disagreement_is_zero_for_one_voice_and_log_two_for_two() -> None:
-    probs = np.full((2, 2, 6), np.nan)
-    probs[0] = np.eye(6)[0]
-    probs[1, 1] = np.eye(6)[1]
-    np.testing.assert_allclose(disagreement(probs), [0, np.log(2)])

@@ -20,13 +20,16 @@ from hms_pipeline.registry.servers import CLOSED, OPEN, SILENT, Server, is_loopb
 @pytest.fixture
 def answering() -> Iterator[tuple[dict, str]]:
     """A server whose status code the test chooses."""
-    answer = {"code": 200}
+    answer = {"code": 200, "guards_host": False}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(answer["code"])
-            self.send_header("Content-Length", "0")
+            strange = answer["guards_host"] and self.headers["Host"] != "localhost"
+            body = b"Invalid Host header - possible DNS rebinding attack detected" * strange
+            self.send_response(403 if strange else answer["code"])
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         do_POST = do_GET
 
@@ -46,6 +49,13 @@ def test_state_is_what_it_answers_without_a_password(answering, code, state, pos
     answer, url = answering
     answer["code"] = code
     assert Server("prefect server", url, "/flows/count", post).state() == state
+
+
+@pytest.mark.parametrize(("code", "state"), [(200, OPEN), (401, CLOSED)])
+def test_a_guard_of_host_names_is_no_password(answering, code, state):
+    answer, url = answering
+    answer.update(code=code, guards_host=True)
+    assert Server("mlflow server", url, "/").state() == state
 
 
 def test_nobody_there_is_no_alarm():

@@ -1,0 +1,28 @@
+"""The tests' own environment: nothing of the caller's shell changes what they see."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from hypothesis import settings
+
+FOREIGN = ("MLFLOW_", "PREFECT_", "DVC_", "GIT_", "HMS_")
+KEPT = {"HMS_KILLS", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED"}
+COLOURS = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE"}
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}  # servers under test are on 127.0.0.1
+
+for name in list(os.environ):
+    foreign = name.startswith(FOREIGN) and name not in KEPT
+    if foreign or name in COLOURS or name.lower() in PROXIES:
+        del os.environ[name]
+
+os.environ["DVC_NO_ANALYTICS"] = "1"
+os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
+os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+# Examples are the same in every run, and a busy machine fails none by its clock.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
