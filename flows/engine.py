@@ -28,7 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .processes import Children, mark
-from .recovery import keep_lock, repair_lock, repair_rwlock
+from .recovery import keep_lock, repairs
 from .slots import Slots, hold
 
 RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
@@ -199,17 +199,9 @@ class Engine:
             if again and state == UP_TO_DATE:  # what reads it was written before
                 return RAN, "An earlier attempt had finished it."
             return state, message
-        self._mend(log)
-        raise self._error(job, code, late, tail)
-
-    def _mend(self, log: logging.Logger | logging.LoggerAdapter) -> None:
-        """Repair what a killed DVC left: all stages still to come read the same files."""
-        try:
-            repairs = [repair_rwlock(self.root), repair_lock(self.root, self.kept_lock)]
-        except TimeoutError as err:
-            repairs = [str(err)]
-        for repair in filter(None, repairs):
+        for repair in repairs(self.root, self.kept_lock, killed=code < 0 or late):
             log.warning(repair)
+        raise self._error(job, code, late, tail)
 
     def _device(self, job: Job) -> tuple[list[int], dict[str, str]]:
         """Give a stage GPUs of its own, as far as there are as many GPUs as slots."""

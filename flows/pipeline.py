@@ -26,7 +26,7 @@ from .environment import prepare, run_folder
 from .graph import Graph, match, read_graph, select
 from .lock import Held, exclusive
 from .processes import end_orphans
-from .recovery import is_cut, keep_lock, repair_lock, repair_rwlock
+from .recovery import is_cut, keep_lock, repairs
 from .slots import ensure_limits, machine_slots, release_left
 
 REFUSED = "Refused"
@@ -263,15 +263,17 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
     if released := release_left(run_folder(root) / "leases"):
         log.warning("Gave back %d slots of a killed run.", released)
     kept = run_folder(root) / "dvc.lock"
-    repairs = [repair_rwlock(root)]
-    if held.previous or is_cut(root):
-        repairs.append(repair_lock(root, kept))
+    for repair in repairs(root, kept, killed=held.previous is not None):
+        log.warning(repair)
     if held.previous:
         bury(held.previous, log)
         Tracking.bury(root, held.previous)
-    for repair in filter(None, repairs):
-        log.warning(repair)
-    keep_lock(root, kept)
+    if is_cut(root):
+        raise InputError(
+            "A dvc.lock that DVC can read is needed, but it is half-written or holds a merge's"
+            " conflict. Mend it, or take the last commit's: git checkout dvc.lock"
+        )
+    keep_lock(root, kept, anew=True)
 
 
 def bury(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:

@@ -44,7 +44,12 @@ class ScoringParams(Section):
         Absolute sample value from which a request's window is refused as not microvolts.
     """
 
-    VERSIONED: ClassVar = ("spectrogram_coverage", "max_interpolated", "max_rows", "max_abs_uv")
+    VERSIONED: ClassVar[tuple[str, ...]] = (
+        "spectrogram_coverage",
+        "max_interpolated",
+        "max_rows",
+        "max_abs_uv",
+    )
 
     hop_s: int = Field(ge=2)
     batch_windows: int = Field(ge=1)

@@ -68,8 +68,10 @@ class Server:
             with opener.open(request, timeout=TIMEOUT_S) as answer:
                 return answer.status, b""
         except urllib.error.HTTPError as err:
-            with err:
-                return err.code, err.read(1000)
+            said = b""
+            with err, contextlib.suppress(OSError, http.client.HTTPException):
+                said = err.read(1000)
+            return err.code, said
         except (OSError, http.client.HTTPException):
             return None, b""
 

@@ -158,10 +158,11 @@ def _verdict(
         return [str(err)], {}, False
     checks, metrics = model_checks(registry.paths, params, model)
     compared, more = comparison(registry.paths, params, champion)
+    sound = not failed(checks)
     checks = compared + checks
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
-    if wrong and champion is not None:
+    if wrong and sound and champion is not None:
         champions = registry.get(champion[0]).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:
             reasons.append(

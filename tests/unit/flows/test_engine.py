@@ -71,6 +71,28 @@ def test_a_lock_that_a_killed_stage_cut_is_whole_for_the_next(engine, tmp_path, 
     assert lock.read_text() == whole
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ({"MLFLOW_TRACKING_URI": "sqlite:///x.db", "HMS_MLFLOW_URL": "http://a:1"}, "http://a:1"),
+        ({"MLFLOW_TRACKING_URI": "http://b:2", "HMS_MLFLOW_URL": "http://a:1"}, "http://b:2"),
+        ({"MLFLOW_TRACKING_URI": "postgresql://c/d"}, "postgresql://c/d"),
+        ({}, "sqlite:///{root}/mlruns/mlflow.db"),
+    ],
+)
+def test_nodes_report_to_a_server_where_one_is_named(tmp_path, monkeypatch, named, expected):
+    for name in ("MLFLOW_TRACKING_URI", "HMS_MLFLOW_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine.graph, engine.source = Graph({"a": []}, {}, {"a": "x"}), (str(tmp_path), None)
+    job = job_in(tmp_path)
+    assert engine._node_job(job, job.needs).env["MLFLOW_TRACKING_URI"] == expected.format(
+        root=tmp_path
+    )
+
+
 def test_a_cluster_refuses_to_force_a_stage_that_it_would_restore(tmp_path, monkeypatch):
     monkeypatch.setattr(ray_engine, "connect", lambda address: pytest.fail("connected"))
     engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from zc.lockfile import LockFile
 
-from flows.recovery import is_cut, keep_lock, repair_lock, repair_rwlock
+from flows import recovery
+from flows.recovery import is_cut, keep_lock, repair_lock, repair_rwlock, repairs
 
 WHOLE = {
     "schema": "2.0",
@@ -84,10 +85,71 @@ def test_whole_dvc_lock_stays(tmp_path):
     assert yaml.safe_load(lock.read_text()) == grown
 
 
-def test_cut_dvc_lock_without_a_copy_is_deleted(tmp_path):
+def test_what_others_wrote_after_a_kill_stays(tmp_path):
+    """A cut by one process, an entry by a second, before the first one's end is noticed."""
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    added = {"train": {"cmd": "y", "outs": [{"path": "b"}]}}
+    lock.write_text(yaml.safe_dump({"schema": "2.0", "stages": added}))
+    keep_lock(tmp_path, keep)
+    assert yaml.safe_load(keep.read_text()) == WHOLE
+    assert "entries back" in repair_lock(tmp_path, keep)
+    assert yaml.safe_load(lock.read_text()) == {"schema": "2.0", "stages": WHOLE["stages"] | added}
+    keep_lock(tmp_path, keep)
+    assert keep.read_text() == lock.read_text()
+
+
+def test_an_entry_of_another_command_stays(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    other = {"schema": "2.0", "stages": {"split": {"cmd": "y", "deps": [{"path": "c"}]}}}
+    lock.write_text(yaml.safe_dump(other))
+    assert repair_lock(tmp_path, keep) is None
+    assert yaml.safe_load(lock.read_text()) == other
+
+
+@pytest.mark.parametrize("stages", [{}, {"split": {"cmd": "x", "outs": [{"path": "a"}]}}])
+def test_what_dvc_reads_is_not_cut(tmp_path, stages):
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    assert not is_cut(tmp_path)
+
+
+def test_cut_dvc_lock_of_a_first_run_is_deleted(tmp_path):
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  split:\n    cm")
     assert "Deleted" in repair_lock(tmp_path, tmp_path / "kept")
     assert not (tmp_path / "dvc.lock").exists()
+
+
+def test_without_a_kill_a_shorter_dvc_lock_is_somebodys_doing(tmp_path):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    fewer = yaml.safe_dump({"schema": "2.0", "stages": {}})
+    lock.write_text(fewer)
+    assert list(repairs(tmp_path, keep, killed=False)) == []
+    assert lock.read_text() == fewer
+    keep_lock(tmp_path, keep, anew=True)
+    assert keep.read_text() == fewer
+
+
+def test_repairs_go_on_past_a_lock_that_another_process_holds(tmp_path, rwlock, monkeypatch):
+    lock, keep = tmp_path / "dvc.lock", tmp_path / "kept"
+    lock.write_text(yaml.safe_dump(WHOLE))
+    keep_lock(tmp_path, keep)
+    lock.write_text("")
+    rwlock.write_text("")
+    monkeypatch.setattr(recovery, "WAIT_S", 0.05)
+    holders = [LockFile(str(rwlock.with_name(name))) for name in ("rwlock.lock", "lock")]
+    try:
+        said = list(repairs(tmp_path, keep, killed=True))
+    finally:
+        for holder in holders:
+            holder.close()
+    assert [line.split()[0] for line in said] == [".dvc/tmp/rwlock", "dvc.lock"]
+    assert all("stays locked" in line and "next retrain" in line for line in said)
+    assert lock.read_text() == ""
 
 
 def test_conflict_marks_in_dvc_lock_are_left_to_a_person(tmp_path):
@@ -113,7 +175,7 @@ def test_dvc_lock_is_not_replaced_while_dvc_may_write_it(tmp_path):
         time.sleep(0.3)
         assert lock.read_text() == ""
         held.close()
-        assert "by its copy" in repair.result()
+        assert "entries back" in repair.result()
     assert yaml.safe_load(lock.read_text()) == WHOLE
 
 

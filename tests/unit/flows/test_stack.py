@@ -12,6 +12,8 @@ SETTINGS = (
     "HMS_HOST",
     "HMS_PREFECT_PORT",
     "HMS_MLFLOW_AUTH",
+    "MLFLOW_BACKEND_STORE_URI",
+    "MLFLOW_ARTIFACTS_DESTINATION",
     "MLFLOW_FLASK_SERVER_SECRET_KEY",
     "PREFECT_SERVER_API_AUTH_STRING",
 )
@@ -57,6 +59,15 @@ def test_secrets_are_in_no_command_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:s3cr3t")
     stack = Stack.from_environment(tmp_path)
     assert not any("s3cr3t" in part for service in stack.services() for part in service.command)
+
+
+def test_stages_write_to_the_own_store_and_ask_a_server_for_any_other(tmp_path, monkeypatch):
+    url = "http://127.0.0.1:5000"
+    env = Stack.from_environment(tmp_path).client_environment()
+    assert (env.get("HMS_MLFLOW_URL"), env.get("MLFLOW_TRACKING_URI")) == (url, None)
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/other.db")
+    env = Stack.from_environment(tmp_path).client_environment()
+    assert (env.get("HMS_MLFLOW_URL"), env.get("MLFLOW_TRACKING_URI")) == (None, url)
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "http"])

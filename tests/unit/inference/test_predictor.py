@@ -134,6 +134,17 @@ def test_content_is_what_moves_a_probability(maker):
     assert hash_of[0] == hash_of[1]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "moves"), [("max_abs_uv", 1.0, True), ("hop_s", 4, False)]
+)
+def test_a_setting_that_decides_answers_is_content_though_no_networks(maker, key, value, moves):
+    scoring = maker.params.scoring.model_copy(update={key: value})
+    other = maker.params.model_copy(update={"scoring": scoring})
+    before, after = (describe_content(maker.paths, p) for p in (maker.params, other))
+    assert (before["content_hash"] != after["content_hash"]) is moves
+    assert before["networks_hash"] == after["networks_hash"]
+
+
 @pytest.mark.parametrize("change", ["flip", "remove", "add"])
 def test_a_changed_bundle_is_noticed(bundle, tmp_path, change):
     copy = tmp_path / "copy"

@@ -35,9 +35,9 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
 
-    def run(content: str, gain: float = 1.0) -> dict:
+    def run(content: str, gain: float = 1.0, networks: str | None = None) -> dict:
         check = Check("gain", gain, 0.5, True, f"The gain is {gain}.")
-        hashes = {"content_hash": content, "networks_hash": content}
+        hashes = {"content_hash": content, "networks_hash": networks or content}
         monkeypatch.setattr(stage, "describe_content", lambda *args: hashes)
         monkeypatch.setattr(stage, "comparison", lambda *args: ([check], {"gain": gain}))
         monkeypatch.setattr(
@@ -153,3 +153,15 @@ def test_a_broken_challenger_is_refused(shelf, register, monkeypatch):
     result = register("two")
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert "does not verify" in result["reasons"][0]
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_champions_networks_with_other_settings_come_in_by_promote(
+    shelf, register, monkeypatch, broken
+):
+    register("one")
+    check = Check("self_check", 1.0, 0.1, False, "It is broken.")
+    monkeypatch.setattr(stage, "model_checks", lambda *args: ([check] * broken, {}))
+    reasons = " ".join(register("two", gain=0.0, networks="one")["reasons"])
+    assert "The gain is 0.0." in reasons
+    assert ("hms promote 2" in reasons) is not broken
