@@ -28,7 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .processes import Children, mark
-from .recovery import keep_lock, repairs
+from .recovery import clear_up
 from .slots import Slots, hold
 
 RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
@@ -125,7 +125,6 @@ class Engine:
         self.slots = slots
         self.children = Children()
         self.leases = run_folder(root) / "leases"
-        self.kept_lock = run_folder(root) / "dvc.lock"
         self.env = {**mark(root), **(env or {})}
         self.progress = progress
         self.devices = deque(range(slots.gpu))
@@ -171,8 +170,8 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
-        command += ["--force"] * job.force + [job.stage]
+        command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
+        command += ["--single-item", *["--force"] * job.force, job.stage]
         tail: deque[str] = deque(maxlen=TAIL)
 
         def line(text: str) -> None:
@@ -194,13 +193,12 @@ class Engine:
         finally:
             self.devices.extend(device)
         if code == 0:
-            keep_lock(self.root, self.kept_lock)
             state, message = verdict_of(job.stage, tail)
             if again and state == UP_TO_DATE:  # what reads it was written before
                 return RAN, "An earlier attempt had finished it."
             return state, message
-        for repair in repairs(self.root, self.kept_lock, killed=code < 0 or late):
-            log.warning(repair)
+        for done in clear_up(self.root):
+            log.warning(done)
         raise self._error(job, code, late, tail)
 
     def _device(self, job: Job) -> tuple[list[int], dict[str, str]]:

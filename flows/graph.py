@@ -60,7 +60,7 @@ def read_graph(root: Path) -> Graph:
     Raises
     ------
     InputError
-        There is no DVC repository, or dvc.yaml is not valid.
+        There is no DVC repository, or dvc.yaml or dvc.lock is not valid.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "true")
     import networkx
@@ -86,9 +86,13 @@ def read_graph(root: Path) -> Graph:
                 if stage.addressing in status
             }
     except DvcException as err:
+        found = " ".join(str(err).split()).rstrip(".")
+        advice = "Correct it, or run in the project's root."
+        if "dvc.lock" in found:
+            advice = "Take the last commit's: git checkout dvc.lock"
         raise InputError(
-            f"A DVC repository with a valid dvc.yaml is needed in {root.name}/, but: "
-            f"{' '.join(str(err).split())} Correct it, or run in the project's root."
+            f"A DVC repository with a valid dvc.yaml and dvc.lock is needed in {root.name}/, but:"
+            f" {found}. {advice}"
         ) from None
     return Graph(parents, changed, commands)
 

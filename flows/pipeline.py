@@ -26,7 +26,7 @@ from .environment import prepare, run_folder
 from .graph import Graph, match, read_graph, select
 from .lock import Held, exclusive
 from .processes import end_orphans
-from .recovery import is_cut, keep_lock, repairs
+from .recovery import clear_up
 from .slots import ensure_limits, machine_slots, release_left
 
 REFUSED = "Refused"
@@ -262,18 +262,11 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
         log.warning("Ended a process that a killed run had left: %s", orphan)
     if released := release_left(run_folder(root) / "leases"):
         log.warning("Gave back %d slots of a killed run.", released)
-    kept = run_folder(root) / "dvc.lock"
-    for repair in repairs(root, kept, killed=held.previous is not None):
-        log.warning(repair)
+    for done in clear_up(root):
+        log.warning(done)
     if held.previous:
         bury(held.previous, log)
         Tracking.bury(root, held.previous)
-    if is_cut(root):
-        raise InputError(
-            "A dvc.lock that DVC can read is needed, but it is half-written or holds a merge's"
-            " conflict. Mend it, or take the last commit's: git checkout dvc.lock"
-        )
-    keep_lock(root, kept, anew=True)
 
 
 def bury(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:

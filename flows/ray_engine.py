@@ -129,10 +129,11 @@ class RayEngine(Engine):
     def _node_job(self, job: Job, needs: StageNeeds) -> NodeJob:
         root, commit = self.source
         lock = self.root / "dvc.lock"
-        named = [os.environ.get(name, "") for name in ("MLFLOW_TRACKING_URI", "HMS_MLFLOW_URL")]
-        servers = [uri for uri in named if uri.startswith("http")]  # nodes reach no file of here
-        own = f"sqlite:///{self.root / 'mlruns' / 'mlflow.db'}"
-        tracking = next(iter(servers), named[0] or own)
+        tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
+        if "://" not in tracking or tracking.startswith(("sqlite:", "file:")):
+            # Other machines reach a server rather than a file of this one.
+            own = f"sqlite:///{self.root / 'mlruns' / 'mlflow.db'}"
+            tracking = os.environ.get("HMS_MLFLOW_URL") or tracking or own
         run = {key: value for key, value in job.env.items() if key == "HMS_RETRAIN_RUN"}
         return NodeJob(
             stage=job.stage,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
-from flows.graph import Graph, describe, match, select
+from flows.graph import Graph, describe, match, read_graph, select
 from hms_pipeline.schema import InputError
 
 PARENTS = {
@@ -62,3 +65,18 @@ def test_stages_that_more_wait_for_lie_deeper():
 def test_reasons_on_one_line():
     reasons = [{"changed deps": {"data": "modified", "x.py": "new"}}, "changed command"]
     assert describe(reasons) == "changed deps: data, x.py; changed command"
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # DVC's own
+@pytest.mark.parametrize(
+    "left", ["", "schema: '2.0'\nstages:\n  a:\n    cm", "<<<<<<< ours\nschema: '2.0'\n"]
+)
+def test_a_lock_that_dvc_cannot_read_is_one_sentence_and_stays(tmp_path, left):
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    (tmp_path / "dvc.yaml").write_text("stages:\n  a:\n    cmd: echo 1 > o\n    outs: [o]\n")
+    assert read_graph(tmp_path).stages == ("a",)
+    (tmp_path / "dvc.lock").write_text(left)
+    with pytest.raises(InputError, match="git checkout dvc.lock"):
+        read_graph(tmp_path)
+    assert (tmp_path / "dvc.lock").read_text() == left

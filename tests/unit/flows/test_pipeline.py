@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,9 @@ import pytest
 from flows import artifacts, pipeline
 from flows.engine import FAILED, UP_TO_DATE, Outcome
 from flows.graph import Graph
-from flows.lock import Held
-from flows.pipeline import ALWAYS, Plan, recover, worth_a_report
+from flows.pipeline import ALWAYS, Plan, worth_a_report
 from hms_pipeline.config import Paths
 from hms_pipeline.report import retrain as report
-from hms_pipeline.schema import InputError
 
 STAGES = ["train@a-0", "ensemble", "register"]
 GRAPH = Graph(dict.fromkeys(STAGES, ()), {"train@a-0": "deps", "register": ALWAYS}, {})
@@ -49,22 +46,6 @@ def test_what_is_touched_includes_all_that_waits_for_it():
     plan = Plan(Graph(parents, {"features@a": "deps"}, {}), list(parents), [])
     assert plan.stale == ["features@a"]
     assert plan.touched == ["features@a", "train@a-0"]
-
-
-@pytest.mark.parametrize("left", ["", "<<<<<<< ours\nschema: '2.0'\n"], ids=["cut", "conflict"])
-def test_a_run_starts_with_a_dvc_lock_that_can_be_read(tmp_path, caplog, left):
-    lock, held, log = tmp_path / "dvc.lock", Held(None, None), logging.getLogger(__name__)
-    lock.write_text(left)
-    with pytest.raises(InputError, match="git checkout dvc.lock"):
-        recover(tmp_path, held, log)
-    assert lock.read_text() == left
-    lock.write_text("schema: '2.0'\nstages:\n  split: {cmd: x}\n")
-    recover(tmp_path, held, log)
-    whole = lock.read_bytes()
-    lock.write_text("")
-    recover(tmp_path, held, log)
-    assert lock.read_bytes() == whole
-    assert "entries back" in caplog.text
 
 
 @pytest.fixture
