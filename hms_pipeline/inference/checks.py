@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from .. import schema
+from ..config.validation import ValidationParams
+from ..data.quality import eeg_masks
 from ..data.window import Window
 from ..features.windows import MOST_MISSING
 from ..schema import InputError
@@ -16,7 +18,10 @@ GAP_SHARE = 0.05  # gaps below this share, of the window and of a channel, are f
 
 
 def check_window(
-    window: Window, row: int, max_abs_uv: float = MAX_EEG_UV
+    window: Window,
+    row: int,
+    max_abs_uv: float = MAX_EEG_UV,
+    left_out: ValidationParams | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
     """Refuse what cannot be scored; say what was worked around.
 
@@ -28,6 +33,8 @@ def check_window(
         Its place in the request, for the sentences.
     max_abs_uv : float
         Amplitude from which the values cannot be microvolts.
+    left_out : ValidationParams, optional
+        What kept windows out of the model's training: signals beyond it are named.
 
     Returns
     -------
@@ -49,6 +56,8 @@ def check_window(
     """
     eeg = _array(window.eeg, (len(schema.EEG_COLUMNS), schema.WINDOW_SAMPLES), "eeg", row)
     warnings = _check_eeg(eeg, row, max_abs_uv)
+    if left_out is not None:
+        warnings += _check_signal(eeg, left_out)
     spectrogram = window.spectrogram
     if spectrogram is not None:
         shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
@@ -120,6 +129,24 @@ def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
     if gap > GAP_SHARE:
         return [*warnings, f"EEG: {gap:.0%} of the samples missing"]
     return [*warnings, *_named("channels with gaps", (share > GAP_SHARE) & ~lost)]
+
+
+def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
+    """Electrodes by which training would have left the window out, but for those named already."""
+    scalp = slice(0, len(schema.ELECTRODES))
+    masks = eeg_masks(eeg, left_out)
+    share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}
+    level = left_out.extreme_amplitude.level_uv
+    return [
+        *_named(
+            "channels flat for much of the time",
+            (share["dead"] >= left_out.dead_channel.share) & (share["dead"] < 1),
+        ),
+        *_named("channels at their limit", share["saturated"] > left_out.saturated.share),
+        *_named(
+            f"channels beyond {level:g} µV", share["extreme"] > left_out.extreme_amplitude.share
+        ),
+    ]
 
 
 def _named(what: str, channels: np.ndarray) -> list[str]:

@@ -90,6 +90,7 @@ class Predictor:
         self.inputs = {name: tuple(bundle.members[name].views) for name in groups}
         self._blend = bundle.blend
         self._max_abs_uv = bundle.params.scoring.max_abs_uv
+        self._left_out = bundle.params.validation
         self._with = tuple(groups)
         self._without = tuple(
             name
@@ -186,7 +187,7 @@ class Predictor:
     def _score(self, windows: Sequence[Window], first: int) -> Scores:
         checked, warnings = zip(
             *(
-                check_window(window, first + row, self._max_abs_uv)
+                check_window(window, first + row, self._max_abs_uv, self._left_out)
                 for row, window in enumerate(windows)
             ),
             strict=True,

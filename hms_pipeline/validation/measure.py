@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..config.validation import ValidationParams
+from ..data.quality import eeg_masks
 from ..data.recording import RecordingError, open_parquet, read_columns
 from ..data.window import eeg_start, spectrogram_start
 from ..schema import (
@@ -25,7 +26,7 @@ from ..schema import (
     SPECTROGRAM_STEP_S,
 )
 from .landmarks import landmark_hashes
-from .quality import eeg_masks, eeg_windows, longest_runs, window_sums
+from .quality import eeg_windows, longest_runs, window_sums
 
 FURTHEST_S = 1e9  # no recording lasts so long; beyond, an offset is no number of a sample
 WINDOW_MEASURES = {

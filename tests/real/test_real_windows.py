@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hms_pipeline.config import load_params
 from hms_pipeline.data.clinical import read_clinical
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.recording import read_eeg
+from hms_pipeline.data.window import Window
 from hms_pipeline.inference.batch import score_inputs
+from hms_pipeline.inference.checks import check_window
 from hms_pipeline.schema import VOTE_COLUMNS
 
 from ..scorer import REAL, Scorer, scoring
@@ -38,3 +41,10 @@ def test_all_six_in_one_table(tmp_path: Path) -> None:
     table = pd.read_csv(summary.out)
     assert list(table["id"]) == [path.stem for path in WINDOWS]
     np.testing.assert_allclose(table[list(VOTE_COLUMNS)].sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", WINDOWS, ids=lambda path: path.stem)
+def test_no_sound_signal_is_said_to_be_one_that_training_leaves_out(path: Path) -> None:
+    params = load_params(Path(__file__).parents[2] / "params.yaml").validation
+    window = Window(read_eeg(path), None)
+    assert check_window(window, 0, left_out=params)[1] == ("no spectrogram",)

@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from hms_pipeline.config import load_params
+from hms_pipeline.data.quality import eeg_masks
 from hms_pipeline.data.window import Window
 from hms_pipeline.inference.checks import GAP_SHARE, check_window
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.schema import EEG_COLUMNS, InputError
+from hms_pipeline.validation.quality import eeg_windows
 
 
 @pytest.fixture
@@ -124,3 +129,40 @@ def test_an_empty_spectrogram_counts_as_none(eeg, spectrogram):
 def test_volts_are_suspected(eeg, spectrogram):
     _, warnings = check_window(Window(eeg * 1e-6, spectrogram), 0)
     assert "volts" in warnings[0]
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return load_params(Path(__file__).parents[3] / "params.yaml").validation
+
+
+@pytest.mark.parametrize("share", [0.004, 0.02, 0.3, 0.6])
+@pytest.mark.parametrize("fault", ["flat", "limit", "far"])
+def test_what_training_leaves_out_is_named_and_nothing_else(eeg, validation, fault, share):
+    n = int(share * eeg.shape[1])
+    if fault == "flat":
+        eeg[5, :n] = eeg[5, 0]
+    elif fault == "limit":
+        eeg[5] = np.clip(eeg[5], None, 900)
+        eeg[5, 200 : 200 + n] = 900
+    else:
+        eeg[5, :n] += 20_000
+        eeg[5] -= np.median(eeg[5])
+    said = check_window(Window(eeg, None), 0, left_out=validation)[1]
+    _, _, dead, saturated, extreme = eeg_windows(eeg_masks(eeg, validation), [0], validation)[0]
+    assert said == tuple(
+        sentence
+        for sentence, left_out in (
+            ("channels flat for much of the time: T3", dead > validation.dead_channel.electrodes),
+            ("channels at their limit: T3", saturated > validation.saturated.share),
+            ("channels beyond 5000 µV: T3", extreme > validation.extreme_amplitude.share),
+            ("no spectrogram", True),
+        )
+        if left_out
+    )
+    assert (len(said) > 1) == (share > (0.5 if fault == "flat" else 0.01))
+
+
+def test_an_ekg_may_be_flat_and_at_its_limit(eeg, spectrogram, validation):
+    eeg[19, :9000] = 3000.0
+    assert check_window(Window(eeg, spectrogram), 0, left_out=validation)[1] == ()

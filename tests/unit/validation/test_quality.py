@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.validation.quality import eeg_masks, eeg_windows, longest_runs
+from hms_pipeline.data.quality import eeg_masks
+from hms_pipeline.validation.quality import eeg_windows, longest_runs
 
 from ..validation import ROOT
 

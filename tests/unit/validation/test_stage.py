@@ -12,6 +12,8 @@ import pytest
 
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.config.files import hash_files
+from hms_pipeline.data.window import WindowReader
+from hms_pipeline.inference.checks import check_window
 from hms_pipeline.schema import TRAIN_COLUMNS, InputError
 from hms_pipeline.simulator.sample import write_sample
 from hms_pipeline.validation import report
@@ -102,6 +104,32 @@ def test_kept_and_quarantined_are_all(planted):
         assert ids <= set(every)
     assert tuple(windows.columns) == TRAIN_COLUMNS
     assert windows["label_id"].is_monotonic_increasing
+
+
+@pytest.mark.slow
+def test_scoring_warns_of_the_signals_that_are_left_out_here(planted):
+    _, paths = planted
+    quarantine, reader = pd.read_parquet(paths.quarantine), WindowReader(paths.data)
+    train = pd.read_csv(paths.data / "train.csv").set_index("label_id", drop=False)
+    sentences = {
+        "dead_channel": "flat",
+        "saturated": "at their limit",
+        "extreme_amplitude": "channels beyond",
+    }
+
+    def said(label_id: int) -> str:
+        window = reader.read(train.loc[label_id].to_dict())
+        try:
+            return " ".join(check_window(window, 0, left_out=PARAMS.validation)[1])
+        except InputError as err:  # an EEG in another unit is not scored at all
+            return str(err).replace("needs microvolts within", sentences["extreme_amplitude"])
+
+    for label_id in pd.read_parquet(paths.windows)["label_id"]:
+        assert not any(sentence in said(label_id) for sentence in sentences.values())
+    found = quarantine[(quarantine["kind"] == "window") & quarantine["rule"].isin(sentences)]
+    assert set(found["rule"]) == set(sentences)
+    for row in found.itertuples():
+        assert sentences[row.rule] in said(row.id), row
 
 
 @pytest.mark.slow
