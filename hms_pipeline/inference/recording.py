@@ -244,7 +244,7 @@ def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarr
     table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
     table["disagreement"] = disagreement(member_probs)
     table["members_used"] = [";".join(used) for scores in batches for used in scores.members_used]
-    table["warnings"] = [" ".join(said) for scores in batches for said in scores.warnings]
+    table["warnings"] = ["; ".join(said) for scores in batches for said in scores.warnings]
     return table
 
 

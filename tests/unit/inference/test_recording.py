@@ -79,6 +79,20 @@ def test_batches_change_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one[PROBS], many[PROBS])
 
 
+def test_several_warnings_of_a_window_stay_apart(tmp_path: Path, monkeypatch) -> None:
+    path, _ = parquet(tmp_path, 50)
+    honest = Scorer.predict
+
+    def predict(self: Scorer, windows: list, **options: object) -> object:
+        scores = honest(self, windows, **options)
+        scores.warnings = [("missing channels: T5, O1", "no spectrogram")] * len(windows)
+        return scores
+
+    monkeypatch.setattr(Scorer, "predict", predict)
+    said = score_recording(Scorer(), path, scoring()).timeline["warnings"]
+    assert set(said) == {"missing channels: T5, O1; no spectrogram"}
+
+
 def test_a_silent_stretch_is_left_out_and_told(tmp_path: Path) -> None:
     eeg = noise(seconds=200).astype(np.float32)
     eeg[:, 12_000:28_000] = 0
