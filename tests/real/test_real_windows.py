@@ -17,7 +17,7 @@ from hms_pipeline.inference.batch import score_inputs
 from hms_pipeline.inference.checks import check_window
 from hms_pipeline.schema import VOTE_COLUMNS
 
-from ..scorer import REAL, Scorer, scoring
+from ..scorer import REAL, ROOT, Scorer, scoring
 
 WINDOWS = sorted((REAL / "iiic").glob("*.parquet"))
 pytestmark = pytest.mark.skipif(not WINDOWS, reason="../shared/real/iiic is not there")
@@ -45,6 +45,6 @@ def test_all_six_in_one_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", WINDOWS, ids=lambda path: path.stem)
 def test_no_sound_signal_is_said_to_be_one_that_training_leaves_out(path: Path) -> None:
-    params = load_params(Path(__file__).parents[2] / "params.yaml").validation
+    params = load_params(ROOT / "params.yaml").validation
     window = Window(read_eeg(path), None)
     assert check_window(window, 0, left_out=params)[1] == ("no spectrogram",)

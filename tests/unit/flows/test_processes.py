@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -80,21 +79,15 @@ def test_reused_pid_is_not_alive():
 
 
 @pytest.mark.parametrize("dead", [True, False])
-def test_only_processes_of_dead_engines_are_orphans(tmp_path, dead):
+def test_only_processes_of_dead_engines_are_orphans(tmp_path, sleeper, dead):
     variables = mark(tmp_path)
     if dead:
         pid, started, where = variables[MARK].split(" ", 2)
         variables = {MARK: f"{pid} {float(started) - 60:.2f} {where}"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], env={**os.environ, **variables}
-    )
-    try:
-        found = [p.pid for p in orphans(tmp_path)]
-        assert found == ([process.pid] if dead else [])
-        assert orphans(tmp_path / "elsewhere") == []
-        ended = end_orphans(tmp_path)
-        assert len(ended) == dead
-        assert (process.poll() is not None) == dead
-    finally:
-        process.kill()
-        process.wait()
+    process = sleeper(**variables)
+    found = [p.pid for p in orphans(tmp_path)]
+    assert found == ([process.pid] if dead else [])
+    assert orphans(tmp_path / "elsewhere") == []
+    ended = end_orphans(tmp_path)
+    assert len(ended) == dead
+    assert (process.poll() is not None) == dead

@@ -28,23 +28,16 @@ def test_unreadable_lock_of_paths_is_deleted(tmp_path, rwlock, left):
     assert not rwlock.exists()
 
 
-def test_entries_of_the_dead_go_and_those_of_the_living_stay(tmp_path, rwlock):
+def test_entries_of_the_dead_go_and_those_of_the_living_stay(tmp_path, rwlock, sleeper):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)", "dvc"])
-    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"])
-    try:
-        entries = {
-            name: {"pid": process.pid, "cmd": "dvc repro"}
-            for name, process in (("dead", dead), ("living", living), ("reused", other))
-        }
-        rwlock.write_text(json.dumps({"write": entries, "read": {"x": [entries["living"]]}}))
-        repair_rwlock(tmp_path)
-        left = json.loads(rwlock.read_text())
-    finally:
-        for process in (living, other):
-            process.kill()
-            process.wait()
+    entries = {
+        name: {"pid": process.pid, "cmd": "dvc repro"}
+        for name, process in (("dead", dead), ("living", sleeper("dvc")), ("reused", sleeper()))
+    }
+    rwlock.write_text(json.dumps({"write": entries, "read": {"x": [entries["living"]]}}))
+    repair_rwlock(tmp_path)
+    left = json.loads(rwlock.read_text())
     assert left == {"write": {"living": entries["living"]}, "read": {"x": [entries["living"]]}}
 
 

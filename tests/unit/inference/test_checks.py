@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,8 @@ from hms_pipeline.inference.checks import GAP_SHARE, check_window
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.schema import EEG_COLUMNS, InputError
 from hms_pipeline.validation.quality import eeg_windows
+
+from ...scorer import ROOT
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_volts_are_suspected(eeg, spectrogram):
 
 @pytest.fixture(scope="module")
 def validation():
-    return load_params(Path(__file__).parents[3] / "params.yaml").validation
+    return load_params(ROOT / "params.yaml").validation
 
 
 @pytest.mark.parametrize("share", [0.004, 0.02, 0.3, 0.6])
