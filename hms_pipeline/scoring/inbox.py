@@ -13,8 +13,8 @@ from ..data.window import Window
 from ..system.errors import InputError
 from ..system.files import hash_bytes
 from .batch import BatchSummary
-from .content import content_hash as hash_recording
-from .content import files_of, is_parquet, list_recordings
+from ..data.content import content_hash as hash_recording
+from ..data.content import files_of, is_parquet, list_recordings
 from .inputs import item_of_file
 from .recording import Progress, WindowScorer
 from .units import COLUMNS, save_part, score_group

@@ -15,7 +15,7 @@ from ..data.window import Window, WindowReader, cut
 from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_bytes
-from .content import anonymous_id, content_hash, is_clinical, is_parquet, list_recordings
+from ..data.content import anonymous_id, content_hash, is_clinical, is_parquet, list_recordings
 
 
 @dataclass(frozen=True)

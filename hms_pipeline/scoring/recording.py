@@ -29,7 +29,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from .content import anonymous_id, is_parquet
+from ..data.content import anonymous_id, is_parquet
 from .sources import ROW_REACH_S, Recording, around, open_recording, own_spectrogram, window_starts
 
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report

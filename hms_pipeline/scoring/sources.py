@@ -26,7 +26,7 @@ from ..schema import (
 )
 from ..signal.multitaper import competition_spectrogram
 from ..system.errors import InputError
-from .content import is_parquet
+from ..data.content import is_parquet
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400
 ROW_REACH_S = 4.0  # what one row covers; row j here covers [2j, 2j + 4] s

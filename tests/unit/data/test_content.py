@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.scoring.content import (
+from hms_pipeline.data.content import (
     anonymous_id,
     companions,
     content_hash,
