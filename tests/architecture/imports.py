@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "hms_pipeline"
 ROOMS = (
-    "schema", "system", "catalogue", "config", "signal", "data", "simulator",
+    "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
     "validation", "features", "datasets", "models", "training", "ensemble", "inference",
     "scoring", "tracking", "registry", "report", "cli",
 )  # fmt: skip
