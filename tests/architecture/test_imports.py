@@ -29,6 +29,7 @@ CORE = (
 )  # fmt: skip
 CORE_PACKAGES = (
     "numpy", "scipy", "pandas", "pyarrow", "torch", "timm", "pydantic", "yaml", "safetensors",
+    "filelock",  # torch brings it
 )  # fmt: skip
 
 
