@@ -12,10 +12,11 @@ Examples
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import count, pairwise
 from math import ceil
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from .clinical_names import Channel, parse_labels
 from .clinical_signals import Judgement, Signals, faults, judge, n_times_of
 from .content import files_of
 from .formats import FORMATS, format_of
-from .formats.format import Segment, Source, UnavailableError, require_regular
+from .formats.format import Segment, Source, SourceChannel, UnavailableError, require_regular
 from .resample import RATE
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
@@ -207,7 +208,17 @@ def open_source(path: Path) -> Source:
         raise InputError(
             f"A recording needs EEG channels, but {path.name} has none. Give the file with the EEG."
         )
-    return source
+    return replace(source, channels=_numbered(source.channels))
+
+
+def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
+    """Channels whose labels differ: a repeated ``T8-P8`` becomes ``T8-P8-0``, ``T8-P8-1``."""
+    times = Counter(channel.label for channel in channels)
+    numbers = {label: count() for label, n in times.items() if n > 1}
+    return tuple(
+        replace(c, label=f"{c.label}-{next(numbers[c.label])}") if c.label in numbers else c
+        for c in channels
+    )
 
 
 Used = dict[int, Channel]  # place in the source's channels → what its label says

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..system.errors import InputError
 from ..system.files import hash_bytes, hash_file, hash_files
 from .formats import format_of
 from .formats.format import require_regular
@@ -64,6 +65,23 @@ def files_of(path: Path) -> list[Path]:
         inside = (file for file in path.rglob("*") if not file.is_dir())
         return sorted(file for file in inside if not file.name.startswith("."))
     return [path, *parts_of(path)]
+
+
+def anonymous_id(path: Path) -> str:
+    """What a clinical recording is called: ``recording-`` and 12 digits of its content's hash.
+
+    Names of clinical files often hold patients' names, so they are used only when asked for. A
+    recording that cannot be read is ``unreadable-`` and a hash of its path.
+    """
+    try:
+        return f"recording-{content_hash(path)[:12]}"
+    except (InputError, OSError):
+        return unreadable_id(path)
+
+
+def unreadable_id(path: Path) -> str:
+    """What a recording is called whose content cannot be read."""
+    return f"unreadable-{hash_bytes(str(path).encode())[:12]}"
 
 
 def content_hash(path: Path) -> str:

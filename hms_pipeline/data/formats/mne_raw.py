@@ -126,6 +126,10 @@ def _unreadable(path: Path, err: Exception) -> InputError:
             f"Reading {path.name} needs the package {lacking[1]}, which is not installed."
             f" Install it with: pip install {lacking[2]}."
         )
+    if isinstance(err, MemoryError):
+        return InputError(
+            f"{path.name} needs more memory than reading may take. Split it, or export it as EDF."
+        )
     kind = UnavailableError if isinstance(err, OSError | ImportError) else InputError
     return kind(
         f"A recording that MNE reads is needed, but {path.name} could not be read"

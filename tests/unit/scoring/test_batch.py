@@ -6,25 +6,28 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
+from hms_pipeline.data.reading import DirectReader
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.scoring.batch import score_inputs, write_submission
+from hms_pipeline.scoring import batch
+from hms_pipeline.scoring.batch import write_submission
 from hms_pipeline.scoring.inputs import WindowItem, find_items
 from hms_pipeline.scoring.units import score_batches
 from hms_pipeline.system.errors import InputError
 
+from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise, raw_array, write_brainvision
 
 PROBS = list(VOTE_COLUMNS)
+score_inputs = partial(batch.score_inputs, reader=DirectReader())
 
 
 def competition(root: Path, n: int = 5) -> Path:
@@ -104,7 +107,7 @@ def test_bad_files_are_set_aside_with_their_reasons(folder: Path, tmp_path: Path
     summary = score_inputs(Scorer(), inputs, tmp_path / "scores.csv", scoring())
     assert (summary.n_scored, summary.n_failed) == (1, 4)
     errors = (tmp_path / "scores.errors.csv").read_text()
-    for reason in ("cut.parquet", "10000 rows", "needs a signal", "could not be read"):
+    for reason in ("cut.parquet", "10000 rows", "needs a signal", "has 1 bytes"):
         assert reason.replace("cut.parquet", "cut") in errors
     assert "Wintergreen" not in errors
     assert str(tmp_path) not in errors
@@ -166,8 +169,8 @@ def test_a_submission_needs_every_row(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_edf(tmp_path / "rec.edf", noise(seconds=60))
-    inputs, out = [tmp_path / "rec.edf"], tmp_path / "scores.csv"
+    raw_array(noise(seconds=60)).save(tmp_path / "rec_raw.fif", verbose="error")
+    inputs, out = [tmp_path / "rec_raw.fif"], tmp_path / "scores.csv"
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "mne", None)
         with pytest.raises(InputError, match="needs MNE"):

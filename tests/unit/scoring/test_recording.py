@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet
+from hms_pipeline.data.reading import ParquetRecording
 from hms_pipeline.data.window import Window, cut
 from hms_pipeline.schema import SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from hms_pipeline.scoring.recording import score_recording, write_annotations
-from hms_pipeline.scoring.sources import ParquetRecording, around, own_spectrogram, window_starts
+from hms_pipeline.scoring.sources import around, own_spectrogram, paused_rows, window_starts
 from hms_pipeline.signal.multitaper import competition_spectrogram
 from hms_pipeline.system.errors import InputError
 
+from ...recordings import noise, write_edf
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise
 
 PROBS = list(VOTE_COLUMNS)
 
@@ -51,7 +51,7 @@ def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> No
     start = int(300 * SFREQ)  # ten minutes around its centre are [25, 625] s
     ten_minutes = torch.from_numpy(eeg[:, int(25 * SFREQ) : int(625 * SFREQ)].copy())[None]
     recipe = competition_spectrogram(ten_minutes)[0].numpy()
-    ours = around(spectrogram, start, 1.0)
+    ours = around(spectrogram, start, 1.0, paused_rows(recording, spectrogram.shape[2]))
     # The recipe's end rows lack a second, which the recording itself has.
     np.testing.assert_allclose(ours[..., 1:-1], recipe[..., 1:-1], rtol=1e-4, atol=1e-6)
 
