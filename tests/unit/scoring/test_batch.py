@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -125,6 +126,51 @@ def test_recordings_give_a_row_a_window(tmp_path: Path) -> None:
     table = pd.read_csv(summary.out)
     assert list(table["start_s"]) == [0, 10, 20]
     assert table["id"].str.startswith("recording-").all()
+
+
+@pytest.mark.parametrize("keep_names", [True, False])
+def test_names_of_rows_and_pages_differ(tmp_path: Path, keep_names: bool) -> None:
+    """Stems that are equal, end in a number, differ in case only, or are a page's own."""
+    eeg = noise(seconds=60).astype(np.float32)
+    names = ["a/rec", "b/rec", "c/rec.2", "d/index", "e/Rec", "f/rec.3", "g/rec"]
+    paths = [tmp_path / f"{name}.parquet" for name in names]
+    paths += [tmp_path / "h/rec.edf", tmp_path / "i/rec.edf"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix == ".edf":
+            write_edf(path, eeg)  # of one content
+        else:
+            path.write_bytes(eeg_to_parquet(eeg))
+    told: list[str] = []
+    summary = score_inputs(
+        Scorer(), paths, tmp_path / "scores.csv", scoring(), keep_names=keep_names,
+        on_recording=lambda scores: told.append(scores.id),
+    )  # fmt: skip
+    ids = list(dict.fromkeys(pd.read_csv(summary.out)["id"]))
+    assert ids == told
+    assert len({name.casefold() for name in ids}) == len(paths)
+    assert "index" not in ids
+
+
+def test_one_recording_under_many_roofs(tmp_path: Path) -> None:
+    """Hostile files of every kind between two good ones, read in a process of their own."""
+    good = noise(seconds=60)
+    for name in ("a_good.edf", "z_good.edf"):
+        write_edf(tmp_path / name, good)
+    os.mkfifo(tmp_path / "b_pipe.edf")
+    os.mkfifo(tmp_path / "b_pipe.parquet")
+    (tmp_path / "c_device.edf").symlink_to("/dev/zero")
+    (tmp_path / "d_loop.edf").symlink_to(tmp_path / "d_loop.edf")
+    (tmp_path / "e_folder.edf").mkdir()
+    (tmp_path / "f.set").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    (tmp_path / "g_raw.fif").write_bytes(bytes(1000))
+    (tmp_path / "h.vhdr").write_bytes(b"\xff" * 1000)
+    (tmp_path / "i.eeg").write_bytes(b"0")
+    found = batch.score_inputs(Scorer(), [tmp_path], tmp_path / "out" / "scores.csv", scoring())
+    assert (found.n_scored, found.n_failed) == (4, 9)
+    for name, said in found.failed:
+        assert said.endswith((".", ")")), (name, said)
+        assert str(tmp_path) not in said
 
 
 def test_ids_stay_unique(folder: Path, tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ import yaml
 from flows import drift as drift_flow
 from flows import score as score_flow
 from hms_pipeline.config import Paths
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import DirectReader, ReadingProcess
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring import inbox as inboxes
 from hms_pipeline.scoring.inbox import read_inbox_scores
+from hms_pipeline.system.worker import Worker
 from tests.recipes import write
 
 from ...recordings import noise, raw_array, write_brainvision, write_edf
@@ -170,6 +171,26 @@ def test_a_folder_is_scored_once(
     monkeypatch.setattr(mne.io, "read_raw", lambda *_, **__: raw)
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 1
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 0
+
+
+def test_an_inbox_gets_past_pipes_devices_and_crashes(
+    folder: Path, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(folder / "test_eegs" / "100.parquet", inbox / "a.parquet")
+    for k, name in enumerate(("crash.edf", "rec.edf", "raise.edf")):
+        write_edf(inbox / name, noise(seconds=50, seed=k))
+    os.mkfifo(inbox / "pipe.edf")
+    (inbox / "zero.edf").symlink_to("/dev/zero")
+    with ReadingProcess() as process:
+        process._worker = Worker("tests.misbehaving", 2**30)
+        first, second = (
+            inboxes.score_inbox(Scorer(), inbox, tmp_path / "out", NOW, reader=process)
+            for _ in range(2)
+        )
+        process._worker.close()
+    assert (first.n_scored, first.n_failed) == (2, 4)
+    # What the files themselves did is known; what has no content is met again.
+    assert (second.n_scored, second.n_failed) == (0, 2)
 
 
 def test_scores_are_read_by_their_model(folder: Path, inbox: Path, tmp_path: Path) -> None:
