@@ -23,6 +23,7 @@ from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
+from ..system.processes import release_memory
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
 from .recording import Progress, RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 FLOAT_FORMAT = "%.9f"
 
 TABLES = (".csv", ".parquet")
+MOST_TABLES = 50  # kept apart until they are joined
 
 OnRecording = Callable[[RecordingScores], None]
 
@@ -128,6 +130,9 @@ def score_inputs(
                 known = in_order(pd.concat([known, scored]) if there else scored, unit)
                 _keep(part, known)
             tables.append(known)
+            if len(tables) >= MOST_TABLES:  # a table of few rows takes a hundred times their size
+                tables = [pd.concat(tables, ignore_index=True)]
+            release_memory()
             done += len(unit)
             if progress:
                 progress(done, len(items))

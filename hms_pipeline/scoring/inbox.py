@@ -14,6 +14,7 @@ from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
 from ..data.reading import Reader, ReadingProcess
 from ..data.window import Window
 from ..system.errors import InputError
+from ..system.processes import release_memory
 from .batch import BatchSummary
 from .inputs import Item, RecordingItem, WindowItem, item_of_file
 from .recording import Progress, WindowScorer
@@ -68,6 +69,7 @@ def score_inbox(
             table = _score_item(predictor, item, params, rename, opener, observe)
             if not table["passing"].any():
                 save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
+            release_memory()
             n_scored += int(table["error"].isna().sum())
             failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
     if progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing as mp
 import os
 import threading
@@ -14,6 +15,18 @@ from typing import Any
 from .errors import InputError
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system, where the C library can (glibc).
+
+    A long run over many recordings of many sizes would keep growing: glibc holds on to what lies
+    between blocks that are still in use.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
 
 
 @contextmanager
