@@ -15,6 +15,8 @@ from .source import IMPORTED, Module, Package
 from .uses import Reader, Uses
 
 DISCOVER = "catalogue:discover"
+# Decorators that register nothing, and what they do; others count wherever their module does.
+HARMLESS = {"signal.constants:constant": "remembers the results of the function"}
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Code:
         Parameters
         ----------
         roots : iterable of str
-            ``"module:Definition"``, or ``"module"`` for all of one.
+            ``"module:Definition"`` (of a class, all methods), or ``"module"`` for all of one.
 
         Raises
         ------
@@ -134,6 +136,7 @@ class Code:
         return any(
             (target := self.stands_for(module, decorator)) is not None
             and target not in self.registers
+            and target not in HARMLESS
             for decorator in getattr(node, "decorator_list", ())
         )
 
@@ -187,7 +190,7 @@ class _Walk:
         elif own == IMPORTED:
             self._import(name)
         else:
-            self._add(root)
+            self._add_all(root)
 
     def run(self) -> None:
         while self._waiting:
@@ -217,10 +220,13 @@ class _Walk:
         self._whole.add(name)
         self._import(name)
         for own in self.package.module(name).definitions:
-            identity = f"{name}:{own}"
-            self._add(identity)
-            for method in self.package.called_by_name(identity):
-                self._add(f"{identity}.{method}")
+            self._add_all(f"{name}:{own}")
+
+    def _add_all(self, identity: str) -> None:
+        """A definition, and if it is a class, all methods of it."""
+        self._add(identity)
+        for method in self.package.called_by_name(identity):
+            self._add(f"{identity}.{method}")
 
     def _import(self, name: str) -> None:
         """What importing a module does, and every module that it imports."""

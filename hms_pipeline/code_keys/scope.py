@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-from .source import FUNCTIONS, Import, Module, walk_here
+from .source import FUNCTIONS, Module, walk_here
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
@@ -16,9 +16,10 @@ class Given(NamedTuple):
 
     Parameters
     ----------
-    kind : {"value", "annotation", "import", "self", "anything", "nothing"}
+    kind : {"value", "element", "annotation", "import", "self", "anything", "nothing"}
     what : object
-        The expression, the import, or the class (``"module:Class"``) of ``self``.
+        The expression that it is, or is an element of; the annotation; the import; the class
+        (``"module:Class"``) of ``self``.
     """
 
     kind: str
@@ -59,33 +60,56 @@ class _Names:
             self.found.setdefault(name, []).append(given)
 
     def read(self, node: ast.AST) -> None:
-        match node:
-            case ast.Assign():
-                for target in node.targets:
-                    self.add(target, Given("value", node.value))
-            case ast.AnnAssign():
-                self.add(node.target, Given("annotation", node.annotation))
-            case ast.AugAssign() | ast.NamedExpr():
-                self.add(node.target, Given("value", node.value))
-            case ast.For() | ast.AsyncFor():
-                self.add(node.target, Given("value", node.iter))
-            case ast.withitem() if node.optional_vars is not None:
-                self.add(node.optional_vars, Given("value", node.context_expr))
-            case ast.Import() | ast.ImportFrom():
-                for name, found in self.module.bindings(node):
-                    self.add_name(name, Given("import", found))
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                self.add_name(node.name, Given("nothing"))
-            case ast.ExceptHandler():
-                self.add_name(node.name, Given("nothing"))
-            case ast.MatchAs() | ast.MatchStar():
-                self.add_name(node.name, Given("anything"))
-            case ast.MatchMapping():
-                self.add_name(node.rest, Given("anything"))
-            case ast.Global() | ast.Nonlocal():
-                self.elsewhere.update(node.names)
-            case ast.Name(ctx=ast.Store()):
-                self.found.setdefault(node.id, [])
+        reader = _READERS.get(type(node))
+        if reader is not None:
+            reader(self, node)
+
+    def _assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            self._unpack(target, node.value)
+
+    def _unpack(self, target: ast.AST, value: ast.AST) -> None:
+        kind = "element" if isinstance(target, ast.Tuple | ast.List) else "value"
+        self.add(target, Given(kind, value))
+
+    def _with(self, node: ast.withitem) -> None:
+        if node.optional_vars is not None:  # what a context manager gives, its annotation holds
+            self.add(node.optional_vars, Given("element", node.context_expr))
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for name, found in self.module.bindings(node):
+            self.add_name(name, Given("import", found))
+
+
+_READERS: dict[type, Callable[[_Names, Any], None]] = {
+    ast.Assign: _Names._assign,
+    ast.AnnAssign: lambda names, node: names.add(node.target, Given("annotation", node.annotation)),
+    **dict.fromkeys(
+        (ast.AugAssign, ast.NamedExpr),
+        lambda names, node: names.add(node.target, Given("value", node.value)),
+    ),
+    **dict.fromkeys(
+        (ast.For, ast.AsyncFor),
+        lambda names, node: names.add(node.target, Given("element", node.iter)),
+    ),
+    ast.withitem: _Names._with,
+    **dict.fromkeys((ast.Import, ast.ImportFrom), _Names._import),
+    **dict.fromkeys(
+        (*FUNCTIONS, ast.ClassDef, ast.ExceptHandler),
+        lambda names, node: names.add_name(node.name, Given("nothing")),
+    ),
+    **dict.fromkeys(
+        (ast.MatchAs, ast.MatchStar),
+        lambda names, node: names.add_name(node.name, Given("anything")),
+    ),
+    ast.MatchMapping: lambda names, node: names.add_name(node.rest, Given("anything")),
+    **dict.fromkeys(
+        (ast.Global, ast.Nonlocal), lambda names, node: names.elsewhere.update(node.names)
+    ),
+    ast.Name: lambda names, node: (
+        names.found.setdefault(node.id, []) if isinstance(node.ctx, ast.Store) else None
+    ),
+}
 
 
 def function_scope(
@@ -123,7 +147,7 @@ def comprehension_scope(node: ast.AST, module: Module, around: Scope | None) -> 
     """The names of a comprehension."""
     names = _Names(module)
     for generator in node.generators:
-        names.add(generator.target, Given("value", generator.iter))
+        names.add(generator.target, Given("element", generator.iter))
     return Scope(around, names.found)
 
 

@@ -283,7 +283,19 @@ def walk_here(nodes: list[ast.AST]) -> Iterator[ast.AST]:
         node = waiting.pop()
         yield node
         if not isinstance(node, INNER):
-            waiting += ast.iter_child_nodes(node)
+            waiting += children(node)
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """Nodes right under one, as ``ast.iter_child_nodes`` but for contexts, which say nothing."""
+    found = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [part for part in value if isinstance(part, ast.AST)]
+        elif isinstance(value, ast.AST) and name != "ctx":
+            found.append(value)
+    return found
 
 
 INNER = (

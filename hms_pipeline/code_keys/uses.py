@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from .recipe import HOLDER, RECIPE, TAKES_WHOLE, WHOLE, Recipe
 from .scope import COMPREHENSIONS, Scope, arguments, comprehension_scope, function_scope
-from .source import FUNCTIONS, Import, Module, Package, Target, is_text, refuse
+from .source import FUNCTIONS, Import, Module, Package, Target, children, is_text, refuse
 
 # Places whose imports are computed, and why each leaves no gap.
 FOLLOWED = {
@@ -97,7 +98,7 @@ class Reader:
             self._children(node, scope)
 
     def _children(self, node: ast.AST, scope: Scope | None) -> None:
-        for part in ast.iter_child_nodes(node):
+        for part in children(node):
             self._visit(part, scope)
 
     def _name(self, node: ast.Name, scope: Scope | None) -> None:
@@ -139,10 +140,10 @@ class Reader:
             self._visit(node.value, scope)
             return
         self.uses.attributes.add(node.attr)
-        whole = node.attr in WHOLE
-        if whole or node.attr in self.package.fields(RECIPE):
-            if self.recipe.may_be(node.value, scope):
-                self.uses.sections.add("*" if whole else node.attr)
+        if node.attr in WHOLE and self.recipe.surely(node.value, scope):
+            self.uses.sections.add("*")
+        elif node.attr in self.package.fields(RECIPE) and self.recipe.may_be(node.value, scope):
+            self.uses.sections.add(node.attr)
         self._visit(node.value, scope)
 
     def _dotted(self, node: ast.AST, scope: Scope | None) -> Target | None:
@@ -172,10 +173,12 @@ class Reader:
         elif name in _NAMED_GETTERS:
             self.uses.attributes.update(map(str, constants))
             self.uses.computed |= len(constants) < len(node.args)
-        elif function is None and name in TAKES_WHOLE:
-            if any(self.recipe.may_be(argument, scope) for argument in node.args):
-                self.uses.sections.add("*")
+        elif function is None and name in TAKES_WHOLE and self._is_given(node.args, scope):
+            self.uses.sections.add("*")
         self._children(node, scope)
+
+    def _is_given(self, arguments: list[ast.expr], scope: Scope | None) -> bool:
+        return any(self.recipe.surely(argument, scope) for argument in arguments)
 
     def _import_constant(self, node: ast.Call, constants: list[object]) -> bool:
         """``import_module("package.module")`` says what it imports."""
@@ -188,15 +191,14 @@ class Reader:
         return True
 
     def _look_up(self, node: ast.Call, constants: list[object], scope: Scope | None) -> None:
-        name = node.args[1]
-        whole = self.recipe.may_be(node.args[0], scope)
+        of, name = node.args[:2]
         if isinstance(name, ast.Constant):
             self.uses.attributes.add(str(name.value))
-            if whole:
+            if self.recipe.may_be(of, scope):
                 self.uses.sections.add(str(name.value))
         else:
             self.uses.computed = True
-            if whole:
+            if self.recipe.surely(of, scope):
                 self.uses.sections.add("*")
 
     def _function(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
@@ -226,7 +228,7 @@ class Reader:
     def _annotated(self, node: ast.AnnAssign, scope: Scope | None, owner: str | None) -> None:
         self._annotation(node.annotation, scope)
         if owner is not None and isinstance(node.target, ast.Name):
-            self._holds(node, node.target.id, self._names_recipe(node.annotation))
+            self._holds(node, node.target.id, self.recipe.names(node.annotation))
         for part in filter(None, (node.target, node.value)):
             self._visit(part, scope)
 
@@ -237,17 +239,11 @@ class Reader:
         self._children(node, scope)
 
     def _is_recipe(self, node: ast.AST, scope: Scope | None) -> bool:
-        """A parameter that is annotated to be the recipe."""
-        found = scope.find(node.id) if scope and isinstance(node, ast.Name) else None
-        return found is not None and any(
-            given.kind == "annotation" and self._names_recipe(given.what) for given in found[1]
-        )
-
-    def _names_recipe(self, annotation: ast.AST) -> bool:
-        return any(
-            self.package.resolve(self.module, node.id) == Target("definition", RECIPE)
-            for node in ast.walk(annotation)
-            if isinstance(node, ast.Name)
+        """Whether an expression puts the recipe somewhere."""
+        if isinstance(node, ast.Attribute | ast.Call):
+            return False
+        return self.recipe.surely(node, scope) or any(
+            self._is_recipe(part, scope) for part in children(node)
         )
 
     def _holds(self, node: ast.AST, name: str, recipe: bool) -> None:
@@ -263,10 +259,8 @@ class Reader:
             self._visit(node, scope)
 
     def _quoted(self, text: str, scope: Scope | None) -> None:
-        try:
+        with suppress(SyntaxError):
             self._visit(ast.parse(text, mode="eval").body, scope)
-        except SyntaxError:
-            pass
 
     def _imports(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
         for name, found in self.module.bindings(node):
