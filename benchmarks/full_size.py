@@ -34,9 +34,9 @@ import pandas as pd
 import psutil
 
 from hms_pipeline.config import Params, Paths, load_params
-from hms_pipeline.config.files import write_json
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.schema import CLASSES
+from hms_pipeline.system.files import write_json
 
 RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
 QUERY = ["nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader"]

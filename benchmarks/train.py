@@ -39,8 +39,8 @@ from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.datasets.batches import ResidentViews, load_views
 from hms_pipeline.features.views import build_views
 from hms_pipeline.models import build_model
+from hms_pipeline.system.device import choose_device
 from hms_pipeline.training.checkpoint import Checkpoint
-from hms_pipeline.training.device import choose_device
 from hms_pipeline.training.evaluate import Evaluator
 from hms_pipeline.training.fit import Fit, fit
 from hms_pipeline.training.fold_data import FoldData

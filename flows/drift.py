@@ -13,13 +13,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from hms_pipeline.config import Paths, load_params
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from . import notify
 from .environment import prepare
 
 if TYPE_CHECKING:
-    from hms_pipeline.inference.drift import DriftReport
+    from hms_pipeline.scoring.drift import DriftReport
 
 EVENT = "hms.drift.warning"
 DAY_S = 86400.0
@@ -56,9 +56,10 @@ def drift(scores: str = "scores", days: float | None = None, root: str = ".") ->
 def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftReport:
     """Compare what the champion scored with its own training reference."""
     from hms_pipeline.inference.bundle import read_info
-    from hms_pipeline.inference.drift import REFERENCE_FILE, compare
-    from hms_pipeline.inference.inbox import read_inbox_scores
+    from hms_pipeline.inference.reference import REFERENCE_FILE
     from hms_pipeline.registry.api import champion_bundle
+    from hms_pipeline.scoring.drift import compare
+    from hms_pipeline.scoring.inbox import read_inbox_scores
 
     _, bundle = champion_bundle(paths)
     reference = bundle / REFERENCE_FILE

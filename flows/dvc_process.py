@@ -14,7 +14,7 @@ from typing import Any
 
 from dvc.utils.serialize import _common
 
-from hms_pipeline.config.files import atomic
+from hms_pipeline.system.files import atomic
 
 
 def install() -> None:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 
 @dataclass(frozen=True)

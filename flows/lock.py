@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 RETRAIN = "retrain"
 

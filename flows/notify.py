@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hms_pipeline.config import load_params
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from prefect.states import Completed, Crashed, Failed, State
 
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.config.retrain import RetrainParams
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
@@ -303,7 +303,7 @@ class Tracking:
         if not ours:
             return cls()
         from hms_pipeline.registry.disk import check_disk
-        from hms_pipeline.registry.tracking import start_retrain
+        from hms_pipeline.tracking.runs import start_retrain
 
         params = load_params(paths.params)
         check_disk(paths, params, plan.touched)
@@ -323,7 +323,7 @@ class Tracking:
     def finish(self, outcomes: Sequence[Outcome]) -> None:
         """Finish the parent run with what became of every stage."""
         if self.paths and self.run:
-            from hms_pipeline.registry.tracking import finish_retrain
+            from hms_pipeline.tracking.runs import finish_retrain
 
             try:
                 finish_retrain(self.paths, self.run, summarise(outcomes))

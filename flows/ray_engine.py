@@ -14,7 +14,7 @@ import threading
 from typing import Any
 
 from hms_pipeline.config.retrain import StageNeeds
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from . import ray_node
 from .engine import ADVICE, EXIT, RAN, RESTORED, Engine, Job, StageError, verdict_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from hms_pipeline.config.files import atomic
+from hms_pipeline.system.files import atomic
 
 LOCK = "dvc.lock"
 WAIT_S = 10.0  # for a DVC process that holds a lock

@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from hms_pipeline.config import Paths
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from . import notify
 from .environment import prepare, run_folder
@@ -49,9 +49,9 @@ def score(inbox: str = "inbox", out: str = "scores", root: str = ".") -> State:
 
 def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch stays unimported
     """Score the inbox with the champion; see ``inference.inbox.score_inbox``."""
-    from hms_pipeline.inference.drift import observer
-    from hms_pipeline.inference.inbox import score_inbox
     from hms_pipeline.registry.scoring import open_predictor, scoring_settings
+    from hms_pipeline.scoring.drift import observer
+    from hms_pipeline.scoring.inbox import score_inbox
 
     log = get_run_logger()
     version, predictor = open_predictor(paths)

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from hms_pipeline.config.retrain import RetrainParams
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import psutil
 
-from hms_pipeline.config.files import write_json
-from hms_pipeline.registry.servers import is_loopback
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import write_json
+from hms_pipeline.tracking.servers import is_loopback
 
 from .environment import prepare, run_folder
 from .processes import alive, end_group
@@ -211,7 +211,7 @@ def up(root: Path) -> Stack:
 def prepare_mlflow(root: Path) -> None:
     """Create MLflow's database alone, before two processes meet in it."""
     try:
-        from hms_pipeline.registry.store import open_store
+        from hms_pipeline.tracking.store import open_store
     except ImportError:
         return
     from hms_pipeline.config import Paths

@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from .schema import InputError
+from .system.errors import InputError
 
 T = TypeVar("T")
 

@@ -11,14 +11,6 @@ Kaggle, "HMS - Harmful Brain Activity Classification", data description, 2024.
 
 from __future__ import annotations
 
-
-class InputError(ValueError):
-    """Bad input from a user: one sentence saying what is needed, what came and what to do.
-
-    The command line prints it as one line and exits with 2; a server answers 400.
-    """
-
-
 # ---------------------------------------------------------------- classes
 CLASSES = ("seizure", "lpd", "gpd", "lrda", "grda", "other")
 CLASS_LABELS = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")  # expert_consensus

@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import save_file
 
 from hms_pipeline.config import Params, Paths, load_params
-from hms_pipeline.config.files import hash_file, hash_json, write_json
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble import stage as ensemble_stage
@@ -21,6 +20,7 @@ from hms_pipeline.features.store import FeatureStore
 from hms_pipeline.features.views import build_views
 from hms_pipeline.models import build_model
 from hms_pipeline.schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS
+from hms_pipeline.system.files import hash_file, hash_json, write_json
 
 ROOT = Path(__file__).parents[1]
 

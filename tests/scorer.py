@@ -12,7 +12,8 @@ import numpy as np
 from hms_pipeline.config import load_params
 from hms_pipeline.config.scoring import ScoringParams
 from hms_pipeline.data.window import Window
-from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, InputError
+from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"

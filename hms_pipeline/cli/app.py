@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..schema import InputError
+from ..system.errors import InputError
 
 QUIET = {  # nothing calls home
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..inference.batch import BatchSummary
-from ..inference.recording import RecordingScores, write_annotations
 from ..report.folder import write_folder_report
 from ..report.recording import write_recording_report
+from ..scoring.batch import BatchSummary
+from ..scoring.recording import RecordingScores, write_annotations
 from .app import out
 
 FOLDER_PAGE = "index.html"

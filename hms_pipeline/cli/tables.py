@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .app import out
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .closure import Code
 from .source import IMPORTED, Module, refuse
 

@@ -8,10 +8,9 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .digest import hash_text, spell
-from .recipe import RECIPE
-from .source import IMPORTED, Module, Package
+from .source import IMPORTED, RECIPE, Module, Package, last_name
 from .uses import Reader, Uses
 
 DISCOVER = "catalogue:discover"
@@ -77,10 +76,8 @@ class Code:
             name, colon, own = identity.partition(":")
             if colon:
                 nodes, owner = self._nodes(self.package.module(name), own)
-                reader = Reader(self.package, self.package.module(name), identity)
-                uses = reader.read(nodes, owner)
-                bindings = (f"{k} = {v}" for k, v in sorted(uses.bindings.items()))
-                self._parts[identity] = uses, hash_text([spell(nodes), *bindings])
+                uses = Reader(self.package, self.package.module(name), identity).read(nodes, owner)
+                self._parts[identity] = uses, hash_text([spell(nodes), *sorted(uses.bindings)])
             else:
                 content = (self.package.folder / name).read_bytes()
                 self._parts[identity] = Uses(), hashlib.sha256(content).hexdigest()
@@ -105,11 +102,11 @@ class Code:
     def _frame(self, node: ast.ClassDef, identity: str) -> ast.ClassDef:
         """A class without what counts only where it is used."""
         left_out = {id(n) for ns in self.package.called_by_name(identity).values() for n in ns}
-        body = [part for part in node.body if id(part) not in left_out]
-        if identity == RECIPE:  # its validators refuse a recipe, they change nothing in it
-            body = []
+        if identity == RECIPE:
+            left_out |= {id(n) for n in self.package.fields(identity).values()}
+            left_out |= {id(n) for n in node.body if _only_refuses(n)}
         frame = copy.copy(node)
-        frame.body = body
+        frame.body = [part for part in node.body if id(part) not in left_out]
         return frame
 
     def effects(self, module: Module) -> list[ast.stmt]:
@@ -152,13 +149,24 @@ class Code:
         if name not in self._imports:
             module = self.package.module(name)
             parents = [".".join(name.split(".")[:n]) for n in range(name.count(".") + 1)]
-            found = {parent for parent in parents if parent != name}
+            found = {*module.loaded, *parents} - {name}
             for imported in module.imports.values():
                 if imported.module is not None:
                     target = self.package.follow(module, imported)
                     found.update({imported.module, target.name.partition(":")[0]})
             self._imports[name] = (name, *sorted(found))
         return self._imports[name]
+
+
+def _only_refuses(node: ast.stmt) -> bool:
+    """A validator that runs when all is read: it refuses a recipe or leaves it as it is."""
+    return any(
+        last_name(wrapper) == "model_validator" and spell([wrapper]) == _AFTER
+        for wrapper in getattr(node, "decorator_list", ())
+    )
+
+
+_AFTER = spell([ast.parse('model_validator(mode="after")', mode="eval").body])
 
 
 class _Walk:

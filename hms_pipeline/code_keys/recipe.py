@@ -10,9 +10,8 @@ from __future__ import annotations
 import ast
 
 from .scope import Given, Scope
-from .source import FUNCTIONS, IMPORTED, Module, Package, Target, children, last_name
+from .source import FUNCTIONS, IMPORTED, RECIPE, Module, Package, Target, children, last_name
 
-RECIPE = "config.params:Params"
 HOLDER = "params"  # the only attribute under which the recipe may travel
 # What reads every field of it: attributes of the recipe, and functions that it is given to.
 WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}

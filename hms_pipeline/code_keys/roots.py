@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .catalogues import (
     AUGMENTATIONS,
     EXPECTATIONS,

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from ..schema import InputError
+from ..system.errors import InputError
 
+RECIPE = "config.params:Params"  # whose sections count only where they are read
 IMPORTED = "<import>"  # stands for the statements of a module that run when it is imported
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 # Decorators that only wrap a method: it runs where its name is used. Others may hand it to a
@@ -60,6 +61,8 @@ class Module:
     definitions : dict of str to list of stmt
         Top-level functions, classes and assignments.
     imports : dict of str to Import
+    loaded : set of str
+        Modules of this package that ``import a.b.c`` names.
     effects : list of stmt
         Other statements; the names they bind stand in ``bound``.
     """
@@ -68,6 +71,7 @@ class Module:
         self.name, self.path, self.package = name, path, package
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, Import] = {}
+        self.loaded: set[str] = set()
         self.effects: list[ast.stmt] = []
         self.bound: set[str] = set()
         try:
@@ -87,7 +91,7 @@ class Module:
 
     def _add(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
-            self.imports.update(self.bindings(node))
+            self._add_import(node)
         elif isinstance(node, ast.If) and _is_type_checking(node.test):
             for statement in (*node.body, *node.orelse):
                 self._add(statement)
@@ -98,11 +102,22 @@ class Module:
             self.effects.append(node)
             for part in walk_here([node]):
                 if isinstance(part, ast.Import | ast.ImportFrom):
-                    self.imports.update(self.bindings(part))
+                    self._add_import(part)
                 elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
                     self.bound.add(part.id)
                 elif isinstance(part, (*FUNCTIONS, ast.ClassDef)):
                     self.bound.add(part.name)
+
+    def _add_import(self, node: ast.Import | ast.ImportFrom) -> None:
+        self.imports.update(self.bindings(node))
+        if isinstance(node, ast.Import):
+            self.loaded.update(self.loads(node))
+
+    def loads(self, node: ast.Import) -> list[str]:
+        """Modules of this package that ``import a.b.c`` names."""
+        own = f"{self.package}."
+        names = [alias.name for alias in node.names]
+        return [name.removeprefix(own) for name in names if name.startswith(own)]
 
     def bindings(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, Import]]:
         """Names that an import binds, with what they stand for."""
@@ -213,7 +228,7 @@ class Package:
         may call them.
         """
         node = self.class_of(identity)
-        if node is None or self.extends_framework(identity):
+        if node is None or (identity != RECIPE and self.extends_framework(identity)):
             return {}
         return methods_by_name(node)
 

@@ -6,9 +6,19 @@ import ast
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from .recipe import HOLDER, RECIPE, TAKES_WHOLE, WHOLE, Recipe
+from .recipe import HOLDER, TAKES_WHOLE, WHOLE, Recipe
 from .scope import COMPREHENSIONS, Scope, arguments, comprehension_scope, function_scope
-from .source import FUNCTIONS, Import, Module, Package, Target, children, is_text, refuse
+from .source import (
+    FUNCTIONS,
+    RECIPE,
+    Import,
+    Module,
+    Package,
+    Target,
+    children,
+    is_text,
+    refuse,
+)  # fmt: skip
 
 # Places whose imports are computed, and why each leaves no gap.
 FOLLOWED = {
@@ -36,8 +46,8 @@ class Uses:
         Used by name: definitions, and modules as a whole.
     imported : set of str
         Modules that it imports while it runs.
-    bindings : dict of str to str
-        Name → what it stands for, for every name that is not its own.
+    bindings : set of str
+        ``"name = what it stands for"``, for every name that is not its own.
     attributes : set of str
         Names used as attributes of anything.
     sections : set of str
@@ -51,7 +61,7 @@ class Uses:
     definitions: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     imported: set[str] = field(default_factory=set)
-    bindings: dict[str, str] = field(default_factory=dict)
+    bindings: set[str] = field(default_factory=set)
     attributes: set[str] = field(default_factory=set)
     sections: set[str] = field(default_factory=set)
     strings: set[str] = field(default_factory=set)
@@ -79,6 +89,10 @@ class Reader:
         """Read statements; ``owner`` is the class of those that are its methods."""
         for node in nodes:
             self._visit(node, None, owner)
+        own = self.identity.partition(":")[2]
+        if own in self.module.imports:  # what it had this name from before
+            found = self.module.imports[own]
+            self._use(own, self.package.follow(self.module, found), found.node)
         return self.uses
 
     def _visit(self, node: ast.AST, scope: Scope | None, owner: str | None = None) -> None:
@@ -117,7 +131,7 @@ class Reader:
         return self.package.follow(self.module, imports[0]) if imports else None
 
     def _use(self, name: str, target: Target, node: ast.AST) -> None:
-        self.uses.bindings[name] = f"{target.kind} {target.name}"
+        self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
         if target.kind == "definition":
             self.uses.definitions.add(target.name)
         elif target.kind == "module":
@@ -223,7 +237,11 @@ class Reader:
             self._visit(part, scope, self.identity)
 
     def _comprehension(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
-        self._children(node, comprehension_scope(node, self.module, scope))
+        inner = comprehension_scope(node, self.module, scope)
+        first = node.generators[0]
+        self._visit(first.iter, scope)
+        for part in (first.target, *first.ifs, *node.generators[1:], *_results(node)):
+            self._visit(part, inner)
 
     def _annotated(self, node: ast.AnnAssign, scope: Scope | None, owner: str | None) -> None:
         self._annotation(node.annotation, scope)
@@ -263,16 +281,24 @@ class Reader:
             self._visit(ast.parse(text, mode="eval").body, scope)
 
     def _imports(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
+        if isinstance(node, ast.Import):
+            self.uses.imported.update(self.module.loads(node))
         for name, found in self.module.bindings(node):
             target = self.package.follow(self.module, found)
-            if target.kind == "outside":
-                self.uses.bindings[name] = f"outside {target.name}"
-            else:
+            self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
+            if target.kind == "definition":
+                self.uses.definitions.add(target.name)
+            if found.module is not None:
                 self.uses.imported.update({found.module, target.name.partition(":")[0]})
 
     def _pattern(self, node: ast.MatchClass, scope: Scope | None, owner: str | None) -> None:
         self.uses.attributes.update(node.kwd_attrs)
         self._children(node, scope)
+
+
+def _results(node: ast.AST) -> list[ast.expr]:
+    """What a comprehension gives."""
+    return [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
 
 
 def dotted_text(node: ast.AST) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .ensemble import EnsembleParams
 from .members import MemberParams, RunParams
 from .registry import GateParams, RegistryParams

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from ..schema import EEG_COLUMNS, EKG, SFREQ, InputError
+from ..schema import EEG_COLUMNS, EKG, SFREQ
+from ..system.errors import InputError
 from .clinical_montage import Reconstruction, reconstruct
 from .clinical_names import Channel, parse_labels
 from .clinical_resample import Resampler

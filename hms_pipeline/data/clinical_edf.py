@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..config.files import atomic
-from ..schema import EEG_COLUMNS, SFREQ, InputError
+from ..system.files import atomic
+from ..schema import EEG_COLUMNS, SFREQ
+from ..system.errors import InputError
 
 _LEVELS = 65_535  # 16-bit samples, -32768 to 32767
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import eval_legendre
 
-from ..schema import DIFFERENTIAL, DOUBLE_BANANA, EKG, ELECTRODES, MIDLINE, InputError
+from ..schema import DIFFERENTIAL, DOUBLE_BANANA, EKG, ELECTRODES, MIDLINE
+from ..system.errors import InputError
 from .clinical_names import Channel
 
 PAIRS = (*DOUBLE_BANANA, *DIFFERENTIAL)  # what every view reads of the potentials

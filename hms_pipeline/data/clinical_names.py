@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..schema import EKG, ELECTRODES, InputError
+from ..schema import EKG, ELECTRODES
+from ..system.errors import InputError
 
 LATER_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
 COMMON_REFERENCE = "REF"  # the recording's own reference, where a label names none

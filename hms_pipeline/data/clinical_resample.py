@@ -13,7 +13,8 @@ from math import ceil
 import numpy as np
 from scipy.signal import firwin, resample_poly
 
-from ..schema import SFREQ, InputError
+from ..schema import SFREQ
+from ..system.errors import InputError
 
 MIN_SFREQ = 80.0  # Hz; the views read up to 20 Hz
 MAX_DENOMINATOR = 2000

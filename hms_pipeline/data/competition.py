@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..schema import CLASS_LABELS, TEST_COLUMNS, TRAIN_COLUMNS, InputError
+from ..schema import CLASS_LABELS, TEST_COLUMNS, TRAIN_COLUMNS
+from ..system.errors import InputError
 
 TEXT_COLUMNS = ("expert_consensus",)
 OFFSET_COLUMNS = ("eeg_label_offset_seconds", "spectrogram_label_offset_seconds")

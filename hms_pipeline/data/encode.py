@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP_S, InputError
+from ..schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS, SPECTROGRAM_STEP_S
+from ..system.errors import InputError
 
 
 def eeg_to_parquet(eeg: np.ndarray) -> bytes:

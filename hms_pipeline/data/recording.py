@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..schema import EEG_COLUMNS, REGIONS, SPECTROGRAM_COLUMNS, InputError
+from ..schema import EEG_COLUMNS, REGIONS, SPECTROGRAM_COLUMNS
+from ..system.errors import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
+from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
+from ..system.errors import InputError
 
 
 def assign_folds(

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..config import Params, Paths
-from ..config.files import atomic, read_table
 from ..config.split import SplitParams
-from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
+from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
+from ..system.errors import InputError
+from ..system.files import atomic, read_table
 from .folds import assign_folds
 
 log = logging.getLogger(__name__)

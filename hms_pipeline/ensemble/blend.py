@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..schema import CLASSES, InputError
+from ..schema import CLASSES
+from ..system.errors import InputError
 from .bootstrap import interval, patient_bootstrap
 from .calibration import calibrate
 from .metrics import kl_per_window

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..schema import SUBMISSION_COLUMNS, VOTE_COLUMNS, InputError
+from ..schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
+from ..system.errors import InputError
 
 EPSILON = 1e-15
 

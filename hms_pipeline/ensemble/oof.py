@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..config import Params, Paths
-from ..config.files import read_table
-from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES, InputError
+from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
+from ..system.errors import InputError
+from ..system.files import read_table
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from ..config import Params, Paths
 from ..config.ensemble import EnsembleParams
-from ..config.files import atomic, write_json
-from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
+from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..system.errors import InputError
+from ..system.files import atomic, write_json
 from .blend import KINDS, Blend, FittedBlend, fit_blend
 from .bootstrap import interval, patient_bootstrap
 from .metrics import evaluate, kl_per_window, slice_masks

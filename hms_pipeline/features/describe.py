@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ..config import Params, Paths
-from ..schema import InputError
+from ..system.errors import InputError
 from .store import MANIFEST, read_manifest
 from .views import build_views
 

@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..config.section import Section
-from ..schema import CHAIN_PAIRS, REGIONS, SFREQ, WINDOW_S, InputError
+from ..schema import CHAIN_PAIRS, REGIONS, SFREQ, WINDOW_S
 from ..signal.constants import constant
 from ..signal.filters import resample
 from ..signal.frames import column_centres, frame_starts
 from ..signal.montage import derive
 from ..signal.spectral import log_scale
+from ..system.errors import InputError
 from .windows import WindowBatch
 
 Pixels = Annotated[int, Field(ge=8, le=2048)]

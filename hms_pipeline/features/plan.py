@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from ..config import Paths
-from ..config.files import hash_bytes, hash_code, hash_file, hash_json, read_table
 from ..data.competition import eeg_path, spectrogram_path
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import hash_bytes, hash_code, hash_file, hash_json, read_table
 from .store import FORMAT
 from .view import BuiltView
 

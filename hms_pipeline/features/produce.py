@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..data.window import WindowReader
-from ..schema import InputError
+from ..system.errors import InputError
 from .compute import compute
 from .view import BuiltView
 from .windows import WindowBatch, prepare

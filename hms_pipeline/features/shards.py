@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..config.files import atomic, hash_file, write_json
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import atomic, hash_file, write_json
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name

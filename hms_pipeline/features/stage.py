@@ -17,9 +17,9 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
-from ..config.files import hash_file, write_json
-from ..config.processes import process_pool
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import hash_file, write_json
+from ..system.processes import process_pool
 from .plan import code_hash, data_hash, plan_rows
 from .produce import Producer
 from .shards import Known, Target, find_known, targets, write_shard

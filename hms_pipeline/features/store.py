@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..config.files import hash_file
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import hash_file
 from .view import BuiltView
 
 FORMAT = 2

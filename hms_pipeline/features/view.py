@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ..catalogue import Catalogue
 from ..config.section import Section
-from ..schema import REGIONS, InputError
+from ..schema import REGIONS
 from ..signal.montage import Pair, mirror_of
+from ..system.errors import InputError
 from .windows import EEG_SHAPE, SPECTROGRAM_SHAPE, WindowBatch
 
 Kind = Literal["image", "waves"]

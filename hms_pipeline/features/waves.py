@@ -7,8 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from ..schema import SFREQ, InputError
+from ..schema import SFREQ
 from ..signal.filters import band_pass, clip_scale
+from ..system.errors import InputError
 
 Microvolts = Annotated[float, Field(gt=0)]
 Order = Annotated[int, Field(ge=1, le=10)]

@@ -19,8 +19,8 @@ from ..schema import (
     SPECTROGRAM_BINS,
     SPECTROGRAM_ROWS,
     WINDOW_SAMPLES,
-    InputError,
 )
+from ..system.errors import InputError
 
 EEG_SHAPE = (len(EEG_COLUMNS), WINDOW_SAMPLES)
 SPECTROGRAM_SHAPE = (len(REGIONS), len(SPECTROGRAM_BINS), SPECTROGRAM_ROWS)

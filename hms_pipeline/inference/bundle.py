@@ -26,21 +26,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..config import Params, Paths, load_params
-from ..config.files import hash_code, hash_file, hash_json, read_table, write_json
 from ..config.members import MemberParams
 from ..config.params import write_params
 from ..ensemble.blend import Blend
 from ..features.store import FeatureStore
 from ..features.views import build_views
 from ..models import build_model
-from ..schema import InputError
-from ..training.device import choose_device
-from .drift import write_reference
+from ..system.device import choose_device
+from ..system.errors import InputError
+from ..system.files import hash_code, hash_file, hash_json, read_table, write_json
+from .reference import write_reference
 
 FORMAT = 1
 # The rooms that scoring needs, in the order in which they may import each other.
 ROOMS = (
-    "schema", "catalogue", "config", "signal", "data", "features", "datasets", "models",
+    "schema", "system", "catalogue", "config", "signal", "data", "features", "datasets", "models",
     "training", "ensemble", "inference",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"

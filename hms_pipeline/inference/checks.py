@@ -9,7 +9,7 @@ from ..config.validation import ValidationParams
 from ..data.quality import eeg_masks
 from ..data.window import Window
 from ..features.windows import MOST_MISSING
-from ..schema import InputError
+from ..system.errors import InputError
 
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
 MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ..data.encode import eeg_to_parquet, spectrogram_to_parquet
 from ..data.window import Window
-from ..schema import InputError
+from ..system.errors import InputError
 
 PARQUET = "application/vnd.apache.parquet"  # Content-Type of encode_request's bodies
 JSON = "application/json"

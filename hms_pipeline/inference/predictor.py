@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ..config.files import hash_json
 from ..data.window import Window
 from ..ensemble.blend import apply_blend
 from ..features.compute import compute
@@ -20,8 +19,10 @@ from ..features.view import BuiltView
 from ..features.views import build_views
 from ..features.windows import prepare
 from ..models import build_model
-from ..schema import CLASSES, InputError
-from ..training.device import choose_device
+from ..schema import CLASSES
+from ..system.device import choose_device
+from ..system.errors import InputError
+from ..system.files import hash_json
 from .bundle import Bundle, read_bundle
 from .checks import check_window
 from .networks import FoldGroup, GraphPool

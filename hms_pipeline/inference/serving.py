@@ -10,7 +10,8 @@ import pandas as pd
 
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window
-from ..schema import SPECTROGRAM_ROWS, VOTE_COLUMNS, WINDOW_SAMPLES, InputError
+from ..schema import SPECTROGRAM_ROWS, VOTE_COLUMNS, WINDOW_SAMPLES
+from ..system.errors import InputError
 from .predictor import Predictor
 
 MAX_COLUMNS = 1000  # of a cell's table; a spectrogram has 401

@@ -10,7 +10,8 @@ from torch import nn
 
 from ..catalogue import Catalogue
 from ..config.members import MemberParams
-from ..schema import CLASSES, InputError
+from ..schema import CLASSES
+from ..system.errors import InputError
 
 Shape = tuple[int, ...]
 MODELS: Catalogue[Callable[..., nn.Module]] = Catalogue("architecture")

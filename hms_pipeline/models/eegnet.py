@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .build import MODELS, Shape, only_waves
 
 KERNELS = (3, 5, 7, 9)

@@ -10,7 +10,7 @@ from timm.layers import GroupNormAct
 from timm.models.efficientnet import _gen_efficientnet, _gen_efficientnetv2_s
 from torch import Tensor, nn
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .build import Shape
 
 Layout = Literal["stacked", "tiled"]

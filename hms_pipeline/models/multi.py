@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .build import MODELS, Shape
 from .eegnet import WaveEncoder
 from .image_encoder import ImageEncoder, Layout, Norm

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from ..schema import InputError
+from ..system.errors import InputError
 
 log = logging.getLogger(__name__)
 

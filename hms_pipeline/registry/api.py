@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Paths
-from ..schema import InputError
+from ..system.errors import InputError
+from ..tracking.store import CHAMPION, MODEL
 from . import promotion
 from .cleanup import remove_checkpoints, remove_fetched, remove_models
 from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
-from .store import CHAMPION, MODEL
 from .versions import ROLLED_BACK, URI, Registry, alias_of, number, reasons_of
 
 __all__ = [

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import Params, Paths
-from ..config.files import read_table
 from ..schema import CLASS_LABELS, DECIDING_SLICE
+from ..system.files import read_table
 
 CARD = """\
 # {model}

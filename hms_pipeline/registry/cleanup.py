@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Paths, load_params
-from ..config.files import hash_json
-from ..schema import InputError
-from .store import MODEL, experiment_id, local_path
+from ..system.errors import InputError
+from ..system.files import hash_json
+from ..tracking.store import MODEL, experiment_id, local_path
 from .versions import Registry
 
 if TYPE_CHECKING:

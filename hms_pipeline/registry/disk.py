@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
-from ..config.files import read_table
 from ..features.views import build_views
 from ..models import build_model
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import read_table
 
 GB = 1e9
 

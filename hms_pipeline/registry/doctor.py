@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from ..config import Params, Paths
-from ..schema import InputError
+from ..system.errors import InputError
+from ..tracking.servers import CLOSED, OPEN, Server, servers
+from ..tracking.store import CHAMPION, MODEL, open_store
 from .disk import GB, check_disk
 from .ledger import ADVICE
-from .servers import CLOSED, OPEN, Server, servers
-from .store import CHAMPION, MODEL, open_store
 from .versions import Registry
 
 PACKAGES = ("torch", "timm", "mlflow", "prefect", "dvc", "great-expectations", "numpy", "pandas")

@@ -14,11 +14,12 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
-from ..config.files import read_table
 from ..data.window import Window, WindowReader
 from ..ensemble.metrics import kl_per_window, plurality
 from ..inference.bundle import PLACE
-from ..schema import CLASSES, VOTE_COLUMNS, InputError
+from ..schema import CLASSES, VOTE_COLUMNS
+from ..system.errors import InputError
+from ..system.files import read_table
 from .gate import Check, compare, compare_first, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
 

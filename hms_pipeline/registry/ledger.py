@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..config.files import atomic, hash_json
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import atomic, hash_json
 
 START = "0" * 64
 ADVICE = "Restore it from MLflow's copy."

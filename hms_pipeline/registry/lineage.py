@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..config.params import read_data_hash
-from .checkout import CODE, git_changes, git_commit
+from ..tracking.checkout import CODE, git_changes, git_commit
 
 STATE, PATCH = "state", "changes.patch"
 

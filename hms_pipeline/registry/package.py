@@ -12,11 +12,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
-from ..config.files import hash_file, hash_files, hash_json, write_json
 from ..inference.bundle import CHECKSUMS, write_bundle
-from ..schema import VOTE_COLUMNS, InputError
+from ..schema import VOTE_COLUMNS
+from ..system.errors import InputError
+from ..system.files import hash_file, hash_files, hash_json, write_json
+from ..tracking.store import quiet_mlflow
 from .lineage import STATE, write_state
-from .store import quiet_mlflow
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -85,7 +86,7 @@ def refusals_of(code: ModuleType) -> Iterator[None]:
     """Refusals by a bundle's own code come as this package's, which commands and flows expect."""
     try:
         yield
-    except code.schema.InputError as err:
+    except code.inference.predictor.InputError as err:
         raise InputError(str(err)) from None
 
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..schema import InputError
-from .store import CHAMPION, MODEL
+from ..system.errors import InputError
+from ..tracking.store import CHAMPION, MODEL
 from .versions import Registry
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from types import ModuleType
 from typing import Any
 
 from ..config import Paths, load_params
-from ..config.files import hash_code
 from ..config.scoring import ScoringParams
 from ..data.window import Window
 from ..inference.bundle import ROOMS, check_bundle, read_info
 from ..inference.predictor import Predictor
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import hash_code
+from ..tracking.store import CHAMPION, MODEL
 from .api import bundle_of
 from .package import load_code, refusals_of
-from .store import CHAMPION, MODEL
 
 
 def open_predictor(

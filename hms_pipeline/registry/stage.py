@@ -9,17 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
-from ..config.files import write_json
 from ..inference.bundle import describe_content
-from ..schema import DECIDING_SLICE, InputError
-from .card import model_card
-from .evidence import comparison, model_checks
-from .gate import failed
-from .lineage import lineage
-from .package import BUNDLE, model_hashes, write_model
-from .promotion import promote, refuse, set_verdict
-from .store import CHALLENGER, CHAMPION, MODEL, experiment_id
-from .tracking import (
+from ..schema import DECIDING_SLICE
+from ..system.errors import InputError
+from ..system.files import write_json
+from ..tracking.runs import (
     KIND,
     PARENT,
     RETRAIN_RUN,
@@ -28,6 +22,13 @@ from .tracking import (
     log_metrics,
     parent_run,
 )
+from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
+from .card import model_card
+from .evidence import comparison, model_checks
+from .gate import failed
+from .lineage import lineage
+from .package import BUNDLE, model_hashes, write_model
+from .promotion import promote, refuse, set_verdict
 from .versions import Registry, reasons_of
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.locks import locked
+from ..tracking.store import CHAMPION, MODEL, experiment_id, local_path, open_client
 from .ledger import Ledger, whole_lines
-from .lock import locked
 from .package import check_model
-from .store import CHAMPION, MODEL, experiment_id, local_path, open_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

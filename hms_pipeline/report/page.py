@@ -11,8 +11,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..config.files import atomic
 from ..schema import CLASS_LABELS, CLASSES
+from ..system.files import atomic
 from .style import CLASS_COLOURS
 
 TEMPLATES = Path(__file__).parent / "templates"

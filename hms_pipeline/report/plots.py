@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..config import Params, Paths
-from ..config.files import atomic, read_table
 from ..ensemble.metrics import calibration_error, confusion, reliability
 from ..ensemble.oof import OutOfFold, read_oof
-from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
+from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..system.errors import InputError
+from ..system.files import atomic, read_table
 from .style import ACCENT, CLASS_COLOURS, FAINT, INK, SOFT, figure
 
 

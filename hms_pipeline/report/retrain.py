@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Params, Paths
-from ..config.files import hash_file, hash_json
 from ..ensemble.blend import KINDS
 from ..ensemble.oof import read_manifest
-from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES, InputError
+from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..system.errors import InputError
+from ..system.files import hash_file, hash_json
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
 

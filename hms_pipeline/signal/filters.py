@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..schema import SFREQ, InputError
+from ..schema import SFREQ
+from ..system.errors import InputError
 from .constants import constant
 
 PAD_S = 7.0  # the slowest filter in use (0.5 Hz, order 4) has decayed to 2e-4 by then

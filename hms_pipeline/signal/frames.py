@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ..schema import InputError
+from ..system.errors import InputError
 from .constants import constant
 
 

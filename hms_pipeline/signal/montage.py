@@ -13,14 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from ..schema import (
-    CHAIN_PAIRS,
-    EEG_COLUMNS,
-    ELECTRODES,
-    MIRROR,
-    REGIONS,
-    InputError,
-)
+from ..schema import CHAIN_PAIRS, EEG_COLUMNS, ELECTRODES, MIRROR, REGIONS
+from ..system.errors import InputError
 from .constants import constant
 
 Pair = tuple[str, str]

@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..config.processes import process_pool
 from ..schema import (
     EEG_COLUMNS,
     SFREQ,
@@ -19,6 +18,7 @@ from ..schema import (
     VOTE_COLUMNS,
     WINDOW_SAMPLES,
 )
+from ..system.processes import process_pool
 from .artefacts import Event
 from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
 from .plan import EegPlan, SessionPlan, plan_train, train_rows

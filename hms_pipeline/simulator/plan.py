@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..schema import (
-    CLASS_LABELS,
-    CLASSES,
-    SPECTROGRAM_S,
-    TRAIN_COLUMNS,
-    VOTE_COLUMNS,
-    WINDOW_S,
-    InputError,
-)
+from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from ..system.errors import InputError
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
 from .recording import Moment

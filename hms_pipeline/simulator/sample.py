@@ -8,15 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import atomic
-from ..schema import (
-    CLASSES,
-    SUBMISSION_COLUMNS,
-    TEST_COLUMNS,
-    TRAIN_COLUMNS,
-    VOTE_COLUMNS,
-    InputError,
-)
+from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
+from ..system.errors import InputError
+from ..system.files import atomic
 from .batch import run_tasks, simulate_session
 from .defects import plant_defects
 from .files import write_eeg, write_spectrogram

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..config.files import atomic
+from ..system.files import atomic
 from .state import TrainState
 
 log = logging.getLogger(__name__)

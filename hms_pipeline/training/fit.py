@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config.training import TrainingParams
 from ..datasets.augmentations import Augmenter
 from ..datasets.batches import MappedViews, ResidentViews, epoch_order
-from ..schema import InputError
+from ..system.errors import InputError
 from .checkpoint import Checkpoint
 from .evaluate import Evaluator
 from .fold_data import FoldData

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ..config import Params, Paths
-from ..config.files import hash_code, hash_file, hash_json
 from ..config.training import StageParams
 from ..datasets.augmentations import ViewInfo
 from ..datasets.batches import Store
@@ -18,7 +17,9 @@ from ..datasets.targets import votes_to_target
 from ..features.store import FeatureStore
 from ..features.view import BuiltView
 from ..features.views import build_views
-from ..schema import VOTE_COLUMNS, InputError
+from ..schema import VOTE_COLUMNS
+from ..system.errors import InputError
+from ..system.files import hash_code, hash_file, hash_json
 
 _CODE = ("schema", "catalogue", "config", "datasets", "models", "training")
 

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import save
 
-from ..config.files import atomic, hash_bytes, hash_file, hash_json, write_json
 from ..config.training import StageParams
 from ..schema import CLASSES, VOTE_SLICES
+from ..system.files import atomic, hash_bytes, hash_file, hash_json, write_json
 from .fit import Fit, Result, metric_name
 
 FILES = ("weights.safetensors", "oof.parquet", "history.csv")

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from ..config import Params, Paths
-from ..config.files import hash_json
 from ..datasets.batches import load_views
 from ..models import PretrainedReport, build_model, load_pretrained
-from ..schema import InputError
+from ..system.device import choose_device
+from ..system.errors import InputError
+from ..system.files import hash_json
 from .callback import NoCallback, TrainingCallback
 from .checkpoint import Checkpoint
-from .device import choose_device
 from .fit import Fit, fit
 from .fold_data import check_run, read_fold_data
 from .outputs import write_outputs

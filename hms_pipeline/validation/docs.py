@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 
-from ..config.files import atomic
 from ..config.validation import ValidationParams
+from ..system.files import atomic
 from .checks import Result, run_suites
 from .overview import Overview, render_overview
 

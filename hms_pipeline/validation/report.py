@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..config import Paths
-from ..config.files import read_table
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import read_table
 from .cleaning import RULES
 
 KINDS = ("window", "eeg", "spectrogram")

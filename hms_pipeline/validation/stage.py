@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..config import Params, Paths
-from ..config.files import atomic, write_json
 from ..data.competition import read_table
-from ..schema import TRAIN_COLUMNS, InputError
+from ..schema import TRAIN_COLUMNS
+from ..system.errors import InputError
+from ..system.files import atomic, write_json
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES

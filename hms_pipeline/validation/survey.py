@@ -16,9 +16,9 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from ..config.processes import process_pool
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
+from ..system.processes import process_pool
 from .matching import Match, candidates, compare
 from .measure import WINDOW_MEASURES, Measured, Task, measure
 

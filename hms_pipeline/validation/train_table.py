@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ..data.competition import OFFSET_COLUMNS, whole_numbers
-from ..schema import TRAIN_COLUMNS, VOTE_COLUMNS, InputError
+from ..schema import TRAIN_COLUMNS, VOTE_COLUMNS
+from ..system.errors import InputError
 
 ID_COLUMNS = ("eeg_id", "spectrogram_id", "label_id", "patient_id")
 SUB_COLUMNS = ("eeg_sub_id", "spectrogram_sub_id")

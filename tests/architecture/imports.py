@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "hms_pipeline"
 ROOMS = (
-    "schema", "catalogue", "config", "signal", "data", "simulator", "validation", "features",
-    "datasets", "models", "training", "ensemble", "inference", "registry", "report", "cli",
+    "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
+    "validation", "features", "datasets", "models", "training", "ensemble", "inference",
+    "scoring", "tracking", "registry", "report", "cli",
 )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import pytest
 from .imports import PACKAGE, ROOMS, imported, modules, room_of
 
 HOMES = {
-    "mlflow": {"registry"},
+    "mlflow": {"tracking", "registry"},
+    "filelock": {"system"},
     "great_expectations": {"validation"},
     "mne": {"data"},
     "matplotlib": {"report"},
@@ -21,8 +22,8 @@ HOMES = {
     "yaml": {"config"},
 }
 CORE = (
-    "schema", "catalogue", "config", "signal", "data", "simulator", "features", "datasets",
-    "models", "training", "ensemble", "inference",
+    "schema", "system", "catalogue", "config", "signal", "data", "simulator",
+    "features", "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CORE_PACKAGES = (
     "numpy", "scipy", "pandas", "pyarrow", "torch", "timm", "pydantic", "yaml", "safetensors",

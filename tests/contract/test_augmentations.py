@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS, Augmenter, ViewInfo
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 BATCH = 16
 IMAGE = ViewInfo("image", (4, 12, 40), (1, 0, 3, 2), (1.0,) * 4)

@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 
 from hms_pipeline.config.members import MemberParams
 from hms_pipeline.models import MODELS, build_model
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 IMAGE, WAVES = (4, 48, 64), (8, 640)
 SMALL = {  # architecture -> shapes it takes, options that make it small

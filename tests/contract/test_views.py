@@ -12,7 +12,8 @@ import yaml
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.views import VIEWS, build_view, build_views
 from hms_pipeline.features.windows import WindowBatch
-from hms_pipeline.schema import REGIONS, InputError
+from hms_pipeline.schema import REGIONS
+from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
 
 ROOT = Path(__file__).parents[2]

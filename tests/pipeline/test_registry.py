@@ -23,9 +23,9 @@ from hms_pipeline.data.window import Window
 from hms_pipeline.registry import api, evidence, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
-from hms_pipeline.registry.store import CHAMPION, MODEL, open_store
 from hms_pipeline.registry.versions import Registry
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.tracking.store import CHAMPION, MODEL, open_store
 
 from ..ensembles import Maker, random_window
 

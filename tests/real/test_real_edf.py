@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from hms_pipeline.data.clinical import ClinicalRecording, read_clinical
-from hms_pipeline.inference.recording import score_recording, write_annotations
-from hms_pipeline.inference.sources import open_recording
-from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, VOTE_COLUMNS
+from hms_pipeline.scoring.recording import score_recording, write_annotations
+from hms_pipeline.scoring.sources import open_recording
+from hms_pipeline.system.errors import InputError
 
 from ..scorer import REAL, Scorer, scoring
 

@@ -13,9 +13,9 @@ from hms_pipeline.data.clinical import read_clinical
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.recording import read_eeg
 from hms_pipeline.data.window import Window
-from hms_pipeline.inference.batch import score_inputs
 from hms_pipeline.inference.checks import check_window
 from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.scoring.batch import score_inputs
 
 from ..scorer import REAL, ROOT, Scorer, scoring
 

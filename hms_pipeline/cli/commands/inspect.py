@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ...schema import InputError
+from ...system.errors import InputError
 from ..app import Context, app, out
 from ..tables import print_table
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ...schema import InputError
+from ...system.errors import InputError
 from ..app import Context, app, err, out
 from ..tables import print_table
 
@@ -84,8 +84,9 @@ def serve(
     ] = "models:/hms-ensemble@champion",
 ) -> None:
     """Verify a model and serve it with `mlflow models serve`."""
-    from ...registry import api, store
-    from ...registry.servers import is_loopback
+    from ...registry import api
+    from ...tracking import store
+    from ...tracking.servers import is_loopback
 
     context: Context = ctx.obj
     os.environ["MLFLOW_TRACKING_URI"] = store.open_store(context.paths)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ...schema import InputError
+from ...system.errors import InputError
 from ..app import Context, app, err, out
 from ..progress import progress_bar
 
@@ -43,7 +43,7 @@ def score(
     device: Device = "auto",
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
-    from ...inference.batch import TABLES, check_out, score_inputs
+    from ...scoring.batch import TABLES, check_out, score_inputs
     from ..pages import RecordingWriter, write_folder_page
 
     context: Context = ctx.obj
@@ -83,7 +83,7 @@ def submission(
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
-    from ...inference.batch import check_out, write_submission
+    from ...scoring.batch import check_out, write_submission
 
     check_out(out_file)
     predictor, _ = open_predictor(ctx.obj, model, device)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ...schema import InputError
+from ...system.errors import InputError
 from ..app import Context, app, out
 from ..progress import EpochClock, progress_bar
 from ..tables import markdown_table, print_table, rewrite_between_marks
@@ -121,7 +121,7 @@ def train(
     context: Context = ctx.obj
     callback = NoCallback()
     if track:
-        from ...registry.tracking import FoldRun
+        from ...tracking.runs import FoldRun
 
         callback = FoldRun(context.paths, context.params)
     clock = EpochClock(callback)

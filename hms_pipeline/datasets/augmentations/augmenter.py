@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...catalogue import Catalogue
-from ...schema import InputError
+from ...system.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ...catalogue import discover
 from ...config import Params
-from ...schema import InputError
+from ...system.errors import InputError
 from ..view import VIEWS, BuiltView, View
 
 discover(__name__, list(__path__))

@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...schema import CHAIN_PAIRS, SFREQ, WINDOW_S, InputError
+from ...schema import CHAIN_PAIRS, SFREQ, WINDOW_S
 from ...signal.montage import derive
 from ...signal.wavelet import cwt_power, log_freqs
+from ...system.errors import InputError
 from ..picture import PAIRS_A_REGION, Hertz, LogScale, Pixels, Stretch, check_band, resize
 from ..view import view
 from ..windows import WindowBatch

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from ...schema import InputError
 from ...signal.multitaper import multitaper_power
+from ...system.errors import InputError
 from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, eeg_picture
 from ..view import view
 from ..windows import WindowBatch

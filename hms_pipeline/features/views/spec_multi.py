@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ...schema import SPECTROGRAM_STEP_S, InputError
+from ...schema import SPECTROGRAM_STEP_S
+from ...system.errors import InputError
 from ..picture import LogScale, Pixels, Stretch, central, resize
 from ..view import view
 from ..windows import WindowBatch

@@ -162,7 +162,7 @@ class Ensemble(PythonModel):
         """Six probabilities a row; the caller's faults are 400, ours 500, neither with a path."""
         try:
             return self._code.inference.serving.score_frame(self._predictor, model_input, params)
-        except self._code.schema.InputError as err:
+        except self._code.inference.predictor.InputError as err:
             raise Refusal(str(err), error_code=INVALID_PARAMETER_VALUE) from None
         except Exception:
             log.exception("predict failed")

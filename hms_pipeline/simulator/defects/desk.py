@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from ...catalogue import Catalogue
-from ...schema import SPECTROGRAM_COLUMNS, InputError
+from ...schema import SPECTROGRAM_COLUMNS
+from ...system.errors import InputError
 from ..truth import Truth
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from hms_pipeline.catalogue import Catalogue
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 
 def test_registered_entries_are_found_in_order() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import app, run
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 ROOT = Path(__file__).parents[3]
 

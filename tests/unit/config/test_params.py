@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from hms_pipeline.config import load_params, parse_params
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 DEMO = Path(__file__).parents[3] / "params.yaml"
 

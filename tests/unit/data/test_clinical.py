@@ -21,13 +21,8 @@ from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.clinical_montage import PAIRS, position, reconstruct, spline_weights
 from hms_pipeline.data.clinical_names import Channel, parse_label, parse_labels
 from hms_pipeline.data.clinical_resample import Resampler
-from hms_pipeline.schema import (
-    DOUBLE_BANANA,
-    EEG_COLUMNS,
-    ELECTRODES,
-    REGION_PAIRS,
-    InputError,
-)
+from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, ELECTRODES, REGION_PAIRS
+from hms_pipeline.system.errors import InputError
 
 
 def noise(n_channels: int = 20, seconds: float = 4, sfreq: float = 200, seed: int = 0):

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.data.competition import read_test, read_train
-from hms_pipeline.schema import TRAIN_COLUMNS, InputError
+from hms_pipeline.schema import TRAIN_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 ROW = (1, 0, 0.0, 2, 0, 0.0, 3, 4, "LPD", 0, 3, 0, 0, 0, 1)
 

@@ -11,7 +11,8 @@ import pytest
 
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.recording import RecordingError, read_eeg, read_spectrogram
-from hms_pipeline.schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS, InputError
+from hms_pipeline.schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 REAL = Path(__file__).parents[3] / ".." / "shared" / "real" / "iiic"
 

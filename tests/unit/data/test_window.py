@@ -13,7 +13,7 @@ from hms_pipeline.data import window as window_module
 from hms_pipeline.data.competition import eeg_path, spectrogram_path
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import WindowReader, cut
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 N_SAMPLES, N_ROWS = 14_000, 330
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 BATCH = 64
 IMAGE = ViewInfo("image", (4, 20, 50), (1, 0, 3, 2), (1.0,) * 4)

@@ -11,7 +11,8 @@ from hms_pipeline.config import Paths
 from hms_pipeline.config.split import SplitParams
 from hms_pipeline.datasets import stage
 from hms_pipeline.datasets.folds import assign_folds
-from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 
 def make_windows(n_patients: int, seed: int = 0) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hms_pipeline.config import Params, Paths, load_params
-from hms_pipeline.config.files import write_json
 from hms_pipeline.schema import CLASSES, TRAIN_COLUMNS, VOTE_COLUMNS
+from hms_pipeline.system.files import write_json
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ import pytest
 from hms_pipeline.ensemble.blend import KINDS, Blend, apply_blend, fit_blend
 from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.ensemble.nesting import nesting_units
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from .panel import Panel, make_panel
 

@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import entropy
 
 from hms_pipeline.ensemble.competition import check_submission, score
-from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 from .panel import make_panel
 

@@ -12,7 +12,8 @@ from hms_pipeline.ensemble import stage
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.ensemble.oof import read_oof
-from hms_pipeline.schema import CLASSES, VOTE_SLICES, InputError
+from hms_pipeline.schema import CLASSES, VOTE_SLICES
+from hms_pipeline.system.errors import InputError
 
 from .panel import make_panel, write_artifacts
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from hms_pipeline.features.picture import FramedStretch, LogScale, central, resize
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 
 @pytest.mark.parametrize("size", [(20, 10), (5, 10), (20, 30), (5, 3), (64, 48)])

@@ -18,7 +18,7 @@ from hms_pipeline.features.compute import compute
 from hms_pipeline.features.store import FeatureStore
 from hms_pipeline.features.views import build_view
 from hms_pipeline.features.windows import prepare
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from .conftest import window_rows, write_recording
 

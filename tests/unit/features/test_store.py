@@ -10,7 +10,7 @@ from hms_pipeline.features import stage
 from hms_pipeline.features.describe import describe_views
 from hms_pipeline.features.store import FORMAT, FeatureStore
 from hms_pipeline.features.views import VIEWS, build_view
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from pydantic import Field
 from hms_pipeline.config.section import Section
 from hms_pipeline.features.view import VIEWS, View, _parameter_model
 from hms_pipeline.features.windows import WindowBatch
-from hms_pipeline.schema import REGIONS, InputError
+from hms_pipeline.schema import REGIONS
+from hms_pipeline.system.errors import InputError
 
 
 class Part(Section):

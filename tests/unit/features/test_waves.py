@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hms_pipeline.features.waves import filtered_waves
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 OPTIONS = {
     "low_hz": 0.5, "high_hz": 20.0, "order": 4, "rate_hz": 100.0, "clip_uv": 1024.0,

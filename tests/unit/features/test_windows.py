@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.features.windows import fill_eeg, fill_spectrogram, prepare
-from hms_pipeline.schema import EEG_COLUMNS, InputError
+from hms_pipeline.schema import EEG_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 
 @dataclass

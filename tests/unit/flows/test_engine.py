@@ -15,7 +15,7 @@ from flows.ray_engine import RayEngine
 from flows.slots import Slots
 from hms_pipeline.config import load_params
 from hms_pipeline.config.retrain import StageNeeds
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 RETRAIN = load_params(Path(__file__).parents[3] / "params.yaml").retrain
 LOG = logging.getLogger(__name__)

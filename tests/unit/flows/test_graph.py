@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from flows.graph import Graph, describe, match, read_graph, select
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 PARENTS = {
     "data.dvc": (),

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from flows.lock import exclusive
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 HOLDER = """
 import sys, time

@@ -6,7 +6,7 @@ import pytest
 
 from flows import stack as stack_module
 from flows.stack import Address, Stack
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 SETTINGS = (
     "HMS_HOST",

@@ -6,7 +6,8 @@ from hms_pipeline.data.quality import eeg_masks
 from hms_pipeline.data.window import Window
 from hms_pipeline.inference.checks import GAP_SHARE, check_window
 from hms_pipeline.inference.predictor import Predictor
-from hms_pipeline.schema import EEG_COLUMNS, InputError
+from hms_pipeline.schema import EEG_COLUMNS
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.validation.quality import eeg_windows
 
 from ...scorer import ROOT

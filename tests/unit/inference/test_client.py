@@ -12,7 +12,7 @@ import pytest
 from hms_pipeline.data.recording import read_eeg, read_spectrogram
 from hms_pipeline.data.window import Window
 from hms_pipeline.inference.client import encode_json, encode_request
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from ..data.test_clinical import noise
 

@@ -12,7 +12,7 @@ import pytest
 
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.registry.scoring import open_bundle
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 from ...ensembles import random_window
 

@@ -15,7 +15,8 @@ from hms_pipeline.inference.bundle import (
 )
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.inference.serving import score_frame
-from hms_pipeline.schema import CLASSES, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
 
 from ...ensembles import random_window
 

@@ -12,7 +12,7 @@ from hms_pipeline.config.members import MemberParams
 from hms_pipeline.models import build_model, load_pretrained, pretrained
 from hms_pipeline.models.eegnet import KERNELS, Residual, WaveEncoder
 from hms_pipeline.models.multi import GatedFusion
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 
 def build(architecture: str, shapes, **options):

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from hms_pipeline.config import Paths
-from hms_pipeline.config.files import write_json
 from hms_pipeline.inference.bundle import CHECKSUMS
 from hms_pipeline.registry.package import BUNDLE, model_hashes
 from hms_pipeline.registry.promotion import promote, rollback
-from hms_pipeline.registry.store import experiment_id, open_store
 from hms_pipeline.registry.versions import Registry
+from hms_pipeline.system.files import write_json
+from hms_pipeline.tracking.store import experiment_id, open_store
 
 ROOT = Path(__file__).parents[3]
 

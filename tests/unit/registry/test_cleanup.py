@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.config.files import hash_json
 from hms_pipeline.registry import api
-from hms_pipeline.registry.store import MODEL, experiment_id
 from hms_pipeline.registry.versions import Registry
+from hms_pipeline.system.files import hash_json
+from hms_pipeline.tracking.store import MODEL, experiment_id
 from hms_pipeline.training import fold_data
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -9,7 +9,7 @@ import pytest
 
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.registry import disk
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 PARAMS = load_params(Path(__file__).parents[3] / "recipes" / "tiny.yaml")
 

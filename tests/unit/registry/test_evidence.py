@@ -11,7 +11,7 @@ import torch
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.registry import evidence
 from hms_pipeline.registry.gate import failed
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
 

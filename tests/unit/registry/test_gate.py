@@ -7,7 +7,7 @@ import pytest
 from hms_pipeline.config import load_params
 from hms_pipeline.registry.evidence import check_no_leak, network_plan
 from hms_pipeline.registry.gate import Check, compare, compare_first, failed, limits
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 GATE = load_params(Path(__file__).parents[3] / "params.yaml").gate
 

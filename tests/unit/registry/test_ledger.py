@@ -5,8 +5,8 @@ import time
 import pytest
 
 from hms_pipeline.registry.ledger import Ledger
-from hms_pipeline.registry.lock import locked
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.locks import locked
 
 
 def promoted(ledger: Ledger, version: int, kind: str = "gate", before: int | None = None) -> None:

@@ -10,7 +10,7 @@ from hms_pipeline.config import Paths
 from hms_pipeline.registry import api
 from hms_pipeline.registry.promotion import predecessor
 from hms_pipeline.registry.versions import Registry
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

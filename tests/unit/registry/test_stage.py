@@ -7,13 +7,13 @@ import json
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.config.files import write_json
 from hms_pipeline.registry import stage
 from hms_pipeline.registry.doctor import check_ledger
 from hms_pipeline.registry.gate import Check
 from hms_pipeline.registry.ledger import Ledger
-from hms_pipeline.registry.store import CHAMPION, MODEL
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import write_json
+from hms_pipeline.tracking.store import CHAMPION, MODEL
 
 from .conftest import write_small_model
 

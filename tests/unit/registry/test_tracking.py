@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.registry import tracking
-from hms_pipeline.registry.tracking import FoldRun
+from hms_pipeline.tracking import runs as tracking
+from hms_pipeline.tracking.runs import FoldRun
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

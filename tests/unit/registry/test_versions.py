@@ -9,7 +9,7 @@ import pytest
 
 from hms_pipeline.registry import api
 from hms_pipeline.registry.versions import Registry, alias_of, number
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.config.files import write_json
 from hms_pipeline.ensemble import stage
 from hms_pipeline.report.folder import write_folder_report
 from hms_pipeline.report.page import clock, facts
@@ -19,7 +18,9 @@ from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.report.recording import write_recording_report
 from hms_pipeline.report.retrain import write_retrain_report
 from hms_pipeline.report.svg import eeg_svg, timeline_svg
-from hms_pipeline.schema import VOTE_COLUMNS, InputError
+from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import write_json
 
 from ..ensemble.panel import make_panel, recipe, write_artifacts
 

@@ -9,7 +9,8 @@ import pytest
 from hms_pipeline.ensemble import stage
 from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.report.window_plot import plot_window
-from hms_pipeline.schema import CLASSES, InputError
+from hms_pipeline.schema import CLASSES
+from hms_pipeline.system.errors import InputError
 
 from ..ensemble.panel import make_panel, recipe, write_artifacts
 

@@ -8,7 +8,7 @@ import pytest
 
 from hms_pipeline.cli.pages import RecordingWriter
 from hms_pipeline.data.clinical_edf import write_edf
-from hms_pipeline.inference.batch import BatchSummary, score_inputs
+from hms_pipeline.scoring.batch import BatchSummary, score_inputs
 
 from ...scorer import Scorer, scoring
 from ..data.test_clinical import noise

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy import signal as scipy_signal
 
-from hms_pipeline.schema import InputError
 from hms_pipeline.signal import filters
+from hms_pipeline.system.errors import InputError
 
 SFREQ = 200.0
 

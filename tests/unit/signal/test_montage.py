@@ -3,15 +3,9 @@
 import pytest
 import torch
 
-from hms_pipeline.schema import (
-    CHAIN_PAIRS,
-    DIFFERENTIAL,
-    DOUBLE_BANANA,
-    EEG_COLUMNS,
-    REGIONS,
-    InputError,
-)
+from hms_pipeline.schema import CHAIN_PAIRS, DIFFERENTIAL, DOUBLE_BANANA, EEG_COLUMNS, REGIONS
 from hms_pipeline.signal import montage
+from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy import signal as scipy_signal
 
-from hms_pipeline.schema import InputError
 from hms_pipeline.signal import frames, spectral
 from hms_pipeline.signal.filters import resample
+from hms_pipeline.system.errors import InputError
 
 SFREQ = 200.0
 

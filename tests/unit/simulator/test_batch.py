@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from hms_pipeline.schema import InputError
 from hms_pipeline.simulator.batch import run_tasks
+from hms_pipeline.system.errors import InputError
 
 
 def kill_oneself(task: int) -> None:

@@ -4,15 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.schema import (
-    CLASS_LABELS,
-    SPECTROGRAM_S,
-    TRAIN_COLUMNS,
-    VOTE_COLUMNS,
-    WINDOW_S,
-    InputError,
-)
+from hms_pipeline.schema import CLASS_LABELS, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
 from hms_pipeline.simulator.plan import SessionPlan, plan_test, plan_train, train_rows, vote_array
+from hms_pipeline.system.errors import InputError
 
 
 @pytest.fixture(scope="module")

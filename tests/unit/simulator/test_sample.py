@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hms_pipeline.config.files import hash_files
 from hms_pipeline.schema import (
     EEG_COLUMNS,
     SPECTROGRAM_COLUMNS,
@@ -16,10 +15,11 @@ from hms_pipeline.schema import (
     TEST_COLUMNS,
     TRAIN_COLUMNS,
     VOTE_COLUMNS,
-    InputError,
 )
 from hms_pipeline.simulator.batch import simulate_arrays
 from hms_pipeline.simulator.sample import write_sample
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import hash_files
 
 
 def test_layout_columns_and_types(sample: Path) -> None:

@@ -13,8 +13,8 @@ from torch import nn
 from hms_pipeline.config.members import MemberParams
 from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.models import build_model
-from hms_pipeline.schema import InputError
-from hms_pipeline.training.device import choose_device
+from hms_pipeline.system.device import choose_device
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.training.fit import start_from_prior
 from hms_pipeline.training.metrics import by_slice, kl_divergence
 from hms_pipeline.training.schedule import ema_weights, learning_rates

@@ -12,12 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hms_pipeline.config import Paths, parse_params
-from hms_pipeline.config.files import hash_file
 from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.datasets.stage import read_folds, read_windows
 from hms_pipeline.features import stage as features_stage
 from hms_pipeline.models import build_model
-from hms_pipeline.schema import CLASSES, InputError
+from hms_pipeline.schema import CLASSES
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import hash_file
 from hms_pipeline.training import fit as fit_module
 from hms_pipeline.training import fold_data, stage
 from hms_pipeline.training.checkpoint import Checkpoint

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.schema import TRAIN_COLUMNS, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import TRAIN_COLUMNS, VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.validation.evidence import Evidence
 from hms_pipeline.validation.matching import Match
 from hms_pipeline.validation.rules.copies import declared_places, is_declared, near_duplicate

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.config import Paths, load_params
-from hms_pipeline.config.files import hash_files
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.inference.checks import check_window
-from hms_pipeline.schema import TRAIN_COLUMNS, InputError
+from hms_pipeline.schema import TRAIN_COLUMNS
 from hms_pipeline.simulator.sample import write_sample
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import hash_files
 from hms_pipeline.validation import report
 from hms_pipeline.validation.rule import RULES
 from hms_pipeline.validation.stage import run

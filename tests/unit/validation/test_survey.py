@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.validation.survey import _mapper
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ..config import Paths
-from .lock import locked
+from ..system.locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

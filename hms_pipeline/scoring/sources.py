@@ -23,9 +23,9 @@ from ..schema import (
     SPECTROGRAM_STEP_S,
     WINDOW_S,
     WINDOW_SAMPLES,
-    InputError,
 )
 from ..signal.multitaper import competition_spectrogram
+from ..system.errors import InputError
 from .content import is_parquet
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400

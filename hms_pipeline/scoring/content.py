@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 
-from ..config.files import hash_bytes, hash_file, hash_files
+from ..system.files import hash_bytes, hash_file, hash_files
 
 CLINICAL_ENDINGS = (
     ".edf", ".bdf", ".gdf", ".vhdr", ".fif", ".fif.gz", ".set", ".cnt", ".mff", ".lay", ".nedf",

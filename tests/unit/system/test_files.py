@@ -4,7 +4,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hms_pipeline.config.files import (
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import (
     atomic,
     hash_bytes,
     hash_files,
@@ -12,7 +13,6 @@ from hms_pipeline.config.files import (
     to_json,
     write_json,
 )
-from hms_pipeline.schema import InputError
 
 
 def test_atomic_leaves_the_old_file_when_the_block_fails(tmp_path) -> None:

@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hms_pipeline.config import load_params
-from hms_pipeline.config.files import to_json
 from hms_pipeline.data.window import Window
 from hms_pipeline.features.views import build_views
-from hms_pipeline.inference.drift import (
-    compare,
+from hms_pipeline.inference.reference import (
     make_reference,
     prediction_quantities,
-    psi,
     window_statistics,
     write_reference,
 )
-from hms_pipeline.schema import CLASSES, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
+from hms_pipeline.scoring.drift import compare, psi
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import to_json
 
 from ...scorer import ROOT
 from ..data.test_clinical import noise
@@ -131,7 +131,8 @@ def test_reference_from_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             return np.stack([np.full((4, 8, 8), label, np.float16) for label in labels])
 
     monkeypatch.setattr(
-        "hms_pipeline.inference.drift.FeatureStore", SimpleNamespace(open=lambda _, **__: Store())
+        "hms_pipeline.inference.reference.FeatureStore",
+        SimpleNamespace(open=lambda _, **__: Store()),
     )
     first = write_reference(paths, params, tmp_path).read_bytes()
     assert b"view:bipolar:mean" in first

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..schema import InputError
+from .errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import atomic
 from ..config.scoring import ScoringParams
 from ..data.competition import read_test
 from ..ensemble.competition import check_submission
-from ..schema import SUBMISSION_COLUMNS, InputError
+from ..schema import SUBMISSION_COLUMNS
+from ..system.errors import InputError
+from ..system.files import atomic
 from .inputs import WindowItem, find_items, refuse_empty
 from .recording import Progress, RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group

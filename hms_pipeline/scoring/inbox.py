@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import hash_bytes
 from ..config.scoring import ScoringParams
 from ..data.window import Window
-from ..schema import InputError
+from ..system.errors import InputError
+from ..system.files import hash_bytes
 from .batch import BatchSummary
 from .content import content_hash as hash_recording
 from .content import files_of, is_parquet, list_recordings

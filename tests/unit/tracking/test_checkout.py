@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hms_pipeline.config import Paths
-from hms_pipeline.registry.checkout import CODE, git_changes, git_commit
+from hms_pipeline.tracking.checkout import CODE, git_changes, git_commit
 
 
 def git(root: Path, *arguments: str, stdin: bytes | None = None) -> str:

@@ -9,12 +9,12 @@ from contextlib import suppress
 
 import pytest
 
-from hms_pipeline.config.processes import THREADS, process_pool
-from hms_pipeline.schema import InputError
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.processes import THREADS, process_pool
 
 PARENT = """
 import os, time
-from hms_pipeline.config.processes import process_pool
+from hms_pipeline.system.processes import process_pool
 if __name__ == "__main__":
     with process_pool(2, "This test", "nothing stays") as pool:
         futures = [pool.submit(os.getpid), pool.submit(time.sleep, 60)]

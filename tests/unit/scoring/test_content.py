@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.inference.content import (
+from hms_pipeline.scoring.content import (
     anonymous_id,
     companions,
     content_hash,
     files_of,
     list_recordings,
 )
-from hms_pipeline.inference.inputs import find_items
+from hms_pipeline.scoring.inputs import find_items
 
 FORMATS = [(".vhdr", ".eeg"), (".vhdr", ".vmrk"), (".set", ".fdt"), (".lay", ".dat")]
 FORMATS += [(".cdt", ".cdt.dpa"), (".VHDR", ".EEG"), (".eeg", ".pnt")]

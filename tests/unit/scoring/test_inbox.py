@@ -20,8 +20,8 @@ from flows import drift as drift_flow
 from flows import score as score_flow
 from hms_pipeline.config import Paths
 from hms_pipeline.data.clinical_edf import write_edf
-from hms_pipeline.inference.inbox import read_inbox_scores, score_inbox
 from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.scoring.inbox import read_inbox_scores, score_inbox
 
 from ...scorer import ROOT, Scorer, scoring
 from ..data.test_clinical import noise, raw_array, write_brainvision
@@ -218,7 +218,7 @@ def test_the_inbox_is_scored_as_the_recipe_says_and_without_one_as_the_champions
     scorer.bundle = SimpleNamespace(params=SimpleNamespace(scoring=scoring(hop_s=20, settle_s=0)))
     scorer.views = {}
     monkeypatch.setattr("hms_pipeline.registry.scoring.open_predictor", lambda _: (1, scorer))
-    monkeypatch.setattr("hms_pipeline.inference.drift.observer", lambda _: None)
+    monkeypatch.setattr("hms_pipeline.scoring.drift.observer", lambda _: None)
     monkeypatch.setattr(score_flow, "get_run_logger", lambda: logging.getLogger("test"))
     recipe = tmp_path / "params.yaml"
     paths = Paths(tmp_path, tmp_path, recipe)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..config import Params, Paths
-from ..config.files import hash_file, hash_json
+from ..system.files import hash_file, hash_json
+from ..system.locks import locked
 from .checkout import git_commit
-from .lock import locked
 from .monitor import finish_monitor, start_monitor
 from .store import experiment_id, open_client
 

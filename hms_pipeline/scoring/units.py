@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..config.files import atomic, hash_bytes, hash_json
 from ..config.scoring import ScoringParams
 from ..data.clinical import PassingError
 from ..data.window import Window
-from ..schema import VOTE_COLUMNS, InputError
+from ..schema import VOTE_COLUMNS
+from ..system.errors import InputError
+from ..system.files import atomic, hash_bytes, hash_json
 from .inputs import Item, RecordingItem, WindowItem
 from .recording import RecordingScores, WindowScorer, score_recording
 

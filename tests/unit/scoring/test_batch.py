@@ -15,10 +15,11 @@ import pytest
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
-from hms_pipeline.inference.batch import score_inputs, write_submission
-from hms_pipeline.inference.inputs import WindowItem, find_items
-from hms_pipeline.inference.units import score_batches
-from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS, InputError
+from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
+from hms_pipeline.scoring.batch import score_inputs, write_submission
+from hms_pipeline.scoring.inputs import WindowItem, find_items
+from hms_pipeline.scoring.units import score_batches
+from hms_pipeline.system.errors import InputError
 
 from ...scorer import Scorer, scoring
 from ..data.test_clinical import noise, raw_array, write_brainvision

@@ -12,15 +12,11 @@ import torch
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.data.window import Window, cut
-from hms_pipeline.inference.recording import score_recording, write_annotations
-from hms_pipeline.inference.sources import (
-    ParquetRecording,
-    around,
-    own_spectrogram,
-    window_starts,
-)
-from hms_pipeline.schema import SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES, InputError
+from hms_pipeline.schema import SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
+from hms_pipeline.scoring.recording import score_recording, write_annotations
+from hms_pipeline.scoring.sources import ParquetRecording, around, own_spectrogram, window_starts
 from hms_pipeline.signal.multitaper import competition_spectrogram
+from hms_pipeline.system.errors import InputError
 
 from ...scorer import Scorer, scoring
 from ..data.test_clinical import noise

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..config.files import hash_bytes
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window, WindowReader, cut
-from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES, InputError
+from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
+from ..system.errors import InputError
+from ..system.files import hash_bytes
 from .content import anonymous_id, content_hash, is_clinical, is_parquet, list_recordings
 
 

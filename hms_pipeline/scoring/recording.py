@@ -27,17 +27,10 @@ from ..schema import (
     VOTE_COLUMNS,
     WINDOW_S,
     WINDOW_SAMPLES,
-    InputError,
 )
+from ..system.errors import InputError
 from .content import anonymous_id, is_parquet
-from .sources import (
-    ROW_REACH_S,
-    Recording,
-    around,
-    open_recording,
-    own_spectrogram,
-    window_starts,
-)
+from .sources import ROW_REACH_S, Recording, around, open_recording, own_spectrogram, window_starts
 
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 

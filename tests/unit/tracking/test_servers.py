@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import psutil
 import pytest
 
-from hms_pipeline.registry import servers as servers_module
 from hms_pipeline.registry.doctor import FINE, NOTE, WRONG, judge_server
-from hms_pipeline.registry.servers import CLOSED, OPEN, SILENT, Server, is_loopback, servers
+from hms_pipeline.tracking import servers as servers_module
+from hms_pipeline.tracking.servers import CLOSED, OPEN, SILENT, Server, is_loopback, servers
 
 
 @pytest.fixture

@@ -1,0 +1,8 @@
+"""Errors that are said to a user in one line."""
+
+
+class InputError(ValueError):
+    """Bad input from a user: one sentence saying what is needed, what came and what to do.
+
+    The command line prints it as one line and exits with 2; a server answers 400.
+    """

@@ -1,0 +1,1 @@
+"""MLflow runs, metrics and data sets; its stores and servers."""
