@@ -151,9 +151,8 @@ class Code:
             parents = [".".join(name.split(".")[:n]) for n in range(name.count(".") + 1)]
             found = {*module.loaded, *parents} - {name}
             for imported in module.imports.values():
-                if imported.module is not None:
-                    target = self.package.follow(module, imported)
-                    found.update({imported.module, target.name.partition(":")[0]})
+                found |= self.package.follow(module, imported).modules
+                found |= {imported.module} - {None}
             self._imports[name] = (name, *sorted(found))
         return self._imports[name]
 

@@ -35,6 +35,11 @@ class Target(NamedTuple):
     kind: str
     name: str
 
+    @property
+    def modules(self) -> set[str]:
+        """The module of this package that it lies in, or is."""
+        return set() if self.kind == "outside" else {self.name.partition(":")[0]}
+
 
 class Import(NamedTuple):
     """One name that an import statement binds; ``module`` is None outside this package."""

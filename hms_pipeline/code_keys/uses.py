@@ -116,6 +116,8 @@ class Reader:
             self._visit(part, scope)
 
     def _name(self, node: ast.Name, scope: Scope | None) -> None:
+        if scope is None and isinstance(node.ctx, ast.Store):
+            return  # what a module's statement, or a class's, defines
         target = self._global(node.id, scope)
         if target is not None:
             self._use(node.id, target, node)
@@ -288,8 +290,7 @@ class Reader:
             self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
             if target.kind == "definition":
                 self.uses.definitions.add(target.name)
-            if found.module is not None:
-                self.uses.imported.update({found.module, target.name.partition(":")[0]})
+            self.uses.imported |= ({found.module} - {None}) | target.modules
 
     def _pattern(self, node: ast.MatchClass, scope: Scope | None, owner: str | None) -> None:
         self.uses.attributes.update(node.kwd_attrs)
