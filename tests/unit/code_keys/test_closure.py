@@ -82,7 +82,8 @@ CASES = {
         set(),
     ),
     "but not where a comprehension begins, nor outside it": (
-        {"a": "def f(): ...\ndef g(): ...\ndef work():\n return [f for f in f], [g for g in '12'], g"},
+        {"a": "def f(): ...\ndef g(): ...\n"
+              "def work():\n return [f for f in f], [g for g in '12'], g"},
         {"a:f", "a:g"},
     ),
     "a global that a function sets": (
@@ -121,7 +122,8 @@ CASES = {
         {"a:A", "a:A.f", "a:NAMES"},
     ),
     "patterns": (
-        {"a": "class A:\n @property\n def x(self): ...\ndef work(a):\n match a:\n  case A(x=1): ..."},
+        {"a": "class A:\n @property\n def x(self): ...\n"
+              "def work(a):\n match a:\n  case A(x=1): ..."},
         {"a:A", "a:A.x"},
     ),
     "what a module does on import, once anything of it counts": (
