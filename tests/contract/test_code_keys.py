@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,14 @@ def flat(keys: dict[str, Any]) -> dict[str, str]:
         for stage, found in keys.items()
         for name, key in (found.items() if isinstance(found, dict) else [("", found)])
     }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def parse_once() -> Iterator[None]:
+    """Files that are not edited are parsed once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ast, "parse", cache(ast.parse))
+        yield
 
 
 @pytest.fixture(scope="module")
