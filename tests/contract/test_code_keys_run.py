@@ -202,7 +202,7 @@ def test_augmentations_run_nothing_that_trainings_keys_do_not_cover(
     assert missed(keys, keys.closure("train.multi"), found) == []
     unnamed = Keys(keys.recipe | {"training": {"augmentation": {}}})
     gap = missed(unnamed, unnamed.closure("train.multi"), found)
-    assert {place.split(":")[0] for place in gap} == {
+    assert {place.split(":")[0] for place in gap} >= {
         f"datasets.augmentations.{path.stem}"
         for path in (PACKAGE / "datasets" / "augmentations").glob("*.py")
         if path.stem not in ("__init__", "augmenter")
