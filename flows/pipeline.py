@@ -302,7 +302,9 @@ class Tracking:
     @classmethod
     def start(cls, paths: Paths, plan: Plan, held: Held) -> Tracking:
         """Start the parent run if anything that is tracked will run."""
-        ours = any(plan.graph.commands[stage].startswith("python -m hms_pipeline ") for stage in plan.stale)
+        ours = any(
+            plan.graph.commands[stage].startswith("python -m hms_pipeline ") for stage in plan.stale
+        )
         if not ours:
             return cls()
         from hms_pipeline.registry.disk import check_disk

@@ -14,12 +14,11 @@ from .closure import Closure, Code
 from .roots import PACKAGE, Keys
 from .source import Package
 
-__all__ = ["Closure", "closure", "code_key", "code_keys", "explain"]
-STAGES = ("validate", "split", "views", "train", "ensemble", "register")
+__all__ = ["Closure", "closure", "code_keys", "explain"]
 
 
 def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, Any]:
-    """The key of every stage.
+    """The key of every piece of work.
 
     Parameters
     ----------
@@ -33,7 +32,8 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     -------
     dict
         ``validate``, ``split``, ``views``: {view: key}, ``train``: {member: key}, ``ensemble``,
-        ``register``; SHA-256, hex.
+        ``register``; ``rows``: {view: key} of what decides a stored value, ``version`` of what
+        a registered version answers with. SHA-256, hex.
 
     Raises
     ------
@@ -44,24 +44,16 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     found: dict[str, Any] = {}
     for work, roots in keys.roots().items():
         stage, dot, name = work.partition(".")
-        if stage in STAGES:
-            digest = keys.code.closure(roots).digest
-            if dot:
-                found.setdefault(stage, {})[name] = digest
-            else:
-                found[stage] = digest
+        digest = keys.code.closure(roots).digest
+        if dot:
+            found.setdefault(stage, {})[name] = digest
+        else:
+            found[stage] = digest
     return found
 
 
-def code_key(work: str, recipe: Mapping[str, Any], package: Path = PACKAGE) -> str:
-    """One key: of a stage (``"train.eegnet"``), of a view's values (``"rows.mel"``), or of what a
-    registered version answers with (``"version"``).
-    """
-    return Keys(recipe, package).closure(work).digest
-
-
-def explain(work: str, recipe: Mapping[str, Any], package: Path = PACKAGE) -> tuple[str, ...]:
-    """What a key covers: sorted names ``"module:Definition"``."""
+def explain(recipe: Mapping[str, Any], work: str, package: Path = PACKAGE) -> tuple[str, ...]:
+    """What a key covers, such as that of ``"train.eegnet"``: sorted ``"module:Definition"``."""
     return Keys(recipe, package).closure(work).names
 
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 
 from ..system.errors import InputError
 from .digest import hash_text, spell
+from .known import DECORATORS, DISCOVER, SETTLED
 from .source import IMPORTED, RECIPE, Module, Package, last_name
 from .uses import Reader, Uses
-
-DISCOVER = "catalogue:discover"
-# Decorators that register nothing, and what they do; others count wherever their module does.
-HARMLESS = {"signal.constants:constant": "remembers the results of the function"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Code:
         return (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Call)
-            and self.stands_for(module, node.value.func) == DISCOVER
+            and self.stands_for(module, node.value.func) in DISCOVER
         )
 
     def _registers(self, module: Module, node: ast.stmt) -> bool:
@@ -133,7 +130,7 @@ class Code:
         return any(
             (target := self.stands_for(module, decorator)) is not None
             and target not in self.registers
-            and target not in HARMLESS
+            and target not in DECORATORS
             for decorator in getattr(node, "decorator_list", ())
         )
 
@@ -155,6 +152,11 @@ class Code:
                 found |= {imported.module} - {None}
             self._imports[name] = (name, *sorted(found))
         return self._imports[name]
+
+
+def is_settled(module: str) -> bool:
+    """Whether a module is not followed."""
+    return any(module == known or module.startswith(f"{known}.") for known in SETTLED)
 
 
 def _only_refuses(node: ast.stmt) -> bool:
@@ -216,7 +218,7 @@ class _Walk:
                 self._add_class(identity)
 
     def _add(self, identity: str) -> None:
-        if identity not in self.reached:
+        if identity not in self.reached and not is_settled(identity.partition(":")[0]):
             self.reached.add(identity)
             self._waiting.append(identity)
 
@@ -240,7 +242,7 @@ class _Walk:
         waiting = [name]
         while waiting:
             name = waiting.pop()
-            if name in self._modules:
+            if name in self._modules or is_settled(name):
                 continue
             self._modules.add(name)
             waiting += self.code.imports(name)

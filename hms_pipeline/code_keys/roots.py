@@ -25,7 +25,7 @@ PACKAGE = Path(__file__).parents[1]
 VALIDATE = ("validation.stage:run",)
 SPLIT = ("datasets.stage:run",)
 FEATURES = ("features.stage:run",)
-TRAIN = ("training.stage:run",)
+TRAIN = ("training.train:Trainer",)  # not what finds finished folds and links them
 ENSEMBLE = ("ensemble.stage:run", "report.plots:write_ensemble_plots")
 # A stored value, without what arranges values in shards.
 ROWS = ("features.produce:Producer",)

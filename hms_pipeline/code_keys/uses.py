@@ -6,6 +6,7 @@ import ast
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from .known import COMPUTED_IMPORTS
 from .recipe import HOLDER, TAKES_WHOLE, WHOLE, Recipe
 from .scope import COMPREHENSIONS, Scope, arguments, comprehension_scope, function_scope
 from .source import (
@@ -20,13 +21,6 @@ from .source import (
     refuse,
 )  # fmt: skip
 
-# Places whose imports are computed, and why each leaves no gap.
-FOLLOWED = {
-    "catalogue:discover": "an entry counts where the recipe names it",
-    "registry.evidence:module": "of a version's own code, which the version's key covers",
-    "registry.serving.model_code:load_code": "of a version's own code, as above",
-    "registry.serving.model_code:_import": "of a version's own code, as above",
-}
 _IMPORTERS = {
     "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
     "runpy.run_module", "runpy.run_path",
@@ -142,7 +136,7 @@ class Reader:
             self._computed_import(node)
 
     def _computed_import(self, node: ast.AST) -> None:
-        if self.identity not in FOLLOWED:
+        if self.identity not in COMPUTED_IMPORTS:
             refuse(self.module, node, "what this imports is computed")
 
     def _attribute(self, node: ast.Attribute, scope: Scope | None) -> None:

@@ -22,7 +22,7 @@ HOMES = {
     "yaml": {"config"},
 }
 CORE = (
-    "schema", "system", "catalogue", "config", "signal", "data", "simulator",
+    "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
     "features", "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CORE_PACKAGES = (

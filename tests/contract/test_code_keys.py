@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from hms_pipeline.code_keys import code_key, code_keys, explain
+from hms_pipeline.code_keys import code_keys, explain
 from hms_pipeline.code_keys.catalogues import CATALOGUES, entry
-from hms_pipeline.code_keys.closure import DISCOVER, HARMLESS
+from hms_pipeline.code_keys.known import COMPUTED_IMPORTS, DECORATORS, DISCOVER, SETTLED
 from hms_pipeline.code_keys.roots import Keys
 from hms_pipeline.code_keys.source import RECIPE
-from hms_pipeline.code_keys.uses import FOLLOWED
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS
 from hms_pipeline.features.views import VIEWS
 from hms_pipeline.models import MODELS
 from hms_pipeline.validation import expectations, rules  # noqa: F401 - register their entries
 from hms_pipeline.validation.expectation import EXPECTATIONS
 from hms_pipeline.validation.rule import RULES
+from tests import recipes
 from tests.unit.code_keys import interpreters
 
 ROOT = Path(__file__).parents[2]
@@ -119,12 +119,24 @@ def with_statement(text: str, name: str) -> str:
 # ---------------------------------------------------------------- the catalogues
 
 
-def readers(view: str) -> set[str]:
-    return {f"train.{m}" for m, member in MEMBERS.items() if view in member["views"]}
+PACKAGED = {"register", "version"}
 
 
-def built(architecture: str) -> set[str]:
-    return {f"train.{m}" for m, member in MEMBERS.items() if member["architecture"] == architecture}
+def of_view(*views: str) -> set[str]:
+    """Keys that a view's code is in."""
+    readers = {f"train.{name}" for name, member in MEMBERS.items() if {*views} & {*member["views"]}}
+    own = {f"{stage}.{view}" for view in views for stage in ("views", "rows")}
+    return own | readers | (PACKAGED if readers else set())
+
+
+def of_architecture(*architectures: str) -> set[str]:
+    """Keys that an architecture's code is in."""
+    members = {
+        f"train.{name}"
+        for name, member in MEMBERS.items()
+        if member["architecture"] in architectures
+    }
+    return members | (PACKAGED if members else set())
 
 
 def definition(catalogue: Any, name: str) -> str:
@@ -148,14 +160,12 @@ def names(before: dict[str, str]) -> dict[str, set[str]]:
 
 def test_a_views_code_is_the_views_and_its_readers(names: dict[str, set[str]]) -> None:
     for view in VIEWS:
-        expected = {f"views.{view}", *readers(view)} | ({"register"} if readers(view) else set())
-        assert where(names, definition(ENTRIES["view"], view)) == expected
+        assert where(names, definition(ENTRIES["view"], view)) == of_view(view)
 
 
 def test_an_architectures_code_is_its_members(names: dict[str, set[str]]) -> None:
     for name in MODELS:
-        expected = built(name) | ({"register"} if built(name) else set())
-        assert where(names, definition(ENTRIES["architecture"], name)) == expected
+        assert where(names, definition(ENTRIES["architecture"], name)) == of_architecture(name)
 
 
 def test_an_augmentations_code_is_all_trainings_of_a_recipe_that_names_it(
@@ -167,7 +177,7 @@ def test_an_augmentations_code_is_all_trainings_of_a_recipe_that_names_it(
         assert where(names, definition(ENTRIES["augmentation"], name)) == TRAINED
     without = {name: options for name, options in used.items() if name != "mixup"}
     recipe = RECIPE_FILE | {"training": {"augmentation": without}}
-    left = set(explain("train.eegnet", recipe))
+    left = set(explain(recipe, "train.eegnet"))
     gone = names["train.eegnet"] - left
     assert {name.split(":")[0] for name in gone} == {"datasets.augmentations.mixup"}
     assert left < names["train.eegnet"]
@@ -256,47 +266,49 @@ def test_a_new_rule_is_the_validations(copy: Copy) -> None:
 
 # ---------------------------------------------------------------- what changes which
 
+ROWS = {f"rows.{view}" for view in RECIPE_FILE["views"]}
+WAVES = of_view("bipolar", "differential")
 EDITS = {
-    "features.views.mel:mel": {"views.mel", *readers("mel"), "register"},
-    "features.views.spec_multi:spec_multi": {
-        "views.spec_multi", *readers("spec_multi"), "register",
-    },
-    "features.views.multitaper:multitaper": {"views.multitaper"},
-    "models.multi:multi": {"train.multi", "register"},
+    "features.views.mel:mel": of_view("mel"),
+    "features.views.spec_multi:spec_multi": of_view("spec_multi"),
+    "features.views.spec_multi:spectrogram_pictures": of_view("spec_multi", "mosaic"),
+    "features.views.multitaper:multitaper": {"views.multitaper", "rows.multitaper"},
+    "features.waves:filtered_waves": WAVES,
+    "signal.filters:band_pass": WAVES,
+    "signal.spectral:mel_power": of_view("mel"),
+    "features.produce:Producer.values": VIEWED | ROWS,
+    "features.windows:fill_eeg": VIEWED | ROWS | PACKAGED,
+    "features.shards:write_shard": VIEWED,
+    "models.multi:multi": of_architecture("multi"),
+    "models.eegnet:WaveEncoder": of_architecture("eegnet", "multi"),
+    "models.image_encoder:ImageEncoder.forward": TRAINED - {"train.eegnet"} | PACKAGED,
     "models.efficientnet_lite0:efficientnet_lite0": set(),
     "datasets.augmentations.mixup:Mixup": TRAINED,
-    "validation.rules.overlap:overlap": {"validate"},
-    "validation.expectations.outcome:_expect_readable": {"validate"},
-    "registry.gate:compare": {"register"},
-    "config.registry:GateParams": {"register"},
-    "config.scoring:ScoringParams": {"register"},
-    "config.training:TrainingParams": {*TRAINED, "register"},
-    "config.ensemble:EnsembleParams": {"ensemble", "register"},
-    "ensemble.blend:fit_blend": {"ensemble"},
-    "ensemble.blend:apply_blend": {"ensemble", "register"},
-    "report.plots:plot_weights": {"ensemble"},
-    "datasets.folds:assign_folds": {"split"},
     "datasets.targets:votes_to_target": TRAINED,
+    "datasets.folds:assign_folds": {"split"},
     "training.step:PlainStep": TRAINED,
     "training.schedule:learning_rates": TRAINED,
-    "models.eegnet:WaveEncoder": {"train.eegnet", "train.multi", "register"},
-    "models.image_encoder:ImageEncoder.forward": {*TRAINED - {"train.eegnet"}, "register"},
-    "features.produce:Producer.values": VIEWED,
-    "features.shards:write_shard": VIEWED,
-    "features.waves:filtered_waves": {
-        "views.bipolar", "views.differential", "train.eegnet", "train.multi", "register",
-    },
-    "signal.filters:band_pass": {
-        "views.bipolar", "views.differential", "train.eegnet", "train.multi", "register",
-    },
-    "signal.spectral:mel_power": {"views.mel", *readers("mel"), "register"},
+    "training.finished:link_fold": set(),
     "validation.stage:run": {"validate"},
+    "validation.rules.overlap:overlap": {"validate"},
+    "validation.expectations.outcome:_expect_readable": {"validate"},
+    "ensemble.blend:fit_blend": {"ensemble"},
+    "ensemble.blend:apply_blend": {"ensemble", *PACKAGED},
+    "report.plots:plot_weights": {"ensemble"},
+    "registry.gate:compare": {"register"},
+    "inference.serving:score_frame": PACKAGED,
+    "registry.serving.model_code:check_files": PACKAGED,
+    "config.registry:GateParams": {"register"},
+    "config.scoring:ScoringParams": PACKAGED,
+    "config.training:TrainingParams": {*TRAINED, "register"},
+    "config.ensemble:EnsembleParams": {"ensemble", "register"},
     "report.recording:write_recording_report": set(),
     "tracking.runs:FoldRun": set(),
     "simulator.sample:write_sample": set(),
     "scoring.batch:score_inputs": set(),
     "cli.commands.stages:train": set(),
-    "config.retrain:RetrainParams.needs": {"register"},
+    "code_keys.digest:spell": set(),
+    "config.keys:code_key": set(),
 }  # fmt: skip
 
 
@@ -310,35 +322,25 @@ def test_a_page_that_validation_writes_is_the_validations(copy: Copy) -> None:
         assert copy.changed() == {"validate"}
 
 
-def test_the_way_values_are_stored_is_not_what_they_are(copy: Copy) -> None:
-    rows = code_key("rows.mel", RECIPE_FILE, copy.folder)
-    version = code_key("version", RECIPE_FILE, copy.folder)
-    with copy.file("features/shards.py", lambda text: with_statement(text, "write_shard")):
-        assert code_key("rows.mel", RECIPE_FILE, copy.folder) == rows
-    with copy.file("registry/gate.py", lambda text: with_statement(text, "compare")):
-        assert code_key("version", RECIPE_FILE, copy.folder) == version
-    with copy.file("features/windows.py", lambda text: with_statement(text, "fill_eeg")):
-        assert code_key("rows.mel", RECIPE_FILE, copy.folder) != rows
-        assert code_key("version", RECIPE_FILE, copy.folder) != version
-
-
 # ---------------------------------------------------------------- the tables, the clock, Python
 
 
 def test_every_definition_that_the_tables_name_is_there() -> None:
     package = Keys(RECIPE_FILE).code.package
-    for identity in (RECIPE, DISCOVER, *HARMLESS, *FOLLOWED, *(c.register for c in CATALOGUES)):
+    for module in SETTLED:
+        assert package.module(module) is not None, module
+    registers = [catalogue.register for catalogue in CATALOGUES]
+    for identity in (RECIPE, *DISCOVER, *DECORATORS, *COMPUTED_IMPORTS, *registers):
         module, _, name = identity.partition(":")
         assert name in package.module(module).definitions, identity
 
 
-def test_every_recipe_names_what_is_there() -> None:
-    for path in sorted((ROOT / "recipes").glob("*.yaml")):
-        recipe = yaml.safe_load(path.read_text())
-        if {"views", "members", "training"} <= recipe.keys():
-            works = Keys(recipe).roots().keys()
-            assert {f"views.{view}" for view in recipe["views"]} <= works
-            assert {f"train.{member}" for member in recipe["members"]} <= works
+@pytest.mark.parametrize("name", recipes.NAMES)
+def test_every_recipe_names_what_is_there(name: str) -> None:
+    recipe = recipes.recipe(name).model_dump(mode="json")
+    works = Keys(recipe).roots().keys()
+    assert {f"views.{view}" for view in recipe["views"]} <= works
+    assert {f"train.{member}" for member in recipe["members"]} <= works
 
 
 PROGRAM = """
@@ -380,4 +382,4 @@ def test_what_a_recipe_lacks_or_names_wrongly_is_one_sentence() -> None:
         with pytest.raises(ValueError, match=message):
             code_keys(recipe)
     with pytest.raises(ValueError, match="Unknown piece of work 'train.x'. Choose one of"):
-        explain("train.x", RECIPE_FILE)
+        explain(RECIPE_FILE, "train.x")
