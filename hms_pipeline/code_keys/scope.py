@@ -16,9 +16,9 @@ class Given(NamedTuple):
 
     Parameters
     ----------
-    kind : {"value", "element", "annotation", "import", "self", "anything", "nothing"}
+    kind : {"value", "annotation", "import", "self", "anything", "nothing"}
     what : object
-        The expression that it is, or is an element of; the annotation; the import; the class
+        The expression that it is, or is a part of; the annotation; the import; the class
         (``"module:Class"``) of ``self``.
     """
 
@@ -66,15 +66,11 @@ class _Names:
 
     def _assign(self, node: ast.Assign) -> None:
         for target in node.targets:
-            self._unpack(target, node.value)
-
-    def _unpack(self, target: ast.AST, value: ast.AST) -> None:
-        kind = "element" if isinstance(target, ast.Tuple | ast.List) else "value"
-        self.add(target, Given(kind, value))
+            self.add(target, Given("value", node.value))
 
     def _with(self, node: ast.withitem) -> None:
-        if node.optional_vars is not None:  # what a context manager gives, its annotation holds
-            self.add(node.optional_vars, Given("element", node.context_expr))
+        if node.optional_vars is not None:
+            self.add(node.optional_vars, Given("value", node.context_expr))
 
     def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for name, found in self.module.bindings(node):
@@ -90,7 +86,7 @@ _READERS: dict[type, Callable[[_Names, Any], None]] = {
     ),
     **dict.fromkeys(
         (ast.For, ast.AsyncFor),
-        lambda names, node: names.add(node.target, Given("element", node.iter)),
+        lambda names, node: names.add(node.target, Given("value", node.iter)),
     ),
     ast.withitem: _Names._with,
     **dict.fromkeys((ast.Import, ast.ImportFrom), _Names._import),
@@ -147,7 +143,7 @@ def comprehension_scope(node: ast.AST, module: Module, around: Scope | None) -> 
     """The names of a comprehension."""
     names = _Names(module)
     for generator in node.generators:
-        names.add(generator.target, Given("element", generator.iter))
+        names.add(generator.target, Given("value", generator.iter))
     return Scope(around, names.found)
 
 

@@ -19,6 +19,10 @@ WRAPPERS = {
     "property", "setter", "classmethod", "staticmethod", "cached_property", "cache", "lru_cache",
     "contextmanager", "abstractmethod", "no_grad",
 }  # fmt: skip
+# Methods that Python's own functions call by name: of files, of what closes, and of mappings.
+PROTOCOLS = {
+    "close", "flush", "items", "keys", "read", "readline", "seek", "tell", "values", "write",
+}  # fmt: skip
 
 
 class Target(NamedTuple):
@@ -271,13 +275,17 @@ def methods_by_name(node: ast.ClassDef) -> dict[str, list[ast.stmt]]:
     """Methods that neither Python nor a decorator calls by itself."""
     found: dict[str, list[ast.stmt]] = {}
     for part in node.body:
-        if isinstance(part, FUNCTIONS) and not part.name.startswith("__"):
+        if isinstance(part, FUNCTIONS) and not _is_called_by_python(part.name):
             found.setdefault(part.name, []).append(part)
     return {
         name: parts
         for name, parts in found.items()
         if all(last_name(wrapper) in WRAPPERS for p in parts for wrapper in p.decorator_list)
     }
+
+
+def _is_called_by_python(name: str) -> bool:
+    return name.startswith("__") or name in PROTOCOLS
 
 
 def last_name(node: ast.expr) -> str:

@@ -23,7 +23,7 @@ from .source import (
 
 _IMPORTERS = {
     "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
-    "runpy.run_module", "runpy.run_path",
+    "pkgutil.resolve_name", "pydoc.locate", "runpy.run_module", "runpy.run_path",
 }  # fmt: skip
 _RUNNERS = {"__import__", "exec", "eval"}
 _GETTERS = {"getattr", "hasattr", "setattr", "delattr"}
@@ -115,8 +115,11 @@ class Reader:
         target = self._global(node.id, scope)
         if target is not None:
             self._use(node.id, target, node)
-        elif node.id in _RUNNERS and not (scope and scope.find(node.id)):
-            self._computed_import(node)
+        elif not (scope and scope.find(node.id)):
+            if node.id in _RUNNERS:
+                self._computed_import(node)
+            elif node.id == "globals":
+                self.uses.modules.add(self.module.name)
 
     def _global(self, name: str, scope: Scope | None) -> Target | None:
         """What a name stands for outside this definition; None for its own and for builtins."""

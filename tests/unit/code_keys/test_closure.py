@@ -121,6 +121,10 @@ CASES = {
               "def work(): return [getattr(A(), n) for n in NAMES]"},
         {"a:A", "a:A.f", "a:NAMES"},
     ),
+    "the module's own names, computed": (
+        {"a": "def f(): ...\ndef work(x): return globals()[x]"},
+        {"a:f"},
+    ),
     "patterns": (
         {"a": "class A:\n @property\n def x(self): ...\n"
               "def work(a):\n match a:\n  case A(x=1): ..."},
@@ -173,6 +177,12 @@ def test_methods_of_a_class_that_a_framework_calls_count_with_it(write: Write) -
 
 def test_a_method_that_a_decorator_may_hand_on_counts_with_its_class(write: Write) -> None:
     one = "import x\nclass A:\n @x.hook\n def m(self): return 1\ndef work(): return A\n"
+    before = closure(["a:work"], write(a=one)).digest
+    assert closure(["a:work"], write(a=one.replace("return 1", "return 2"))).digest != before
+
+
+def test_a_method_that_python_calls_by_name_counts_with_its_class(write: Write) -> None:
+    one = "class A:\n def keys(self): return 1\ndef work(): return {**A()}\n"
     before = closure(["a:work"], write(a=one)).digest
     assert closure(["a:work"], write(a=one.replace("return 1", "return 2"))).digest != before
 
@@ -298,7 +308,6 @@ SECTIONS = {
     "import copy\ndef work(p: Params): return copy.copy(p).gate": GATE,
     "def work(): return load().split": SPLIT,
     "def work(p: list[Params]): return p[0].split": SPLIT,
-    "def work(p: list[Params]): return p.split": set(),
     "class Job:\n params: Params\ndef work(job: Job): return job.params.split": SPLIT,
     "def work(p: Params): return getattr(p, 'gate')": GATE,
     "def work(p: Params): return p.half()": GATE | {"config.params:Params.half"},
