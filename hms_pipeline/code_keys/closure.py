@@ -136,9 +136,11 @@ class Code:
 
     def stands_for(self, module: Module, node: ast.expr) -> str | None:
         """The definition of this package that an expression starts with."""
-        while isinstance(node, ast.Call | ast.Attribute):
-            node = node.func if isinstance(node, ast.Call) else node.value
-        target = self.package.resolve(module, node.id) if isinstance(node, ast.Name) else None
+        while isinstance(node, ast.Call):
+            node = node.func
+        target = self.package.dotted(module, node)
+        if target is None and isinstance(node, ast.Attribute):
+            return self.stands_for(module, node.value)
         return target.name if target is not None and target.kind == "definition" else None
 
     def imports(self, name: str) -> tuple[str, ...]:

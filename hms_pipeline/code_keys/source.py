@@ -223,6 +223,20 @@ class Package:
             return Target("module", inner)
         return own
 
+    def attribute(self, left: Target | None, name: str) -> Target | None:
+        """What ``left.name`` stands for; None where the left side is no module, or lacks it."""
+        if left is None or left.kind == "definition":
+            return None
+        if left.kind == "outside":
+            return Target("outside", f"{left.name}.{name}")
+        return self.member(left.name, name)
+
+    def dotted(self, module: Module, node: ast.expr) -> Target | None:
+        """What ``name`` or ``module.name`` stands for in a module."""
+        if isinstance(node, ast.Attribute):
+            return self.attribute(self.dotted(module, node.value), node.attr)
+        return self.resolve(module, node.id) if isinstance(node, ast.Name) else None
+
     def class_of(self, identity: str) -> ast.ClassDef | None:
         """The class that ``module:Name`` is, or None."""
         name, _, own = identity.partition(":")
@@ -263,9 +277,7 @@ class Package:
         return self._fields[identity]
 
     def _base_of(self, module: Module, node: ast.expr) -> str | None:
-        if isinstance(node, ast.Subscript):
-            node = node.value
-        target = self.resolve(module, node.id) if isinstance(node, ast.Name) else None
+        target = self.dotted(module, node.value if isinstance(node, ast.Subscript) else node)
         if target is None or target.kind != "definition" or self.class_of(target.name) is None:
             return None
         return target.name

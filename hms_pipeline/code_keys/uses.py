@@ -166,12 +166,9 @@ class Reader:
         if not isinstance(node, ast.Attribute):
             return None
         left = self._dotted(node.value, scope)
-        if left is None or left.kind == "definition":
-            return None
-        if left.kind == "outside":
-            return Target("outside", f"{left.name}.{node.attr}")
-        found = self.package.member(left.name, node.attr)
-        if found is None and not node.attr.startswith("__"):
+        found = self.package.attribute(left, node.attr)
+        in_module = left is not None and left.kind == "module" and not node.attr.startswith("__")
+        if found is None and in_module:
             refuse(self.module, node, f"module {left.name} has no {node.attr}")
         return found
 
@@ -182,7 +179,7 @@ class Reader:
         if name in _IMPORTERS and self._import_constant(node, constants):
             return
         if function is None and name in _GETTERS and len(node.args) > 1:
-            self._look_up(node, constants, scope)
+            self._look_up(node, scope)
         elif name in _NAMED_GETTERS:
             self.uses.attributes.update(map(str, constants))
             self.uses.computed |= len(constants) < len(node.args)
@@ -203,7 +200,7 @@ class Reader:
             self.uses.modules.add(self.package.follow(self.module, found).name)
         return True
 
-    def _look_up(self, node: ast.Call, constants: list[object], scope: Scope | None) -> None:
+    def _look_up(self, node: ast.Call, scope: Scope | None) -> None:
         of, name = node.args[:2]
         if isinstance(name, ast.Constant):
             self.uses.attributes.add(str(name.value))

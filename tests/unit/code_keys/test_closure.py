@@ -141,6 +141,11 @@ CASES = {
          "b": "KEPT = []\ndef add(f):\n KEPT.append(f)\n return f\ndef run(): return KEPT"},
         {"a:<import>", "a:help", "b:add", "b:KEPT", "b:run"},
     ),
+    "also one that is named by its module": (
+        {"a": "from . import b\n@b.add(1)\ndef entry(): ...\ndef work(): ...",
+         "b": "def add(n): ..."},
+        {"a:<import>", "b:add"},
+    ),
     "names bound by conditions": (
         {"a": "import sys\nif sys.platform == 'x':\n def f(): return g\nelse:\n f = None\n"
               "g = 1\nh = 1\ndef work(): return f"},
