@@ -73,7 +73,9 @@ class Code:
             name, colon, own = identity.partition(":")
             if colon:
                 nodes, owner = self._nodes(self.package.module(name), own)
-                uses = Reader(self.package, self.package.module(name), identity).read(nodes, owner)
+                uses = Reader(
+                    self.package, self.package.module(name), identity, nodes, owner
+                ).read()
                 self._parts[identity] = uses, hash_text([spell(nodes), *sorted(uses.bindings)])
             else:
                 content = (self.package.folder / name).read_bytes()

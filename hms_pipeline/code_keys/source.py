@@ -237,6 +237,12 @@ class Package:
             return self.attribute(self.dotted(module, node.value), node.attr)
         return self.resolve(module, node.id) if isinstance(node, ast.Name) else None
 
+    def statements(self, identity: str) -> tuple[Module, list[ast.stmt]]:
+        """The module of ``module:Name``, and what defines it there."""
+        name, _, own = identity.partition(":")
+        module = self.module(name)
+        return module, module.definitions.get(own, [])
+
     def class_of(self, identity: str) -> ast.ClassDef | None:
         """The class that ``module:Name`` is, or None."""
         name, _, own = identity.partition(":")
@@ -323,19 +329,7 @@ def walk_here(nodes: list[ast.AST]) -> Iterator[ast.AST]:
         node = waiting.pop()
         yield node
         if not isinstance(node, INNER):
-            waiting += children(node)
-
-
-def children(node: ast.AST) -> list[ast.AST]:
-    """Nodes right under one, as ``ast.iter_child_nodes`` but for contexts, which say nothing."""
-    found = []
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [part for part in value if isinstance(part, ast.AST)]
-        elif isinstance(value, ast.AST) and name != "ctx":
-            found.append(value)
-    return found
+            waiting += ast.iter_child_nodes(node)
 
 
 INNER = (

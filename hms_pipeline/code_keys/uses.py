@@ -1,25 +1,19 @@
-"""What one definition uses: other definitions, modules, attributes."""
+"""What one definition uses: other definitions, modules, attributes.
+
+Its own names do not hide those of its module: what may be used counts.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from .known import COMPUTED_IMPORTS
 from .recipe import HOLDER, TAKES_WHOLE, WHOLE, Recipe
-from .scope import COMPREHENSIONS, Scope, arguments, comprehension_scope, function_scope
-from .source import (
-    FUNCTIONS,
-    RECIPE,
-    Import,
-    Module,
-    Package,
-    Target,
-    children,
-    is_text,
-    refuse,
-)  # fmt: skip
+from .source import FUNCTIONS, RECIPE, Import, Module, Package, Target, is_text, refuse
 
 _IMPORTERS = {
     "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
@@ -63,7 +57,7 @@ class Uses:
 
 
 class Reader:
-    """Walks one definition.
+    """Reads one definition.
 
     Parameters
     ----------
@@ -72,62 +66,89 @@ class Reader:
         Where it stands.
     identity : str
         Its ``"module:Definition"``.
+    nodes : sequence of stmt
+        Its statements.
+    owner : str or None
+        The class of those that are its methods.
     """
 
-    def __init__(self, package: Package, module: Module, identity: str) -> None:
+    def __init__(
+        self,
+        package: Package,
+        module: Module,
+        identity: str,
+        nodes: Sequence[ast.stmt],
+        owner: str | None = None,
+    ) -> None:
         self.package, self.module, self.identity = package, module, identity
-        self.recipe = Recipe(package, module)
         self.uses = Uses()
+        self._parts = [part for node in nodes for part in ast.walk(node)]
+        self._settled: set[int] = set()  # nodes that a node around them has answered for
+        self._imports: dict[str, Target] = {}
+        self.recipe = Recipe(package, module, self._parts, self._selves(nodes, owner))
 
-    def read(self, nodes: list[ast.stmt], owner: str | None = None) -> Uses:
-        """Read statements; ``owner`` is the class of those that are its methods."""
-        for node in nodes:
-            self._visit(node, None, owner)
+    def _selves(self, nodes: Sequence[ast.stmt], owner: str | None) -> dict[int, str]:
+        """First parameters of methods, and their class."""
+        methods = [(node, owner) for node in nodes if owner is not None]
+        for part in self._parts:
+            if isinstance(part, ast.ClassDef):
+                methods += [(node, self.identity) for node in part.body]
+        return {
+            id(first): owner
+            for node, owner in methods
+            if isinstance(node, FUNCTIONS)
+            for first in (*node.args.posonlyargs, *node.args.args)[:1]
+        }
+
+    def read(self) -> Uses:
+        """What it uses.
+
+        Raises
+        ------
+        InputError
+            An import of it cannot be followed.
+        """
+        for part in self._parts:
+            if isinstance(part, ast.Import | ast.ImportFrom):
+                self._import(part)
         own = self.identity.partition(":")[2]
         if own in self.module.imports:  # what it had this name from before
             found = self.module.imports[own]
             self._use(own, self.package.follow(self.module, found), found.node)
+        for part in self._parts:
+            reader = _READERS.get(type(part))
+            if reader is not None and id(part) not in self._settled:
+                reader(self, part)
         return self.uses
 
-    def _visit(self, node: ast.AST, scope: Scope | None, owner: str | None = None) -> None:
-        kind = type(node)
-        if kind is ast.Name:
-            self._name(node, scope)
-        elif kind is ast.Attribute:
-            self._attribute(node, scope)
-        elif kind is ast.Constant:
-            if isinstance(node.value, str):
-                self.uses.strings.add(node.value)
-        elif kind is ast.Call:
-            self._call(node, scope)
-        elif kind in _SPECIAL:
-            _SPECIAL[kind](self, node, scope, owner)
-        elif not is_text(node):
-            self._children(node, scope)
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        if isinstance(node, ast.Import):
+            self.uses.imported.update(self.module.loads(node))
+        for name, found in self.module.bindings(node):
+            target = self.package.follow(self.module, found)
+            self._imports[name] = target
+            self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
+            if target.kind == "definition":
+                self.uses.definitions.add(target.name)
+            self.uses.imported |= ({found.module} - {None}) | target.modules
 
-    def _children(self, node: ast.AST, scope: Scope | None) -> None:
-        for part in children(node):
-            self._visit(part, scope)
+    def _resolve(self, name: str) -> Target | None:
+        return self._imports.get(name) or self.package.resolve(self.module, name)
 
-    def _name(self, node: ast.Name, scope: Scope | None) -> None:
-        if scope is None and isinstance(node.ctx, ast.Store):
-            return  # what a module's statement, or a class's, defines
-        target = self._global(node.id, scope)
-        if target is not None:
+    def _name(self, node: ast.Name) -> None:
+        target = self._resolve(node.id)
+        if target is not None and not isinstance(node.ctx, ast.Store):
             self._use(node.id, target, node)
-        elif not (scope and scope.find(node.id)):
-            if node.id in _RUNNERS:
-                self._computed_import(node)
-            elif node.id == "globals":
-                self.uses.modules.add(self.module.name)
+        elif node.id in _RUNNERS:
+            self._computed_import(node)
+        elif node.id == "globals":
+            self.uses.modules.add(self.module.name)
 
-    def _global(self, name: str, scope: Scope | None) -> Target | None:
-        """What a name stands for outside this definition; None for its own and for builtins."""
-        found = scope and scope.find(name)
-        if not found:
-            return self.package.resolve(self.module, name)
-        imports = [given.what for given in found[1] if given.kind == "import"]
-        return self.package.follow(self.module, imports[0]) if imports else None
+    def _global(self, node: ast.Global) -> None:
+        for name in node.names:
+            target = self._resolve(name)
+            if target is not None:
+                self._use(name, target, node)
 
     def _use(self, name: str, target: Target, node: ast.AST) -> None:
         self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
@@ -142,53 +163,58 @@ class Reader:
         if self.identity not in COMPUTED_IMPORTS:
             refuse(self.module, node, "what this imports is computed")
 
-    def _attribute(self, node: ast.Attribute, scope: Scope | None) -> None:
-        target = self._dotted(node, scope)
-        if target is not None and target.kind != "outside":
-            self._use(dotted_text(node), target, node)
-            return
-        if target is not None:  # the tree has what follows the first name
-            if target.name in _IMPORTERS:
-                self._computed_import(node)
-            self._visit(node.value, scope)
-            return
-        self.uses.attributes.add(node.attr)
-        if node.attr in WHOLE and self.recipe.surely(node.value, scope):
-            self.uses.sections.add("*")
-        elif node.attr in self.package.fields(RECIPE) and self.recipe.may_be(node.value, scope):
-            self.uses.sections.add(node.attr)
-        self._visit(node.value, scope)
+    def _attribute(self, node: ast.Attribute) -> None:
+        target = self._dotted(node)
+        if target is None:
+            self._read_attribute(node)
+        elif target.kind != "outside":
+            self._use(_text(node), target, node)
+            self._settled.update(map(id, ast.walk(node)))
+        elif target.name in _IMPORTERS:
+            self._computed_import(node)
 
-    def _dotted(self, node: ast.AST, scope: Scope | None) -> Target | None:
+    def _read_attribute(self, node: ast.Attribute) -> None:
+        name = node.attr
+        self.uses.attributes.add(name)
+        if name in WHOLE and self.recipe.surely(node.value):
+            self.uses.sections.add("*")
+        elif name in self.package.fields(RECIPE) and self.recipe.may_be(node.value):
+            self.uses.sections.add(name)
+
+    def _dotted(self, node: ast.AST) -> Target | None:
         """What ``module.name`` stands for; None where the left side is no module."""
         if isinstance(node, ast.Name):
-            return self._global(node.id, scope)
+            return self._resolve(node.id)
         if not isinstance(node, ast.Attribute):
             return None
-        left = self._dotted(node.value, scope)
+        left = self._dotted(node.value)
         found = self.package.attribute(left, node.attr)
         in_module = left is not None and left.kind == "module" and not node.attr.startswith("__")
         if found is None and in_module:
             refuse(self.module, node, f"module {left.name} has no {node.attr}")
         return found
 
-    def _call(self, node: ast.Call, scope: Scope | None) -> None:
-        function = self._dotted(node.func, scope)
+    def _constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.uses.strings.add(node.value)
+
+    def _statement(self, node: ast.Expr) -> None:
+        if is_text(node):
+            self._settled.add(id(node.value))
+
+    def _call(self, node: ast.Call) -> None:
+        function = self._dotted(node.func)
         name = getattr(node.func, "id", "") if function is None else function.name
         constants = [a.value for a in node.args if isinstance(a, ast.Constant)]
         if name in _IMPORTERS and self._import_constant(node, constants):
-            return
-        if function is None and name in _GETTERS and len(node.args) > 1:
-            self._look_up(node, scope)
+            self._settled.update(map(id, ast.walk(node.func)))
+        elif function is None and name in _GETTERS and len(node.args) > 1:
+            self._look_up(*node.args[:2])
         elif name in _NAMED_GETTERS:
             self.uses.attributes.update(map(str, constants))
             self.uses.computed |= len(constants) < len(node.args)
-        elif function is None and name in TAKES_WHOLE and self._is_given(node.args, scope):
+        elif function is None and name in TAKES_WHOLE and any(map(self.recipe.surely, node.args)):
             self.uses.sections.add("*")
-        self._children(node, scope)
-
-    def _is_given(self, arguments: list[ast.expr], scope: Scope | None) -> bool:
-        return any(self.recipe.surely(argument, scope) for argument in arguments)
 
     def _import_constant(self, node: ast.Call, constants: list[object]) -> bool:
         """``import_module("package.module")`` says what it imports."""
@@ -200,113 +226,74 @@ class Reader:
             self.uses.modules.add(self.package.follow(self.module, found).name)
         return True
 
-    def _look_up(self, node: ast.Call, scope: Scope | None) -> None:
-        of, name = node.args[:2]
+    def _look_up(self, of: ast.expr, name: ast.expr) -> None:
         if isinstance(name, ast.Constant):
             self.uses.attributes.add(str(name.value))
-            if self.recipe.may_be(of, scope):
+            if self.recipe.may_be(of):
                 self.uses.sections.add(str(name.value))
         else:
             self.uses.computed = True
-            if self.recipe.surely(of, scope):
+            if self.recipe.surely(of):
                 self.uses.sections.add("*")
 
-    def _function(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
-        for argument in arguments(node.args):
-            self._annotation(argument.annotation, scope)
-        for default in filter(None, (*node.args.defaults, *node.args.kw_defaults)):
-            self._visit(default, scope)
-        inner = function_scope(node, self.module, scope, owner)
-        if isinstance(node, ast.Lambda):
-            self._visit(node.body, inner)
-            return
-        self._annotation(node.returns, scope)
-        for part in (*node.decorator_list, *getattr(node, "type_params", ())):
-            self._visit(part, scope)
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._quoted(node.returns)
+
+    def _argument(self, node: ast.arg) -> None:
+        self._quoted(node.annotation)
+
+    def _quoted(self, annotation: ast.AST | None) -> None:
+        """Names in an annotation in quotes."""
+        for part in ast.walk(annotation) if annotation is not None else ():
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                with suppress(SyntaxError):
+                    for inner in ast.walk(ast.parse(part.value, mode="eval")):
+                        if isinstance(inner, ast.Name | ast.Attribute):
+                            _READERS[type(inner)](self, inner)
+
+    def _class(self, node: ast.ClassDef) -> None:
         for part in node.body:
-            self._visit(part, inner)
+            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+                self._holds(part, part.target.id, self.recipe.names(part.annotation))
 
-    def _class(self, node: ast.ClassDef, scope: Scope | None, owner: str | None) -> None:
-        for part in (*node.decorator_list, *node.bases, *node.keywords):
-            self._visit(part, scope)
-        for part in node.body:
-            self._visit(part, scope, self.identity)
+    def _annotated(self, node: ast.AnnAssign) -> None:
+        self._quoted(node.annotation)
 
-    def _comprehension(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
-        inner = comprehension_scope(node, self.module, scope)
-        first = node.generators[0]
-        self._visit(first.iter, scope)
-        for part in (first.target, *first.ifs, *node.generators[1:], *_results(node)):
-            self._visit(part, inner)
-
-    def _annotated(self, node: ast.AnnAssign, scope: Scope | None, owner: str | None) -> None:
-        self._annotation(node.annotation, scope)
-        if owner is not None and isinstance(node.target, ast.Name):
-            self._holds(node, node.target.id, self.recipe.names(node.annotation))
-        for part in filter(None, (node.target, node.value)):
-            self._visit(part, scope)
-
-    def _assigned(self, node: ast.Assign, scope: Scope | None, owner: str | None) -> None:
+    def _assigned(self, node: ast.Assign) -> None:
         for target in node.targets:
             if isinstance(target, ast.Attribute):
-                self._holds(node, target.attr, self._is_recipe(node.value, scope))
-        self._children(node, scope)
+                self._holds(node, target.attr, self._is_recipe(node.value))
 
-    def _is_recipe(self, node: ast.AST, scope: Scope | None) -> bool:
+    def _is_recipe(self, node: ast.AST) -> bool:
         """Whether an expression puts the recipe somewhere."""
         if isinstance(node, ast.Attribute | ast.Call):
             return False
-        return self.recipe.surely(node, scope) or any(
-            self._is_recipe(part, scope) for part in children(node)
-        )
+        return self.recipe.surely(node) or any(map(self._is_recipe, ast.iter_child_nodes(node)))
 
     def _holds(self, node: ast.AST, name: str, recipe: bool) -> None:
         if recipe and name != HOLDER:
             refuse(self.module, node, f"attribute {name} hides the recipe: call it {HOLDER}")
 
-    def _annotation(self, node: ast.AST | None, scope: Scope | None) -> None:
-        """An annotation, also one in quotes."""
-        for part in ast.walk(node) if node is not None else ():
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                self._quoted(part.value, scope)
-        if node is not None:
-            self._visit(node, scope)
-
-    def _quoted(self, text: str, scope: Scope | None) -> None:
-        with suppress(SyntaxError):
-            self._visit(ast.parse(text, mode="eval").body, scope)
-
-    def _imports(self, node: ast.AST, scope: Scope | None, owner: str | None) -> None:
-        if isinstance(node, ast.Import):
-            self.uses.imported.update(self.module.loads(node))
-        for name, found in self.module.bindings(node):
-            target = self.package.follow(self.module, found)
-            self.uses.bindings.add(f"{name} = {target.kind} {target.name}")
-            if target.kind == "definition":
-                self.uses.definitions.add(target.name)
-            self.uses.imported |= ({found.module} - {None}) | target.modules
-
-    def _pattern(self, node: ast.MatchClass, scope: Scope | None, owner: str | None) -> None:
+    def _pattern(self, node: ast.MatchClass) -> None:
         self.uses.attributes.update(node.kwd_attrs)
-        self._children(node, scope)
 
 
-def _results(node: ast.AST) -> list[ast.expr]:
-    """What a comprehension gives."""
-    return [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
-
-
-def dotted_text(node: ast.AST) -> str:
+def _text(node: ast.AST) -> str:
     """``a.b.c`` as it is written."""
-    return node.id if isinstance(node, ast.Name) else f"{dotted_text(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else f"{_text(node.value)}.{node.attr}"
 
 
-_SPECIAL = {
-    **dict.fromkeys((*FUNCTIONS, ast.Lambda), Reader._function),
-    **dict.fromkeys(COMPREHENSIONS, Reader._comprehension),
-    **dict.fromkeys((ast.Import, ast.ImportFrom), Reader._imports),
-    ast.ClassDef: Reader._class,
+_READERS: dict[type, Callable[[Reader, Any], None]] = {
+    **dict.fromkeys(FUNCTIONS, Reader._function),
     ast.AnnAssign: Reader._annotated,
     ast.Assign: Reader._assigned,
+    ast.Attribute: Reader._attribute,
+    ast.Call: Reader._call,
+    ast.ClassDef: Reader._class,
+    ast.Constant: Reader._constant,
+    ast.Expr: Reader._statement,
+    ast.Global: Reader._global,
     ast.MatchClass: Reader._pattern,
+    ast.Name: Reader._name,
+    ast.arg: Reader._argument,
 }
