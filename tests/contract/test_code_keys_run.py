@@ -163,7 +163,7 @@ def ran(paths: Paths, params: Params) -> dict[str, set[tuple[str, str]]]:
             for fold in range(params.split.n_folds)
         }
         with watch() as found[f"train.{member}"]:
-            trainer = Trainer(paths, params, member, "cpu")
+            trainer = Trainer(paths, params, member, inputs, "cpu")
             for fold, folder in finished.items():
                 trainer.train(fold, folder.name, folder, Mock(), lambda done, total: None)
         training_stage.run(paths, params, member)  # links them
