@@ -9,6 +9,7 @@ import ast
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from .known import COMPUTED_IMPORTS
@@ -81,15 +82,20 @@ class Reader:
         owner: str | None = None,
     ) -> None:
         self.package, self.module, self.identity = package, module, identity
+        self._nodes, self._owner = nodes, owner
         self.uses = Uses()
         self._parts = [part for node in nodes for part in ast.walk(node)]
         self._settled: set[int] = set()  # nodes that a node around them has answered for
         self._imports: dict[str, Target] = {}
-        self.recipe = Recipe(package, module, self._parts, self._selves(nodes, owner))
 
-    def _selves(self, nodes: Sequence[ast.stmt], owner: str | None) -> dict[int, str]:
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Answers which expressions may be the recipe."""
+        return Recipe(self.package, self.module, self._parts, self._selves())
+
+    def _selves(self) -> dict[int, str]:
         """First parameters of methods, and their class."""
-        methods = [(node, owner) for node in nodes if owner is not None]
+        methods = [(node, self._owner) for node in self._nodes if self._owner is not None]
         for part in self._parts:
             if isinstance(part, ast.ClassDef):
                 methods += [(node, self.identity) for node in part.body]
