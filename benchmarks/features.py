@@ -21,7 +21,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from hms_pipeline.config.recipes import compose
+from hms_pipeline.config.recipes import compose  # noqa: E402
 from hms_pipeline.features.views import VIEWS  # noqa: E402
 from hms_pipeline.features.windows import WindowBatch  # noqa: E402
 from hms_pipeline.schema import CHAIN_PAIRS, EEG_COLUMNS, SPECTROGRAM_COLUMNS  # noqa: E402
