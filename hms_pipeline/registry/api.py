@@ -26,7 +26,7 @@ __all__ = [
     "list_versions",
     "promote",
     "rollback",
-    "verify",
+    "verified_model",
 ]
 
 
@@ -110,8 +110,8 @@ def rollback(paths: Paths, reason: str) -> int:
         return promotion.rollback(registry, reason)
 
 
-def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
-    """Compare a version's files with their hashes; gives its number.
+def verified_model(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[int, Path]:
+    """A version's number and its model folder, every file as it was registered.
 
     Parameters
     ----------
@@ -122,12 +122,11 @@ def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
     Raises
     ------
     InputError
-        No such version, or a file is not as it was registered.
+        No such version or alias, or a file is not as it was registered.
     """
     registry = Registry.open(paths)
     found = registry.get(_number(registry, version))
-    registry.verify(found)
-    return int(found.version)
+    return int(found.version), registry.verify(found)
 
 
 def _number(registry: Registry, version: int | str) -> int:
@@ -144,16 +143,9 @@ def _number(registry: Registry, version: int | str) -> int:
 
 
 def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
-    """A version's number and its verified bundle's folder.
-
-    Raises
-    ------
-    InputError
-        No such version or alias, or it does not verify.
-    """
-    registry = Registry.open(paths)
-    found = registry.get(_number(registry, version))
-    return int(found.version), registry.verify(found) / BUNDLE
+    """A version's number and its verified bundle's folder; see ``verified_model``."""
+    found, model = verified_model(paths, version)
+    return found, model / BUNDLE
 
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:

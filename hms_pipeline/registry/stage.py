@@ -13,6 +13,7 @@ from ..inference.bundle import describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
 from ..system.files import write_json
+from ..tracking.artifacts import log_file, log_json
 from ..tracking.runs import (
     KIND,
     PARENT,
@@ -89,7 +90,7 @@ def _register(
     for path in sorted(paths.ensemble.rglob("*")):
         if path.is_file():
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
-            client.log_artifact(run.info.run_id, str(path), inside.as_posix())
+            log_file(client, paths, run.info.run_id, path, inside.as_posix())
     tags = {
         "content_hash": content["content_hash"],
         "networks_hash": content["networks_hash"],
@@ -127,16 +128,14 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
     client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
     reasons, metrics, passed = _verdict(registry, params, version)
     log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
-    client.log_dict(
-        version.run_id,
-        {"verdict": PROMOTED if passed else REFUSED, "reasons": reasons},
-        "verdict.json",
-    )
+    verdict = PROMOTED if passed else REFUSED
+    said = {"verdict": verdict, "reasons": reasons}
+    log_json(client, registry.paths, version.run_id, said, "verdict.json")
     if passed and registry.champion() != int(version.version):
         promote(registry, version, reasons[0], "gate")
     elif not passed and _refusal(registry, version) is None:
         refuse(registry, version, reasons)
-    set_verdict(registry, version, PROMOTED if passed else REFUSED, reasons)
+    set_verdict(registry, version, verdict, reasons)
     client.set_terminated(version.run_id)
 
 

@@ -16,9 +16,10 @@ import pandas as pd
 from ..config import Params, Paths
 from ..system.files import hash_file, hash_json
 from ..system.locks import locked
+from .artifacts import log_file, log_json
 from .checkout import git_commit
 from .monitor import finish_monitor, start_monitor
-from .store import experiment_id, open_client
+from .store import experiment_id, open_to_write
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +54,7 @@ class FoldRun:
     def on_start(self, info: dict[str, Any]) -> None:
         """Open the run; its parents are found or made."""
         with _tolerant():
-            self.client = open_client(self.paths)
+            self.client = open_to_write(self.paths)
             parent = parent_run(self.client, self.paths, self.params)
             self.run_id = _fold_run(self.client, self.paths, parent, info["member"], info["fold"])
             log_params(self.client, self.run_id, info)
@@ -70,7 +71,7 @@ class FoldRun:
         self._stop_monitor()
         with _tolerant():
             if self.run_id is not None:
-                _finish_fold(self.client, self.run_id, manifest, folder)
+                _finish_fold(self.client, self.paths, self.run_id, manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
         """Mark the run as failed."""
@@ -97,7 +98,7 @@ def _tolerant() -> Iterator[None]:
 
 def start_retrain(paths: Paths, params: Params) -> str:
     """Open a retrain's parent run and give its id."""
-    client = open_client(paths)
+    client = open_to_write(paths)
     return _retrain_run(client, paths, params)
 
 
@@ -203,10 +204,10 @@ def log_metrics(
 
 
 def _finish_fold(
-    client: MlflowClient, run_id: str, manifest: Mapping[str, Any], folder: Path
+    client: MlflowClient, paths: Paths, run_id: str, manifest: Mapping[str, Any], folder: Path
 ) -> None:
     for name in ("manifest.json", "history.csv"):
-        client.log_artifact(run_id, str(folder / name))
+        log_file(client, paths, run_id, folder / name)
     metrics = {f"kl/{key}": value for key, value in manifest.get("metrics", {}).items()}
     log_metrics(client, run_id, metrics)
     # The tag comes last: a run that carries it is complete.
@@ -278,7 +279,7 @@ def _restore(
         numbers.drop(columns="epoch", errors="ignore").to_dict("records"), 1
     ):
         log_metrics(client, run_id, row, step)
-    _finish_fold(client, run_id, manifest, folder)
+    _finish_fold(client, paths, run_id, manifest, folder)
     return run_id
 
 
@@ -292,7 +293,7 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
     summary : mapping, optional
         ``status`` (``finished``, ``failed`` or ``killed``) and what else is kept beside the run.
     """
-    client = open_client(paths)
+    client = open_to_write(paths)
     summary = dict(summary or {"status": "finished"})
     status = STATUS[summary["status"]]
     left = "FINISHED" if status == "FINISHED" else "KILLED"
@@ -302,7 +303,7 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
             client.set_terminated(fold.info.run_id, "KILLED")
         if member.info.status == "RUNNING":
             client.set_terminated(member.info.run_id, left)
-    client.log_dict(run_id, summary, "summary.json")
+    log_json(client, paths, run_id, summary, "summary.json")
     seconds = summary.get("seconds") or {}
     log_metrics(client, run_id, {f"seconds/{stage}": value for stage, value in seconds.items()})
     client.set_terminated(run_id, status)
