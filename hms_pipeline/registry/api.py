@@ -24,9 +24,11 @@ __all__ = [
     "describe",
     "gc",
     "list_versions",
+    "model_of",
+    "origin_of",
     "promote",
     "rollback",
-    "verified_model",
+    "verify",
 ]
 
 
@@ -76,7 +78,8 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
     if (folder / "lineage.json").exists():
         origin = json.loads((folder / "lineage.json").read_text())
         facts |= {f"from {key}": value for key, value in origin.items()}
-        facts["bring back"] = " && ".join(restore_commands(origin, folder))
+        commands = restore_commands(origin, folder)
+        facts["bring back"] = " && ".join(commands) or f"no way: code {origin['git_commit']}"
     facts["history"] = [
         f"{record['time']} {record['who']} {record['action']} {record.get('kind', '')}".strip()
         for record in registry.ledger.read()
@@ -110,7 +113,12 @@ def rollback(paths: Paths, reason: str) -> int:
         return promotion.rollback(registry, reason)
 
 
-def verified_model(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[int, Path]:
+def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
+    """Compare a version's files with their hashes; gives its number. See ``model_of``."""
+    return model_of(paths, version)[0]
+
+
+def model_of(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[int, Path]:
     """A version's number and its model folder, every file as it was registered.
 
     Parameters
@@ -143,9 +151,23 @@ def _number(registry: Registry, version: int | str) -> int:
 
 
 def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
-    """A version's number and its verified bundle's folder; see ``verified_model``."""
-    found, model = verified_model(paths, version)
+    """A version's number and its verified bundle's folder; see ``model_of``."""
+    found, model = model_of(paths, version)
     return found, model / BUNDLE
+
+
+def origin_of(paths: Paths, version: int | str) -> dict[str, str]:
+    """The code and the data of a version, for what is written about its answers.
+
+    Returns
+    -------
+    dict
+        ``code`` and ``data``, in words.
+    """
+    registry = Registry.open(paths)
+    tags = registry.get(_number(registry, version)).tags
+    kind, digest = tags.get("data_origin", "of unknown origin"), tags.get("data", "unknown")
+    return {"code": tags.get("git_commit", "unknown"), "data": f"{kind}, digest {digest}"}
 
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from ..config import Params, Paths
 from ..inference.bundle import describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
 from ..system.files import write_json
 from ..tracking.artifacts import log_file, log_json
+from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
     KIND,
     PARENT,
@@ -27,7 +30,7 @@ from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
 from .evidence import comparison, model_checks
 from .gate import failed
-from .lineage import lineage
+from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .promotion import promote, refuse, set_verdict
 from .versions import Registry, reasons_of
@@ -60,8 +63,12 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         if version is not None:
             _note_registered(registry, version)
         known = version is not None and "verdict" in version.tags
-        if not known:
+        if not known or RETRAIN_RUN in os.environ:
             parent = parent_run(registry.client, paths, params)
+            origin = data_origin(paths, params)
+            before = _champions_recipe(registry)
+            describe_retrain(registry.client, paths, parent, before, params, origin)
+        if not known:
             if version is None:
                 version = _register(registry, params, content, parent)
             _judge(registry, params, version)
@@ -72,6 +79,14 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     return {**result, "already_registered": known}
 
 
+def _champions_recipe(registry: Registry) -> dict[str, Any]:
+    number = registry.champion()
+    if number is None:
+        return {}
+    recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
+    return yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else {}
+
+
 def _register(
     registry: Registry, params: Params, content: Mapping[str, Any], parent: str
 ) -> ModelVersion:
@@ -79,7 +94,7 @@ def _register(
     links = link_folds(client, paths, params, parent)
     origin = lineage(paths, params, content, links, parent)
     staging = registry.staging / str(os.getpid())
-    card = model_card(paths, params, content, MODEL)
+    card = model_card(paths, params, content, MODEL, origin)
     model = write_model(paths, params, staging / "model", card, origin)
     metrics = json.loads((paths.ensemble / "metrics.json").read_text())
     run = client.create_run(
@@ -97,10 +112,12 @@ def _register(
         **model_hashes(model),
         "git_commit": origin["git_commit"],
         "data": origin["data"],
+        "data_origin": origin["data_origin"],
         "recipe": params.recipe,
+        "blend": content["blend"]["kind"],
         **_deciding_tags(metrics),
     }
-    version = registry.create(run.info.run_id, model, tags)
+    version = registry.create(run.info.run_id, model, tags, card)
     _note_registered(registry, version)
     return version
 
@@ -196,4 +213,7 @@ def _result(registry: Registry, number: int) -> dict[str, Any]:
         "reasons": reasons_of(version.tags),
         "content_hash": version.tags["content_hash"],
         "files_sha256": version.tags["files_sha256"],
+        "git_commit": version.tags.get("git_commit", "unknown"),
+        "data": version.tags.get("data", "unknown"),
+        "data_origin": version.tags.get("data_origin", "unknown"),
     }

@@ -257,7 +257,9 @@ class Registry:
         check_model(folder, recorded)
         return folder
 
-    def create(self, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
+    def create(
+        self, run_id: str, model: Path, tags: Mapping[str, str], description: str = ""
+    ) -> ModelVersion:
         """Move a finished model folder into a run's artifacts and register it.
 
         The version appears with all its tags at once, after its files are in place.
@@ -270,7 +272,11 @@ class Registry:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
         return self.client.create_model_version(
-            MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags)
+            MODEL,
+            f"{artifacts}/model",
+            run_id=run_id,
+            tags=dict(tags),
+            description=description,
         )
 
     def log_ledger(self) -> None:

@@ -99,7 +99,7 @@ def test_life_of_an_ensemble(maker):
 
     assert api.gc(paths, keep=1) == [2]
     assert {row["version"] for row in api.list_versions(paths)} == {1, 3, 4}
-    assert api.verified_model(paths)[0] == 3
+    assert api.verify(paths) == 3
     assert wrong(paths) == []
 
 
@@ -152,7 +152,7 @@ def test_a_flipped_bit_is_refused(maker, name):
     (bundle / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         api.promote(maker.paths, 2, "it is better")
-    assert api.verified_model(maker.paths)[0] == 1
+    assert api.verify(maker.paths) == 1
 
 
 def test_what_happens_behind_the_ledger_is_reported(maker):
@@ -243,7 +243,7 @@ def test_two_processes_at_once_give_one_champion(maker):
         _, err = process.communicate()
         assert process.returncode == 0, err.decode()
     assert len(api.list_versions(maker.paths)) == 1
-    assert api.verified_model(maker.paths)[0] == 1
+    assert api.verify(maker.paths) == 1
     assert wrong(maker.paths) == []
 
 
@@ -268,7 +268,7 @@ def test_kills_at_any_point_leave_a_whole_champion(maker):
         assert (bundle / "bundle.json").exists()
         result = stage.run(maker.paths, maker.with_gate())
         assert result["verdict"] in ("promoted", "refused")
-        assert api.verified_model(maker.paths)[0] >= number
+        assert api.verify(maker.paths) >= number
         assert wrong(maker.paths) == []
     assert hits, "every process had ended before it was killed"
 

@@ -88,7 +88,7 @@ def serve(
     from ...tracking.servers import is_loopback
 
     context: Context = ctx.obj
-    version, folder = api.verified_model(context.paths, model)
+    version, folder = api.model_of(context.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
     if not is_loopback(host):
         err.print(

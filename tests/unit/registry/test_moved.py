@@ -80,14 +80,14 @@ def test_a_copy_leaves_its_original_alone(project, name):
     here = (copy.paths.mlruns / "artifacts").as_uri()
     assert all(uri.startswith(here) for uri in addresses(copy.paths))
     assert (copy.paths.mlruns / places.KEPT).exists()
-    assert api.verified_model(copy.paths)[0] == 1
+    assert api.model_of(copy.paths)[0] == 1
 
 
 def test_a_copy_of_a_copy_is_at_home_too(project):
     copied(project, "first").promote(1, "manual")
     second = copied(replace(project, paths=at(project.paths.params.parent.parent / "first")), "2nd")
     second.promote(2, "manual")
-    assert api.verified_model(project.paths)[0] == 2
+    assert api.model_of(project.paths)[0] == 2
     assert elsewhere(second.paths) == {}
 
 
@@ -95,7 +95,7 @@ def test_readers_need_no_repair_and_write_nothing(project):
     root = project.paths.params.parent
     moved = at(root.rename(root.with_name("moved")))
     before = stamp(moved.mlruns)
-    number, folder = api.verified_model(moved)
+    number, folder = api.model_of(moved)
     assert (number, folder.is_relative_to(moved.mlruns)) == (2, True)
     assert [version["version"] for version in api.list_versions(moved)] == [2, 1]
     assert api.describe(moved, 2)["files"] == str(folder)
@@ -123,7 +123,7 @@ def test_a_store_recorded_by_another_name_of_the_same_folder_stays(project, tmp_
     project.promote(1, "manual")
     assert set(before) <= set(addresses(project.paths))
     assert elsewhere(project.paths) == {}
-    assert api.verified_model(project.paths)[0] == 1
+    assert api.model_of(project.paths)[0] == 1
 
 
 def test_a_store_that_cannot_be_written_is_read_and_refuses_changes(project, monkeypatch):
@@ -133,7 +133,7 @@ def test_a_store_that_cannot_be_written_is_read_and_refuses_changes(project, mon
         return honest(path, mode) and not mode & os.W_OK
 
     monkeypatch.setattr(os, "access", access)
-    assert api.verified_model(project.paths)[0] == 2
+    assert api.model_of(project.paths)[0] == 2
     for change in CHANGES.values():
         with pytest.raises(OSError, match="cannot be written"):
             change(project)
@@ -143,7 +143,7 @@ def test_a_store_that_cannot_be_written_is_read_and_refuses_changes(project, mon
 def test_a_checkout_without_a_store_lists_nothing_and_stays_without(tmp_path):
     assert api.list_versions(at(tmp_path)) == []
     with pytest.raises(InputError, match="Register a model first"):
-        api.verified_model(at(tmp_path))
+        api.model_of(at(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,7 +172,7 @@ def test_an_address_elsewhere_is_refused_and_nothing_moves(project, tmp_path, pl
         CHANGES[change](project)
     assert (stamp(outside.parent), stamp(project.paths.mlruns / "artifacts")) == (before, kept)
     assert project.registry.champion() == 2
-    assert api.verified_model(project.paths)[1].is_relative_to(project.paths.mlruns)
+    assert api.model_of(project.paths)[1].is_relative_to(project.paths.mlruns)
     assert list(elsewhere(project.paths)) == [f"{table}.{column}"]
 
 
@@ -233,7 +233,7 @@ def test_files_list_and_tags_rewritten_together_are_noticed(project):
     for key, value in hashes.items():
         registry.client.set_model_version_tag(MODEL, "2", key, value)
     for use in (
-        lambda: api.verified_model(project.paths),
+        lambda: api.model_of(project.paths),
         lambda: api.champion_bundle(project.paths),
         lambda: project.promote(2, "manual"),
     ):
