@@ -137,6 +137,7 @@ def train(
         list[int] | None, typer.Argument(metavar="[FOLD]...", help="All where none is named.")
     ] = None,
     device: Device = "auto",
+    again: Annotated[bool, typer.Option("--again", help="Train finished folds anew.")] = False,
     track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
 ) -> None:
     """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
@@ -162,6 +163,7 @@ def train(
             member,
             folds,
             device=device,
+            again=again,
             callback=callback,
             progress=lambda done, total: clocks[-1].step(progress, done, total),
         )
