@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Paths
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL
+from ..tracking.store import CHAMPION, MODEL, has_store
 from . import promotion
 from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
@@ -34,6 +34,8 @@ __all__ = [
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
     """Versions, newest first: aliases, KL with its interval, verdict and first reason."""
+    if not has_store(paths):
+        return []
     registry = Registry.open(paths)
     aliases = registry.aliases()
     return [

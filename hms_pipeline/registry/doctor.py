@@ -14,7 +14,7 @@ import torch
 from ..config import Params, Paths
 from ..system.errors import InputError
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, MODEL, elsewhere, store_uri
+from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
 from .ledger import ADVICE
 from .versions import Registry
@@ -147,6 +147,9 @@ def judge_server(server: Server) -> Finding:
 
 
 def _registry(paths: Paths) -> Iterator[Finding]:
+    if not has_store(paths):
+        yield Finding(CHAMPION, "none", NOTE)
+        return
     registry = Registry.open(paths)
     yield from check_ledger(registry)
     number = registry.champion()

@@ -41,6 +41,11 @@ def is_own(paths: Paths) -> bool:
     return named.startswith(SQLITE) and place == database(paths).resolve()
 
 
+def has_store(paths: Paths) -> bool:
+    """Whether there is something to read: a server is taken to be there."""
+    return not is_own(paths) or database(paths).exists()
+
+
 def open_store(paths: Paths) -> str:
     """The tracking URI, to write by.
 
@@ -59,7 +64,7 @@ def open_store(paths: Paths) -> str:
         place = Path(uri.removeprefix(SQLITE))
         with locked(place.with_suffix(".lock")):
             if not place.exists():
-                _create(place, place.parent)
+                _create(place)
             elif is_own(paths):
                 move_addresses(place, EXPERIMENT)
     return uri
@@ -74,13 +79,23 @@ def read_store(paths: Paths) -> str:
     """A tracking URI to read by; nothing is written in the checkout.
 
     sqlite writes beside a database even to read it, so one that cannot be written is read in a
-    private copy; where there is none yet, a private empty one answers.
+    private copy.
+
+    Raises
+    ------
+    InputError
+        The checkout has no store yet.
     """
     quiet_mlflow()
     uri = store_uri(paths)
     if not uri.startswith(SQLITE):
         return uri
     place = Path(uri.removeprefix(SQLITE))
+    if not place.exists():
+        raise InputError(
+            f"A store of registered models is needed, but {place} does not exist. Register a model"
+            " first: dvc repro."
+        )
     if all(os.access(path, os.W_OK) for path in (place, place.parent)):
         return uri
     folder = Path(tempfile.mkdtemp(prefix="hms-store-"))
@@ -88,17 +103,15 @@ def read_store(paths: Paths) -> str:
     for path in (place, place.with_name(f"{place.name}-wal")):
         if path.exists():
             shutil.copyfile(path, folder / path.name)
-    if not place.exists():
-        _create(folder / place.name, place.parent)
     return f"{SQLITE}{folder / place.name}"
 
 
-def _create(place: Path, mlruns: Path) -> None:
+def _create(place: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     fresh = place.with_name(f".tmp-{os.getpid()}-{place.name}")
     fresh.unlink(missing_ok=True)
-    artifacts = mlruns.resolve() / ARTIFACTS
+    artifacts = place.parent.resolve() / ARTIFACTS
     store = SqlAlchemyStore(f"{SQLITE}{fresh}", artifacts.as_uri())
     store.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
     store.engine.dispose()
@@ -165,7 +178,7 @@ def _need_own_places(paths: Paths) -> None:
 
 def elsewhere(paths: Paths) -> dict[str, list[str]]:
     """Addresses of the checkout's own store that name places outside of it, by column."""
-    if not is_own(paths) or not database(paths).exists():
+    if not is_own(paths) or not has_store(paths):
         return {}
     place = Path(read_store(paths).removeprefix(SQLITE))
     return foreign_addresses(place, own_artifacts(paths), EXPERIMENT, MODEL)
