@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -108,8 +109,13 @@ def test_a_repository_without_a_commit_is_told(tmp_path):
     assert git_commit(paths) == "unknown (the repository has no commit yet)"
 
 
-def test_a_repository_that_git_refuses_is_told_from_none(paths, monkeypatch):
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+def test_a_repository_that_git_refuses_is_told_from_none(paths, tmp_path, monkeypatch):
+    refusing = tmp_path / "bin" / "git"
+    refusing.parent.mkdir()
+    said = "fatal: detected dubious ownership in repository at"
+    refusing.write_text(f"#!/bin/sh\necho \"{said} $2\" >&2\nexit 128\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
     found = git_commit(paths)
     assert found.startswith("unknown (git refuses another user's repository")
     assert not is_known(found)
