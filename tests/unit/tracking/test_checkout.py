@@ -113,7 +113,7 @@ def test_a_repository_that_git_refuses_is_told_from_none(paths, tmp_path, monkey
     refusing = tmp_path / "bin" / "git"
     refusing.parent.mkdir()
     said = "fatal: detected dubious ownership in repository at"
-    refusing.write_text(f"#!/bin/sh\necho \"{said} $2\" >&2\nexit 128\n")
+    refusing.write_text(f'#!/bin/sh\necho "{said} $2" >&2\nexit 128\n')
     refusing.chmod(0o755)
     monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
     found = git_commit(paths)
