@@ -156,7 +156,7 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
-    RECIPE = yaml.safe_load(arguments.recipe.read_text())["views"]
+    RECIPE = yaml.safe_load(arguments.recipe.read_text(encoding="utf-8"))["views"]
     chosen = {name: VIEWS[name] for name in RECIPE}
     if arguments.device == "cpu":
         on_one_core(chosen, arguments.repeats)

@@ -78,7 +78,7 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
         **{key: value for key, value in sorted(found.tags.items()) if key not in _SHOWN},
     }
     if (folder / "lineage.json").exists():
-        origin = json.loads((folder / "lineage.json").read_text())
+        origin = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
         facts |= {f"from {key}": value for key, value in origin.items()}
         commands = restore_commands(origin, folder)
         facts["bring back"] = " && ".join(commands) or f"no way: code {origin['git_commit']}"

@@ -78,7 +78,7 @@ def model_card(
     str
         Markdown; the same bytes for the same artifacts and code.
     """
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
     folds = read_table(paths.folds)
     deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
     rows = [

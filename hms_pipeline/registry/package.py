@@ -191,7 +191,7 @@ def check_model(model: Path, files_sha256: str) -> None:
 
 def _first_difference(model: Path, found: Mapping[str, str]) -> str:
     try:
-        listed = json.loads((model / FILES).read_text())
+        listed = json.loads((model / FILES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{FILES} cannot be read"
     if hash_json(listed) == hash_json(found):

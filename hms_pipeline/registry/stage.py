@@ -96,7 +96,7 @@ def _register(
     staging = registry.staging / str(os.getpid())
     card = model_card(paths, params, content, MODEL, origin)
     model = write_model(paths, params, staging / "model", card, origin)
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
     run = client.create_run(
         experiment_id(client, paths),
         run_name="register",

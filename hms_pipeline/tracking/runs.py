@@ -259,7 +259,7 @@ def link_folds(
         key, folder = f"{member}-{fold}", paths.fold(member, fold)
         if not (folder / "manifest.json").exists():
             continue
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         content_hash = manifest["content_hash"]
         found = _search(client, paths, {KIND: "fold", "content_hash": content_hash})
         how = "reused"
