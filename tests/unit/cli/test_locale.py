@@ -1,4 +1,4 @@
-"""The machine's locale changes nothing: files are UTF-8, and signs that cannot be shown replaced."""
+"""The locale changes nothing: files are UTF-8, and signs that a terminal lacks are replaced."""
 
 from __future__ import annotations
 
