@@ -63,12 +63,12 @@ def _run(command: list[str], cwd: Path) -> None:
 def outputs(root: Path) -> dict[str, str]:
     """Hash of every cached output that dvc.lock records; none where it was cut."""
     try:
-        lock = yaml.safe_load((root / "dvc.lock").read_text())
+        lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
     except yaml.YAMLError:
         lock = None
     if not lock:
         return {}
-    settings = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    settings = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return {
         out["path"]: out["md5"]
         for name, stage in lock["stages"].items()
@@ -80,7 +80,7 @@ def outputs(root: Path) -> dict[str, str]:
 def ran(root: Path) -> list[str]:
     """Stages whose command ran to its end, once for every time."""
     path = run_folder(root) / HISTORY
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
     return [r["stage"] for r in records if r["state"] == "Completed" and "folds" not in r]
 
@@ -202,7 +202,7 @@ class Chaos:
         if outputs(self.root) != self.wanted:
             self.failures.append("artifacts differ from the undisturbed run's")
         counts = ran(self.root)
-        settings = yaml.safe_load((self.root / "dvc.yaml").read_text())["stages"]
+        settings = yaml.safe_load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
         for name in sorted(set(counts)):
             always = settings.get(name.partition("@")[0], {}).get("always_changed")
             if counts.count(name) > 1 and not always:

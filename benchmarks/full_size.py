@@ -83,7 +83,9 @@ class Watch:
 
     def _devices(self) -> None:
         while not self._end.wait(1.0):
-            answer = subprocess.run(QUERY, capture_output=True, text=True, check=False).stdout
+            answer = subprocess.run(
+                QUERY, capture_output=True, encoding="utf-8", errors="replace", check=False
+            ).stdout
             for line in answer.splitlines():
                 index, used, memory = (re.sub(r"[^\d.]", "", part) for part in line.split(","))
                 sample = (time.monotonic(), float(used or 0), float(memory or 0) * 2**20 / 1e9)
@@ -187,11 +189,18 @@ class Bench:
         command = [sys.executable, "-m", "hms_pipeline", *self.options, *job.arguments, *more]
         job.begin = time.monotonic()
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         job.end = time.monotonic()
         job.seconds, job.code, job.output = job.end - job.begin, done.returncode, done.stdout
-        (self.work / "logs" / f"{self.params.recipe}-{job.name}.log").write_text(job.output)
+        (self.work / "logs" / f"{self.params.recipe}-{job.name}.log").write_text(
+            job.output, encoding="utf-8"
+        )
 
     def _tell(self, step: str, job: Job, watch: Watch) -> None:
         used, memory = watch.of_gpu(job.device, job.begin, job.end)
@@ -211,7 +220,7 @@ class Bench:
         if job.code:
             line += "   FAILED: " + " ".join(job.output.split()[-60:])
         print(line, flush=True)
-        with (self.work / "full_size.jsonl").open("a") as stream:
+        with (self.work / "full_size.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
     # ---------------------------------------------------------------- steps
@@ -288,7 +297,7 @@ class Bench:
         job = Job("submission", [*arguments, "--out", str(out)])
         self.run("submission", [job], on_gpu=True)
         if not job.code:
-            n = len(out.read_text().splitlines()) - 1
+            n = len(out.read_text(encoding="utf-8").splitlines()) - 1
             print(f"  {n} windows, {n / job.seconds:.1f} a second, start and loading included")
 
     def _alone(self, step: str) -> None:

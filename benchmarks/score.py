@@ -57,8 +57,10 @@ def random_bundle(params: Params, folder: Path) -> Path:
         "blend": Blend.equal(sorted(members)).to_dict(),
         "content_hash": "0" * 64,
     }
-    (folder / "bundle.json").write_text(json.dumps(info))
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    (folder / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8"
+    )
     return folder
 
 

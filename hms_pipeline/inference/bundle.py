@@ -170,7 +170,7 @@ def _input_hashes(paths: Paths, params: Params, members: Mapping[str, Any]) -> d
 
 def _read_json(path: Path, command: str) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{path} is needed, but is not there. Run {command}, or dvc repro."
@@ -211,7 +211,7 @@ def write_bundle(
     write_reference(paths, params, out)
     copy_code(out / "code")
     for name, text in (extra or {}).items():
-        (out / name).write_text(text)
+        (out / name).write_text(text, encoding="utf-8")
     write_json(out / CHECKSUMS, checksums(out))
     return out
 

@@ -11,9 +11,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from ..config import Params, Paths
+from ..data.encode import eeg_to_parquet
 from ..inference.bundle import CHECKSUMS, write_bundle
-from ..schema import VOTE_COLUMNS
+from ..schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
 from ..tracking.store import quiet_mlflow
@@ -56,6 +60,7 @@ def write_model(
             python_model=str(Path(__file__).parent / "serving" / "model_code.py"),
             artifacts={"bundle": str(stub)},
             signature=signature(),
+            input_example=example(),
             pip_requirements=requirements(),
         )
     # MLflow would copy gigabytes of weights; the stub keeps their place instead.
@@ -111,6 +116,14 @@ def signature() -> ModelSignature:
         outputs=Schema([ColSpec("double", name) for name in VOTE_COLUMNS]),
         params=ParamSchema([ParamSpec("details", "boolean", False)]),
     )
+
+
+def example() -> pd.DataFrame:
+    """One row as a server takes it: a steady 10 Hz wave, nobody's recording."""
+    t_s = np.arange(WINDOW_SAMPLES) / SFREQ
+    wave = np.round(30 * np.sin(2 * np.pi * 10 * t_s))  # uV
+    eeg = np.stack([np.roll(wave, k) for k in range(len(EEG_COLUMNS))])
+    return pd.DataFrame({"eeg": [eeg_to_parquet(eeg)], "spectrogram": [b""]})
 
 
 def requirements() -> list[str]:
@@ -178,7 +191,7 @@ def check_model(model: Path, files_sha256: str) -> None:
 
 def _first_difference(model: Path, found: Mapping[str, str]) -> str:
     try:
-        listed = json.loads((model / FILES).read_text())
+        listed = json.loads((model / FILES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{FILES} cannot be read"
     if hash_json(listed) == hash_json(found):

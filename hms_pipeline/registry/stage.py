@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from ..config import Params, Paths
 from ..inference.bundle import describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
 from ..system.files import write_json
+from ..tracking.artifacts import log_file, log_json
+from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
     KIND,
     PARENT,
@@ -26,7 +30,7 @@ from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
 from .evidence import comparison, model_checks
 from .gate import failed
-from .lineage import lineage
+from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .promotion import promote, refuse, set_verdict
 from .versions import Registry, reasons_of
@@ -59,8 +63,12 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         if version is not None:
             _note_registered(registry, version)
         known = version is not None and "verdict" in version.tags
-        if not known:
+        if not known or RETRAIN_RUN in os.environ:
             parent = parent_run(registry.client, paths, params)
+            origin = data_origin(paths, params)
+            before = _champions_recipe(registry)
+            describe_retrain(registry.client, paths, parent, before, params, origin)
+        if not known:
             if version is None:
                 version = _register(registry, params, content, parent)
             _judge(registry, params, version)
@@ -71,6 +79,14 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     return {**result, "already_registered": known}
 
 
+def _champions_recipe(registry: Registry) -> dict[str, Any]:
+    number = registry.champion()
+    if number is None:
+        return {}
+    recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
+    return yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else {}
+
+
 def _register(
     registry: Registry, params: Params, content: Mapping[str, Any], parent: str
 ) -> ModelVersion:
@@ -78,9 +94,9 @@ def _register(
     links = link_folds(client, paths, params, parent)
     origin = lineage(paths, params, content, links, parent)
     staging = registry.staging / str(os.getpid())
-    card = model_card(paths, params, content, MODEL)
+    card = model_card(paths, params, content, MODEL, origin)
     model = write_model(paths, params, staging / "model", card, origin)
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
     run = client.create_run(
         experiment_id(client, paths),
         run_name="register",
@@ -89,17 +105,19 @@ def _register(
     for path in sorted(paths.ensemble.rglob("*")):
         if path.is_file():
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
-            client.log_artifact(run.info.run_id, str(path), inside.as_posix())
+            log_file(client, paths, run.info.run_id, path, inside.as_posix())
     tags = {
         "content_hash": content["content_hash"],
         "networks_hash": content["networks_hash"],
         **model_hashes(model),
         "git_commit": origin["git_commit"],
         "data": origin["data"],
+        "data_origin": origin["data_origin"],
         "recipe": params.recipe,
+        "blend": content["blend"]["kind"],
         **_deciding_tags(metrics),
     }
-    version = registry.create(run.info.run_id, model, tags)
+    version = registry.create(run.info.run_id, model, tags, card)
     _note_registered(registry, version)
     return version
 
@@ -127,16 +145,14 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
     client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
     reasons, metrics, passed = _verdict(registry, params, version)
     log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
-    client.log_dict(
-        version.run_id,
-        {"verdict": PROMOTED if passed else REFUSED, "reasons": reasons},
-        "verdict.json",
-    )
+    verdict = PROMOTED if passed else REFUSED
+    said = {"verdict": verdict, "reasons": reasons}
+    log_json(client, registry.paths, version.run_id, said, "verdict.json")
     if passed and registry.champion() != int(version.version):
         promote(registry, version, reasons[0], "gate")
     elif not passed and _refusal(registry, version) is None:
         refuse(registry, version, reasons)
-    set_verdict(registry, version, PROMOTED if passed else REFUSED, reasons)
+    set_verdict(registry, version, verdict, reasons)
     client.set_terminated(version.run_id)
 
 
@@ -197,4 +213,7 @@ def _result(registry: Registry, number: int) -> dict[str, Any]:
         "reasons": reasons_of(version.tags),
         "content_hash": version.tags["content_hash"],
         "files_sha256": version.tags["files_sha256"],
+        "git_commit": version.tags.get("git_commit", "unknown"),
+        "data": version.tags.get("data", "unknown"),
+        "data_origin": version.tags.get("data_origin", "unknown"),
     }

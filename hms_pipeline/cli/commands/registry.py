@@ -85,12 +85,10 @@ def serve(
 ) -> None:
     """Verify a model and serve it with `mlflow models serve`."""
     from ...registry import api
-    from ...tracking import store
     from ...tracking.servers import is_loopback
 
     context: Context = ctx.obj
-    os.environ["MLFLOW_TRACKING_URI"] = store.open_store(context.paths)
-    version = api.verify(context.paths, model)
+    version, folder = api.model_of(context.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
     if not is_loopback(host):
         err.print(
@@ -106,7 +104,7 @@ def serve(
         "models",
         "serve",
         "-m",
-        f"models:/{store.MODEL}/{version}",
+        str(folder),
     )
     flags = ("--env-manager", "local", "--host", host, "--port", str(port))
     os.execv(sys.executable, (*command, *flags))

@@ -101,7 +101,7 @@ def check_package(bundle: Path) -> None:
 
 
 def _checksums(bundle: Path) -> dict[str, str]:
-    return json.loads((bundle / "checksums.json").read_text())
+    return json.loads((bundle / "checksums.json").read_text(encoding="utf-8"))
 
 
 class Refusal(MlflowException):

@@ -48,7 +48,8 @@ class Shelf:
             model = write_small_model(registry.staging / "model", content)
             facts = {"content_hash": content, "networks_hash": content, **model_hashes(model)}
             version = registry.create(run.info.run_id, model, facts)
-            registry.ledger.append("register", version=int(version.version), content_hash=content)
+            recorded = {"content_hash": content, "files_sha256": facts["files_sha256"]}
+            registry.ledger.append("register", version=int(version.version), **recorded)
             client.set_terminated(run.info.run_id)
         return int(version.version)
 

@@ -37,21 +37,21 @@ def test_a_missing_reason_is_one_line(hms, shelf, capsys, command):
 
 @pytest.fixture
 def served(monkeypatch) -> list[str]:
-    """The model URIs that a server was started with."""
-    uris = []
-    monkeypatch.setattr(os, "execv", lambda _, command: uris.append(command[6]))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    return uris
+    """The model folders that a server was started with."""
+    folders = []
+    monkeypatch.setattr(os, "execv", lambda _, command: folders.append(command[6]))
+    return folders
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["--model", "1"], ["--model", "models:/hms-ensemble/1"]], ids=str
 )
-def test_serve_names_the_version_that_was_verified(hms, shelf, served, arguments):
+def test_serve_starts_on_the_very_folder_that_was_verified(hms, shelf, served, arguments):
     shelf.add("one")
     shelf.promote(1)
     assert hms("serve", *arguments) == 0
-    assert served == ["models:/hms-ensemble/1"]
+    registry = shelf.registry
+    assert served == [str(registry.folder(registry.get(1)))]
 
 
 def test_serve_refuses_another_model(hms, shelf, served, capsys):

@@ -29,15 +29,18 @@ def register(shelf, monkeypatch):
     """Registers an ensemble named by its content; the gate finds the given gain."""
     write_json(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
     params = load_params(shelf.paths.params)
-    origin = {"git_commit": "unknown", "data": "untracked"}
+    origin = {"git_commit": "unknown", "data": "untracked", "data_origin": "simulated"}
     monkeypatch.setattr(stage, "link_folds", lambda *args: {})
     monkeypatch.setattr(stage, "lineage", lambda *args: origin)
+    monkeypatch.setattr(stage, "data_origin", lambda *args: "simulated")
+    monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
 
     def run(content: str, gain: float = 1.0, networks: str | None = None) -> dict:
         check = Check("gain", gain, 0.5, True, f"The gain is {gain}.")
         hashes = {"content_hash": content, "networks_hash": networks or content}
+        hashes |= {"blend": {"kind": "equal"}}
         monkeypatch.setattr(stage, "describe_content", lambda *args: hashes)
         monkeypatch.setattr(stage, "comparison", lambda *args: ([check], {"gain": gain}))
         monkeypatch.setattr(
