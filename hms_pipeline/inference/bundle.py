@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -292,12 +293,43 @@ def copy_code(out: Path) -> Path:
     return out / "package"
 
 
+def files_below(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, by its relative name; the folder holds files and folders alone.
+
+    Raises
+    ------
+    InputError
+        Something below it is a link or no file, or a folder without a file: neither has content
+        that a hash could cover.
+    """
+    found = {}
+    for place, folders, names in os.walk(folder):
+        inside = [Path(place) / name for name in (*folders, *names)]
+        odd = [
+            path for path in inside if path.is_symlink() or not (path.is_file() or path.is_dir())
+        ]
+        if odd or not (inside or Path(place) == folder):
+            name = (odd or [Path(place)])[0].relative_to(folder).as_posix()
+            raise InputError(
+                f"The model's files must be as they were registered, but {name} is a link, an empty"
+                " folder or no file. Delete it, use another version, or register again."
+            )
+        found |= {path.relative_to(folder).as_posix(): path for path in inside if path.is_file()}
+    return found
+
+
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under a bundle but the list itself; Python's caches left out."""
+    """SHA-256 of every file under a bundle but the list itself, byte code included.
+
+    Raises
+    ------
+    InputError
+        There is a link or an empty folder among them.
+    """
     return {
-        path.relative_to(folder).as_posix(): hash_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS and "__pycache__" not in path.parts
+        name: hash_file(path)
+        for name, path in sorted(files_below(folder).items())
+        if name != CHECKSUMS
     }
 
 

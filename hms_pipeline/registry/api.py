@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "gc",
     "list_versions",
+    "model_of",
     "promote",
     "rollback",
     "verify",
@@ -124,10 +125,7 @@ def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
     InputError
         No such version, or a file is not as it was registered.
     """
-    registry = Registry.open(paths)
-    found = registry.get(_number(registry, version))
-    registry.verify(found)
-    return int(found.version)
+    return model_of(paths, version)[0]
 
 
 def _number(registry: Registry, version: int | str) -> int:
@@ -143,8 +141,8 @@ def _number(registry: Registry, version: int | str) -> int:
     return aliases[alias]
 
 
-def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
-    """A version's number and its verified bundle's folder.
+def model_of(paths: Paths, version: int | str) -> tuple[int, Path]:
+    """A version's number and its verified model folder.
 
     Raises
     ------
@@ -153,7 +151,13 @@ def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
     """
     registry = Registry.open(paths)
     found = registry.get(_number(registry, version))
-    return int(found.version), registry.verify(found) / BUNDLE
+    return int(found.version), registry.verify(found)
+
+
+def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
+    """A version's number and its verified bundle's folder; see ``model_of``."""
+    found, model = model_of(paths, version)
+    return found, model / BUNDLE
 
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:
