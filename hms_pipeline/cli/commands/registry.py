@@ -82,7 +82,7 @@ def serve(
         str, typer.Option(help="A version's number or a model URI.")
     ] = "models:/hms-ensemble@champion",
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
-    max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 96,
+    max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
 ) -> None:
     """Verify a model and serve it by MLflow's protocol, within limits (docs/serving.md)."""
     from ...registry import api

@@ -31,7 +31,7 @@ class Upload:
     """
 
     def __init__(self, scope: dict, receive: Callable) -> None:
-        self._receive, self._whole = receive, False
+        self._receive, self.whole = receive, False
         pairs = (
             (name.decode("latin-1"), text.decode("latin-1")) for name, text in scope["headers"]
         )
@@ -54,7 +54,7 @@ class Upload:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise GoneError
-        self._whole = not message.get("more_body", False)
+        self.whole = not message.get("more_body", False)
         return message.get("body", b"")
 
     async def read(self, most: int) -> bytes:
@@ -69,7 +69,7 @@ class Upload:
         parts, size = [], 0
         try:
             async with asyncio.timeout(PATIENCE_S + most / SLOWEST):
-                while not self._whole:
+                while not self.whole:
                     parts.append(await self._part())
                     size += len(parts[-1])
                     if size > most:
@@ -87,7 +87,7 @@ class Upload:
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):
-                while not self._whole:
+                while not self.whole:
                     await self._part()
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
@@ -126,8 +126,10 @@ async def answer(
     upload: Upload | None = None,
     headers: dict[str, str] | None = None,
 ) -> None:
-    """Send an answer; what is still to come of a refused upload is read after it."""
+    """Send an answer; a refused upload is read on for a moment, and then cut off."""
     sent = {"content-type": kind, "content-length": str(len(content)), **(headers or {})}
+    if upload is not None and not upload.whole:
+        sent["connection"] = "close"
     named: Any = [(name.encode(), text.encode()) for name, text in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": content, "more_body": upload is not None})

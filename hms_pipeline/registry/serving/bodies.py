@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...data.parquet_pages import Chunk, PageError, check_footer, check_rows, leaves, read_chunk
+from ...data.parquet_pages import SLACK, Chunk, PageError, check_footer, check_rows, leaves, read_chunk
 from ...inference.client import JSON, PARQUET
 
 MAX_COLUMNS = 32
@@ -36,6 +37,25 @@ class RefusedError(Exception):
         self.status, self.reason, self.retry_s = status, reason, retry_s
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Of one request.
+
+    Parameters
+    ----------
+    n_bytes : int
+        Of the body, and of all its cells once they are unpacked into a table.
+    rows : int
+        Windows.
+    cell : int
+        Bytes of a cell, on the mean of its column; the model judges each, and its content.
+    """
+
+    n_bytes: int
+    rows: int
+    cell: int
+
+
 def content_type_of(header: str) -> str:
     """``JSON`` or ``PARQUET``.
 
@@ -52,7 +72,7 @@ def content_type_of(header: str) -> str:
     return kind
 
 
-def check_body(kind: str, body: bytes, max_rows: int, max_bytes: int) -> int:
+def check_body(kind: str, body: bytes, limits: Limits) -> int:
     """Refuse a body that takes more memory than its limits allow.
 
     Parameters
@@ -60,11 +80,7 @@ def check_body(kind: str, body: bytes, max_rows: int, max_bytes: int) -> int:
     kind : str
         ``JSON`` or ``PARQUET``.
     body : bytes
-    max_rows : int
-        Windows of one request.
-    max_bytes : int
-        Of all its cells once they are unpacked into a table; the cells' own content is checked by
-        the model.
+    limits : Limits
 
     Returns
     -------
@@ -76,9 +92,9 @@ def check_body(kind: str, body: bytes, max_rows: int, max_bytes: int) -> int:
     RefusedError
     """
     if kind == JSON:
-        return _check_json(body, max_rows)
+        return _check_json(body, limits.rows)
     try:
-        return _check_parquet(body, max_rows, max_bytes)
+        return _check_parquet(body, limits)
     except PageError as err:
         raise _unreadable(str(err)) from None
     except (pa.ArrowException, OSError, ValueError, MemoryError):
@@ -108,18 +124,18 @@ def _check_json(body: bytes, max_rows: int) -> int:
     return min(max_rows, 1 + len(body) // 2**20)
 
 
-def _check_parquet(body: bytes, max_rows: int, max_bytes: int) -> int:
+def _check_parquet(body: bytes, limits: Limits) -> int:
     stream = pa.BufferReader(body)
     check_footer(stream)
     metadata = pq.ParquetFile(stream).metadata
     check_rows(metadata)
-    if not 1 <= metadata.num_rows <= max_rows:
+    if not 1 <= metadata.num_rows <= limits.rows:
         raise RefusedError(
             400, "rows",
-            f"A request needs 1 to {max_rows} windows, but has {metadata.num_rows}. Send them in"
+            f"A request needs 1 to {limits.rows} windows, but has {metadata.num_rows}. Send them in"
             " parts.",
         )  # fmt: skip
-    if metadata.num_columns > MAX_COLUMNS or metadata.num_row_groups > max_rows:
+    if metadata.num_columns > MAX_COLUMNS or metadata.num_row_groups > limits.rows:
         raise PageError("it has too many columns or row groups")
     kinds = {
         name: metadata.schema.column(at).physical_type for name, at in leaves(metadata).items()
@@ -129,14 +145,22 @@ def _check_parquet(body: bytes, max_rows: int, max_bytes: int) -> int:
     chunks = _chunks(stream, metadata)
     if any(chunk.prefixes for chunk in chunks):
         raise PageError("its encoding is DELTA_BYTE_ARRAY")
-    if sum(chunk.n_bytes for chunk in chunks) > max_bytes:
-        raise _too_large(max_bytes)
-    if (
-        any(chunk.dictionary for chunk in chunks)
-        and _written_out(body, [name for name, kind in kinds.items() if kind == "BYTE_ARRAY"])
-        > max_bytes
+    if any(chunk.n_bytes > SLACK + limits.cell * chunk.n_values for chunk in chunks):
+        raise RefusedError(
+            400, "cell",
+            f"A request's cell may hold {limits.cell / 2**20:g} MB, but has more. Send one window"
+            " a row.",
+        )  # fmt: skip
+    texts = [name for name, kind in kinds.items() if kind == "BYTE_ARRAY"]
+    repeated = any(chunk.dictionary for chunk in chunks)
+    if sum(chunk.n_bytes for chunk in chunks) > limits.n_bytes or (
+        repeated and _written_out(body, texts) > limits.n_bytes
     ):
-        raise _too_large(max_bytes)
+        raise RefusedError(
+            413, "unpacked",
+            f"A request's cells may have {limits.n_bytes / 2**20:g} MB in all, but have more. Send"
+            " fewer windows a request.",
+        )  # fmt: skip
     return metadata.num_rows
 
 
@@ -144,14 +168,6 @@ def _chunks(stream: pa.NativeFile, metadata: pq.FileMetaData) -> list[Chunk]:
     places = leaves(metadata).values()
     groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
     return [read_chunk(stream, rows, place) for rows in groups for place in places]
-
-
-def _too_large(max_bytes: int) -> RefusedError:
-    return RefusedError(
-        413, "unpacked",
-        f"A request's cells may have {max_bytes / 2**20:g} MB in all, but have more. Send fewer"
-        " windows a request.",
-    )  # fmt: skip
 
 
 def _written_out(body: bytes, names: list[str]) -> int:

@@ -28,14 +28,15 @@ from mlflow.pyfunc import scoring_server
 from ..package import load_served
 from . import metrics
 from .asgi import GoneError, Upload, answer
-from .bodies import RefusedError, check_body, content_type_of
+from .bodies import Limits, RefusedError, check_body, content_type_of
 from .queue import FairQueue, Memory
 
 log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
-MAX_BODY_MB = 96
+MAX_BODY_MB = 80
 SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
-HELD_SMALL, HELD_LARGE = 64, 2  # bodies of the largest size of each kind, held at once
+HELD_SMALL = 128 * 2**20  # bytes of small bodies held at once
+HELD_LARGE = 2  # largest bodies held at once, or more smaller ones
 
 
 def serve(model: Path, version: int, *, host: str, port: int, workers: int, body_mb: int) -> None:
@@ -72,7 +73,12 @@ def create_app() -> Server:
     bundle = ensemble._predictor.bundle
     ensemble.observe = partial(metrics.observe, members=list(bundle.members))
     metrics.MODEL.labels(os.environ[VERSION_ENV], bundle.content_hash).set(1)
-    return Server(model, bundle.params.scoring.max_rows, int(os.environ[BODY_ENV]) * 2**20)
+    limits = Limits(
+        n_bytes=int(os.environ[BODY_ENV]) * 2**20,
+        rows=bundle.params.scoring.max_rows,
+        cell=int(bundle.params.registry.max_cell_mb * 2**20),
+    )
+    return Server(model, limits)
 
 
 @contextlib.contextmanager
@@ -95,19 +101,17 @@ class Server:
     Parameters
     ----------
     model : PyFuncModel
-    max_rows : int
-        Windows of one request.
-    max_bytes : int
-        Of one body.
+    limits : Limits
+        Of one request.
     """
 
-    def __init__(self, model: Any, max_rows: int, max_bytes: int) -> None:
-        self._model, self._max_rows, self._max_bytes = model, max_rows, max_bytes
+    def __init__(self, model: Any, limits: Limits) -> None:
+        self._model, self._limits = model, limits
         self._schema = model.metadata.get_input_schema()
         self._queue = FairQueue()
         # One of each, so that neither checks nor predictions add up in memory.
         self._checker, self._scorer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._small, self._large = Memory(HELD_SMALL * SMALL), Memory(HELD_LARGE * max_bytes)
+        self._small, self._large = Memory(HELD_SMALL), Memory(HELD_LARGE * limits.n_bytes)
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
         """Answer one request, or the server's own start and end."""
@@ -148,12 +152,12 @@ class Server:
 
     async def _score(self, upload: Upload) -> bytes:
         kind = content_type_of(upload.headers.get("content-type", ""))
-        length = upload.length(self._max_bytes)
+        length = upload.length(self._limits.n_bytes)
         loop = asyncio.get_running_loop()
         with (self._small if length <= SMALL else self._large).reserve(length):
             body = await upload.read(length)
             rows = await loop.run_in_executor(
-                self._checker, check_body, kind, body, self._max_rows, self._max_bytes
+                self._checker, check_body, kind, body, self._limits
             )
             await upload.unless_gone(self._queue.enter(rows))
             try:  # also for a caller that has left: the place is free when the work is done
