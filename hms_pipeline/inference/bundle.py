@@ -5,11 +5,12 @@
     bundle.json          members, views, blend, hashes
     weights/<member>/fold-<k>.safetensors
     recipe.yaml          the whole recipe it was made by
-    folds.parquet        which patients which networks never saw
-    oof.parquet          nested out-of-fold predictions and where their windows lie
     drift_reference.json training distribution of views and predictions
     code/<package>/      the rooms that score
     checksums.json       SHA-256 of every other file
+
+It names no patient; with ``registry.with_ids``, and in versions from before that setting, it holds
+the tables of its training, too (``write_tables``).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ ROOMS = (
     "training", "ensemble", "inference",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
+TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients
 PLACE = (
     "eeg_id", "eeg_label_offset_seconds", "spectrogram_id", "spectrogram_label_offset_seconds",
 )  # fmt: skip
@@ -205,7 +207,8 @@ def write_bundle(
     }
     write_json(out / "bundle.json", info)
     write_params(out / "recipe.yaml", params)
-    _write_tables(paths, out)
+    if params.registry.with_ids:
+        write_tables(paths, out)
     write_reference(paths, params, out)
     copy_code(out / "code")
     for name, text in (extra or {}).items():
@@ -270,13 +273,30 @@ def _difference(
         return float((network(*inputs).softmax(1) - full).abs().max())
 
 
-def _write_tables(paths: Paths, out: Path) -> None:
+def write_tables(paths: Paths, out: Path) -> dict[str, str]:
+    """Write who was in which fold, and what the nested out-of-fold predictions are.
+
+    ``folds.parquet`` says which patients which networks never saw; ``oof.parquet`` holds the
+    predictions and where their windows lie.
+
+    Parameters
+    ----------
+    paths : Paths
+    out : Path
+        An existing folder.
+
+    Returns
+    -------
+    dict
+        SHA-256 of each.
+    """
     windows = read_table(paths.windows, columns=["label_id", *PLACE])
     oof = read_table(paths.ensemble / "oof.parquet")
     oof = oof.merge(windows, on="label_id", validate="one_to_one").sort_values("label_id")
     oof.to_parquet(out / "oof.parquet", index=False, compression="zstd")
     folds = read_table(paths.folds, columns=["label_id", "patient_id", "fold"])
     folds.to_parquet(out / "folds.parquet", index=False, compression="zstd")
+    return {name: hash_file(out / name) for name in TABLES}
 
 
 def copy_code(out: Path) -> Path:

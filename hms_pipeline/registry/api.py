@@ -10,7 +10,7 @@ from typing import Any
 from ..config import Paths
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, MODEL
-from . import promotion
+from . import promotion, tables
 from .cleanup import remove_checkpoints, remove_fetched, remove_models
 from .disk import check_disk
 from .lineage import restore_commands
@@ -27,6 +27,7 @@ __all__ = [
     "model_of",
     "promote",
     "rollback",
+    "trained_on",
     "verify",
 ]
 
@@ -49,6 +50,11 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
         }
         for version in registry.versions()
     ]
+
+
+def trained_on(paths: Paths, patient_id: int) -> list[dict[str, Any]]:
+    """Versions whose training saw a patient; see ``tables.trained_on``."""
+    return tables.trained_on(Registry.open(paths), patient_id)
 
 
 def _verdict(tags: dict[str, str]) -> str:

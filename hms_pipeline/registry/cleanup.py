@@ -13,6 +13,7 @@ from ..config import Paths, load_params
 from ..system.errors import InputError
 from ..system.files import hash_json
 from ..tracking.store import MODEL, experiment_id, local_path
+from .tables import TRAINING
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def _remove_model(registry: Registry, run: Run) -> None:
 
     uri = registry.client.tracking_uri
     artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    if artifacts.list_artifacts("model"):
-        artifacts.delete_artifacts("model")
+    for folder in ("model", TRAINING):
+        if artifacts.list_artifacts(folder):
+            artifacts.delete_artifacts(folder)
 
 
 def remove_fetched(registry: Registry) -> None:

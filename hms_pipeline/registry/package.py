@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
-from ..inference.bundle import CHECKSUMS, files_below, write_bundle
+from ..inference.bundle import CHECKSUMS, files_below, write_bundle, write_tables
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
@@ -50,8 +50,12 @@ def write_model(
     card : str
         The model card, Markdown.
     lineage : mapping
-        What it came from; kept as ``lineage.json`` beside ``MLmodel``.
+        What it came from; kept as ``lineage.json`` beside ``MLmodel``, with the hashes of the
+        training's tables, which are written into ``training`` beside ``out``.
     """
+    tables = out.with_name("training")
+    tables.mkdir(parents=True)
+    lineage = {**lineage, "tables": write_tables(paths, tables)}
     bundle = write_bundle(paths, params, out.with_name("bundle"), {"model_card.md": card})
     stub = out.with_name("stub") / "bundle"
     stub.mkdir(parents=True)

@@ -18,11 +18,21 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into
 def models(
     ctx: typer.Context,
     version: Annotated[int | None, typer.Argument(help="One version in full.")] = None,
+    patient: Annotated[
+        int | None, typer.Option(help="Only versions trained on this patient_id.")
+    ] = None,
 ) -> None:
     """Show the registered versions, their aliases, key metrics and verdicts."""
     from ...registry import api
 
     context: Context = ctx.obj
+    if patient is not None:
+        rows = api.trained_on(context.paths, patient)
+        if rows:
+            print_table(f"trained on patient {patient}", rows)
+        else:
+            out.print(f"No version was trained on patient {patient}.")
+        return
     if version is None:
         rows = api.list_versions(context.paths)
         if rows:

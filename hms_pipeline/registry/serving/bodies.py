@@ -10,7 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ...data.parquet_pages import SLACK, Chunk, PageError, check_footer, check_rows, leaves, read_chunk
+from ...data.parquet_pages import (
+    SLACK,
+    Chunk,
+    PageError,
+    check_footer,
+    check_rows,
+    leaves,
+    read_chunk,
+)
 from ...inference.client import JSON, PARQUET
 
 MAX_COLUMNS = 32

@@ -156,9 +156,7 @@ class Server:
         loop = asyncio.get_running_loop()
         with (self._small if length <= SMALL else self._large).reserve(length):
             body = await upload.read(length)
-            rows = await loop.run_in_executor(
-                self._checker, check_body, kind, body, self._limits
-            )
+            rows = await loop.run_in_executor(self._checker, check_body, kind, body, self._limits)
             await upload.unless_gone(self._queue.enter(rows))
             try:  # also for a caller that has left: the place is free when the work is done
                 return await loop.run_in_executor(self._scorer, self._invoke, kind, body)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import run
+from hms_pipeline.registry import api
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
