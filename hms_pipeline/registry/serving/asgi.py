@@ -12,7 +12,7 @@ from .bodies import RefusedError
 T = TypeVar("T")
 SLOWEST = 2**20  # bytes a second of an upload
 PATIENCE_S = 10.0  # beside that
-DRAIN_S = 2.0  # a refused upload is read on for so long, so that its sender sees the answer
+DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
 JSON_TYPE = "application/json"
 
 

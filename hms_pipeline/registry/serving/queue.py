@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from .bodies import RefusedError
 
-MAX_WAITING = 64  # requests
+MAX_WAITING = 16  # requests
 WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
 RETRY_S = 5
 
@@ -37,6 +37,17 @@ class FairQueue:
         """Requests that wait."""
         return sum(not future.done() for _, _, future in self._waiting)
 
+    def check(self) -> None:
+        """Refuse a newcomer before anything is read of it.
+
+        Raises
+        ------
+        RefusedError
+            ``MAX_WAITING`` wait already.
+        """
+        if self.n_waiting >= MAX_WAITING:
+            raise busy(f"{MAX_WAITING} requests waiting already")
+
     async def enter(self, n_windows: int) -> None:
         """Wait for the place and hold it until ``leave``.
 
@@ -50,8 +61,7 @@ class FairQueue:
         self._taken = True
 
     async def _wait(self, n_windows: int) -> None:
-        if self.n_waiting >= MAX_WAITING:
-            raise busy(f"{MAX_WAITING} requests waiting already")
+        self.check()
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         due = loop.time() + WINDOW_S * n_windows

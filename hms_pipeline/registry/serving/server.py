@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
 MAX_BODY_MB = 80
 SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
+KEEP_S = 30  # a connection without a request; longer than callers are told to wait
 HELD_SMALL = 128 * 2**20  # bytes of small bodies held at once
 HELD_LARGE = 2  # largest bodies held at once, or more smaller ones
 
@@ -59,7 +60,7 @@ def serve(model: Path, version: int, *, host: str, port: int, workers: int, body
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         uvicorn.run(
             f"{__name__}:create_app", factory=True, host=host, port=port, workers=workers,
-            http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=10,
+            http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_S,
         )  # fmt: skip
 
 
@@ -153,6 +154,7 @@ class Server:
     async def _score(self, upload: Upload) -> bytes:
         kind = content_type_of(upload.headers.get("content-type", ""))
         length = upload.length(self._limits.n_bytes)
+        self._queue.check()
         loop = asyncio.get_running_loop()
         with (self._small if length <= SMALL else self._large).reserve(length):
             body = await upload.read(length)
