@@ -60,7 +60,8 @@ def serve(model: Path, version: int, *, host: str, port: int, workers: int, body
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         uvicorn.run(
             f"{__name__}:create_app", factory=True, host=host, port=port, workers=workers,
-            http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_S,
+            http="h11", ws="none", log_level="warning", timeout_graceful_shutdown=10,
+            timeout_keep_alive=KEEP_S,
         )  # fmt: skip
 
 
