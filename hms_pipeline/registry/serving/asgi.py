@@ -13,6 +13,7 @@ T = TypeVar("T")
 SLOWEST = 2**20  # bytes a second of an upload
 PATIENCE_S = 10.0  # beside that
 DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
+PAUSE_S = 0.003  # after each part of that, of some 64 kB
 JSON_TYPE = "application/json"
 
 
@@ -82,13 +83,14 @@ class Upload:
         return b"".join(parts)
 
     async def drain(self) -> None:
-        """Read on and forget, for a moment."""
+        """Read on and forget, slowly and for a moment."""
         if "expect" in self.headers:  # its sender waits for a word before it sends
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole:
                     await self._part()
+                    await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
         """The work's result; it is cancelled where the caller leaves first.

@@ -12,12 +12,12 @@ from .bodies import RefusedError
 
 MAX_WAITING = 16  # requests
 WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
-RETRY_S = 5
+RETRY_S = 1
 
 
-def busy(what: str) -> RefusedError:
+def busy(reason: str, what: str) -> RefusedError:
     """Come again later."""
-    return RefusedError(503, "busy", f"The server has {what}. Send the request again.", RETRY_S)
+    return RefusedError(503, reason, f"The server has {what}. Send the request again.", RETRY_S)
 
 
 class FairQueue:
@@ -46,7 +46,7 @@ class FairQueue:
             ``MAX_WAITING`` wait already.
         """
         if self.n_waiting >= MAX_WAITING:
-            raise busy(f"{MAX_WAITING} requests waiting already")
+            raise busy("waiting", f"{MAX_WAITING} requests waiting already")
 
     async def enter(self, n_windows: int) -> None:
         """Wait for the place and hold it until ``leave``.
@@ -105,7 +105,7 @@ class Memory:
             Others hold them.
         """
         if n_bytes > self._free:
-            raise busy("as many bodies in its memory as it may hold")
+            raise busy("memory", "as many bodies in its memory as it may hold")
         self._free -= n_bytes
         try:
             yield
