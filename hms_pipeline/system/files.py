@@ -42,6 +42,15 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left while they wrote ``path`` by ``atomic``."""
+    import psutil
+
+    for left in path.parent.glob(f".tmp-*-{path.name}"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
 def to_json(value: Any) -> str:
     """JSON with sorted keys and one spelling per value, so that equal content has equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
@@ -103,22 +112,3 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
     """SHA-256 over files' relative names and contents, in the order of their names."""
     named = sorted((path.relative_to(root).as_posix(), path) for path in paths)
     return hash_bytes(*(f"{name} {hash_file(path)}".encode() for name, path in named))
-
-
-def hash_code(*rooms: str) -> str:
-    """SHA-256 of the source of rooms of this package.
-
-    Parameters
-    ----------
-    *rooms : str
-        Names of modules or packages under ``hms_pipeline``, such as ``"signal"``.
-    """
-    root = Path(__file__).parents[1]
-    sources = [
-        path
-        for room in rooms
-        for path in (
-            sorted((root / room).rglob("*.py")) if (root / room).is_dir() else [root / f"{room}.py"]
-        )
-    ]
-    return hash_files(sources, root)
