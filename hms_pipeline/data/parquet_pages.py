@@ -19,13 +19,17 @@ MAX_WIDTH, SLACK = 16, 2**16  # bytes of a number and its dictionary's; of a col
 MAX_FOOTER = 2**20  # bytes; each may take 300 once it is parsed
 MAX_HEADER = 2**16  # bytes of one page's header
 FEW = 256  # bytes that hold nearly every page's header
-MAX_DEPTH = 8  # of structures in a header; the format has 3
+MAX_DEPTH = 12  # of structures and lists
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # page types
 DICTIONARY_CODED, PREFIX_CODED = {2, 8}, 7  # encodings of data pages
-# Field of a header -> its type: numbers (5) and structures (12) that decide what is unpacked.
-_PAGE = {1: 5, 2: 5, 3: 5, 5: 12, 7: 12, 8: 12}
-_DATA = {1: 5, 2: 5}
-_DATA_V2 = {1: 5, 4: 5}
+# Field → its type, and the same of a structure or of a list's: what decides how much is unpacked.
+Known = dict[int, tuple[int, dict]]
+_PAGE: Known = {
+    1: (5, {}), 2: (5, {}), 3: (5, {}), 5: (12, {1: (5, {}), 2: (5, {})}), 7: (12, {}),
+    8: (12, {1: (5, {}), 4: (5, {})}),
+}  # fmt: skip
+_COLUMN: Known = {3: (12, {field: (6, {}) for field in (5, 7, 9, 11)})}
+_FOOTER: Known = {3: (6, {}), 4: (9, {1: (9, _COLUMN), 3: (6, {})})}
 
 
 class PageError(ValueError):
@@ -83,7 +87,7 @@ class CheckedFile(pq.ParquetFile):
     ) -> pa.Table:
         """As ParquetFile's."""
         self.check_numbers(row_groups, columns)
-        return super().read_row_groups(list(row_groups), list(columns), **options)
+        return super().read_row_groups(list(row_groups), columns=list(columns), **options)
 
     def check_numbers(self, row_groups: Sequence[int], columns: Sequence[str]) -> None:
         """Refuse columns that take more memory than their numbers do.
@@ -95,8 +99,8 @@ class CheckedFile(pq.ParquetFile):
         check_rows(self.metadata)
         places = leaves(self.metadata)
         room = MAX_VALUES
-        for group in row_groups:
-            rows = self.metadata.row_group(group)
+        groups = read_groups(self._stream)
+        for rows in (groups[group] for group in row_groups):
             for name in columns:
                 if name not in places:
                     raise PageError(f"its column {name} nests")
@@ -151,14 +155,34 @@ def check_footer(stream: pa.NativeFile) -> None:
         raise PageError(f"its footer has {length} bytes, more than {MAX_FOOTER}")
 
 
-def read_chunk(stream: pa.NativeFile, rows: pq.RowGroupMetaData, column: int) -> Chunk:
+def read_groups(stream: pa.NativeFile) -> list[dict]:
+    """The footer's row groups, field by field.
+
+    Arrow's own ``RowGroupMetaData.column`` ends the process where a column's statistics contradict
+    its schema.
+
+    Raises
+    ------
+    PageError
+    """
+    size = stream.size()
+    length = int.from_bytes(stream.read_at(8, size - 8)[:4], "little")
+    try:
+        fields, _ = _struct(stream.read_at(length, max(0, size - 8 - length)), 0, 0, _FOOTER)
+    except IndexError:
+        raise PageError("its footer is cut off") from None
+    return fields.get(4, [])
+
+
+def read_chunk(stream: pa.NativeFile, rows: dict, column: int) -> Chunk:
     """Add up the pages of one column chunk.
 
     Parameters
     ----------
     stream : NativeFile
         The whole file; only headers are read from it.
-    rows : RowGroupMetaData
+    rows : dict
+        One of ``read_groups``.
     column : int
         A flat one's place.
 
@@ -167,14 +191,16 @@ def read_chunk(stream: pa.NativeFile, rows: pq.RowGroupMetaData, column: int) ->
     PageError
         A header cannot be read, a size is impossible, or pages hold next to nothing.
     """
-    chunk = rows.column(column)
-    if chunk.num_values != rows.num_rows or chunk.num_values < 0:
+    try:
+        chunk = rows[1][column][3]
+        n_values, length, at = chunk[5], chunk[7], chunk[9]
+    except (KeyError, IndexError):
+        raise PageError("its footer lacks a column") from None
+    if n_values != rows.get(3) or min(n_values, length, at) < 0:
         raise PageError("its columns differ in length")
-    at = chunk.data_page_offset
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < at:
-        at = chunk.dictionary_page_offset
-    stop = min(at + chunk.total_compressed_size, stream.size())
-    return _add_up(stream, at, stop, chunk.num_values)
+    if 0 < chunk.get(11, 0) < at:
+        at = chunk[11]
+    return _add_up(stream, at, min(at + length, stream.size()), n_values)
 
 
 def _add_up(stream: pa.NativeFile, at: int, stop: int, n_values: int) -> Chunk:
@@ -240,9 +266,9 @@ def read_header(data: bytes) -> tuple[dict, int]:
         raise PageError("a page's header is cut off or too long") from None
 
 
-def _struct(data: bytes, at: int, depth: int, known: dict[int, int]) -> tuple[dict, int]:
+def _struct(data: bytes, at: int, depth: int, known: Known) -> tuple[dict, int]:
     if depth > MAX_DEPTH:
-        raise PageError("a page's header nests too deep")
+        raise PageError("a header nests too deep")
     fields: dict = {}
     field = 0
     while head := data[at]:
@@ -251,41 +277,47 @@ def _struct(data: bytes, at: int, depth: int, known: dict[int, int]) -> tuple[di
         if delta:
             field += delta
         else:
-            field, at = _number(data, at)
-        if field in fields or known.get(field, kind) != kind:
-            raise PageError("a page's header is not the format's")
-        inner = {5: _DATA, 8: _DATA_V2}.get(field, {}) if depth == 0 else {}
+            field, at = _number(data, at, 16)
+        expected, inner = known.get(field, (kind, {}))
+        if field in fields or expected != kind:
+            raise PageError("a header is not the format's")
         fields[field], at = _value(data, at, kind, depth, inner)
     return fields, at + 1
 
 
-def _value(data: bytes, at: int, kind: int, depth: int, known: dict[int, int]) -> tuple:
+def _value(data: bytes, at: int, kind: int, depth: int, known: Known) -> tuple:
     if kind in (1, 2):  # true, false
         return kind, at
     if kind == 3:  # byte
         return data[at], at + 1
     if kind in (4, 5, 6):  # i16, i32, i64
-        return _number(data, at)
+        return _number(data, at, 64 if kind == 6 else 32)
     if kind == 7:  # double
         return None, at + 8
     if kind == 8:  # bytes
         length, at = _varint(data, at)
         return None, at + length
     if kind in (9, 10):  # list, set
-        return None, _skip_list(data, at, depth)
+        return _list(data, at, depth, known)
     if kind == 12:
         return _struct(data, at, depth + 1, known)
-    raise PageError("a page's header is not the format's")
+    raise PageError("a header is not the format's")
 
 
-def _skip_list(data: bytes, at: int, depth: int) -> int:
+def _list(data: bytes, at: int, depth: int, known: Known) -> tuple[list, int]:
+    if depth > MAX_DEPTH:
+        raise PageError("a header nests too deep")
     head = data[at]
     at, size, kind = at + 1, head >> 4, head & 15
     if size == 15:
         size, at = _varint(data, at)
-    for _ in range(min(size, MAX_HEADER)):
-        _, at = _value(data, at, 3 if kind in (1, 2) else kind, depth + 1, {})
-    return at
+    if size > len(data) or (known and kind != 12):
+        raise PageError("a header is not the format's")
+    values = []
+    for _ in range(size):
+        value, at = _value(data, at, 3 if kind in (1, 2) else kind, depth + 1, known)
+        values.append(value)
+    return values, at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -301,9 +333,9 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             raise PageError("a page's header is not the format's")
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
+def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
     value, at = _varint(data, at)
     value = (value >> 1) ^ -(value & 1)
-    if not -(2**31) <= value < 2**31:  # a reader would cut it to 32 bits
-        raise PageError("a page's header is not the format's")
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):  # a reader would cut it
+        raise PageError("a header is not the format's")
     return value, at

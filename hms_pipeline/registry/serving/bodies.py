@@ -18,6 +18,7 @@ from ...data.parquet_pages import (
     check_rows,
     leaves,
     read_chunk,
+    read_groups,
 )
 from ...inference.client import JSON, PARQUET
 
@@ -174,7 +175,7 @@ def _check_parquet(body: bytes, limits: Limits) -> int:
 
 def _chunks(stream: pa.NativeFile, metadata: pq.FileMetaData) -> list[Chunk]:
     places = leaves(metadata).values()
-    groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
+    groups = read_groups(stream)
     return [read_chunk(stream, rows, place) for rows in groups for place in places]
 
 
