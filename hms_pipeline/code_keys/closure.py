@@ -1,238 +1,289 @@
-"""Everything that a piece of work can reach in the code, definition by definition.
-
-A function, a class or a variable counts when a definition that counts names it. A method counts
-when its class does and some code that counts uses its name (rapid type analysis); a class that
-derives from another package's may have any of its methods called, so it counts as a whole.
-
-References
-----------
-Bacon and Sweeney, "Fast static analysis of C++ virtual function calls", OOPSLA 1996.
-"""
+"""Everything that a piece of work can run, from the definitions that do it."""
 
 from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
+from ..system.errors import InputError
 from .digest import hash_text, spell
-from .source import FUNCTIONS, IMPORTS, Module, Package
-
-RECIPE = "config.params:Params"  # a section of it counts where code reads that field
-APART = "code_keys"  # the room that finds what counts is no part of the work
-IMPORTERS = {"import_module", "__import__", "spec_from_file_location", "run_module", "run_path"}
-FOLLOWED = {  # computed imports, and why each leaves no gap
-    "catalogue:discover": "an entry counts where the recipe names it",
-    "registry.evidence:module": "a version's own code, which the version's key covers",
-    "registry.serving.model_code:load_code": "the same",
-    "registry.serving.model_code:HashedCode": "the same",
-}
-EFFECTS = "<import>"
-
-
-@dataclass
-class Uses:
-    """What one definition uses.
-
-    Parameters
-    ----------
-    targets : set of str
-        Definitions and modules of this package.
-    attributes : set of str
-        Names behind dots, and texts where attributes are looked up by text.
-    text : str
-        The definition, and what its imported names stand for.
-    """
-
-    targets: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    text: str = ""
-
-
-class Code:
-    """The definitions of a package and what each uses.
-
-    Parameters
-    ----------
-    package : Package
-    """
-
-    def __init__(self, package: Package) -> None:
-        self.package = package
-        self._uses: dict[str, Uses] = {}
-
-    def closure(self, roots: Iterable[str]) -> Closure:
-        """Everything that definitions need, each ``"module:Name"``, or all of ``"module"``."""
-        found, attributes, late = set(), set(), {}
-        queue = list(roots)
-        while queue:
-            while queue:
-                identity = queue.pop()
-                if identity in found or identity.partition(":")[0].partition(".")[0] == APART:
-                    continue
-                module, colon, _ = identity.partition(":")
-                queue.append(f"{module}:{EFFECTS}")
-                if not colon:
-                    queue += [
-                        f"{module}:{name}" for name in self.package.module(module).definitions
-                    ]
-                    continue
-                found.add(identity)
-                uses = self.uses(identity)
-                attributes |= uses.attributes
-                queue += uses.targets
-                late |= {f"{identity}.{name}": name for name in self._members(identity)}
-            queue = [m for m, name in late.items() if name in attributes and m not in found]
-        return Closure(tuple(sorted(found)), self)
-
-    def uses(self, identity: str) -> Uses:
-        """What a definition uses; computed once."""
-        if identity not in self._uses:
-            module, nodes = self._nodes(identity)
-            self._uses[identity] = _read(self.package, module, identity, nodes)
-        return self._uses[identity]
-
-    def _nodes(self, identity: str) -> tuple[Module, list[ast.stmt]]:
-        """The statements of a definition, without what counts by itself."""
-        name, _, own = identity.partition(":")
-        module = self.package.module(name)
-        if own == EFFECTS:
-            return module, [n for n in module.effects if not _discovers(n)]
-        outer, _, member = own.partition(".")
-        nodes = module.definitions[outer]
-        if member:
-            return module, [n for n in nodes[0].body if _name(n) == member]
-        members = self._members(identity)
-        if not members:
-            return module, nodes
-        header = copy.copy(nodes[0])
-        header.body = [n for n in header.body if _name(n) not in members]
-        return module, [header]
-
-    def _members(self, identity: str) -> set[str]:
-        """Members of a class that count only where their names are used."""
-        name, _, own = identity.partition(":")
-        nodes = self.package.module(name).definitions.get(own, [])
-        if not nodes or not isinstance(nodes[0], ast.ClassDef):
-            return set()
-        body = nodes[0].body
-        if identity == RECIPE:
-            return {_name(n) for n in body if isinstance(n, ast.AnnAssign)}
-        if self._foreign(name, nodes[0]):
-            return set()
-        return {n.name for n in body if isinstance(n, FUNCTIONS) and not n.name.startswith("__")}
-
-    def _foreign(self, module: str, node: ast.ClassDef) -> bool:
-        """Whether a class derives, somewhere, from one of another package."""
-        for base in node.bases:
-            root = base.value if isinstance(base, ast.Subscript) else base
-            if not isinstance(root, ast.Name):
-                return True
-            found = self.package.module(module)
-            if root.id in found.definitions:
-                target = f"{module}:{root.id}"
-            else:
-                target = self.package.resolve(found.imports.get(root.id, root.id))
-            if target is None:
-                return True
-            where, _, own = target.partition(":")
-            if self._foreign(where, self.package.module(where).definitions[own][0]):
-                return True
-        return False
+from .known import DECORATORS, DISCOVER, SETTLED
+from .source import IMPORTED, RECIPE, Module, Package, last_name
+from .uses import Reader, Uses
 
 
 @dataclass(frozen=True)
 class Closure:
-    """What a piece of work depends on: sorted names ``"module:Definition"``."""
+    """What a piece of work depends on.
+
+    Parameters
+    ----------
+    names : tuple of str
+        ``"module:Definition"``, ``"module:Class.method"``, ``"module:<import>"`` (what a module
+        does when it is imported) and files that are no code, sorted.
+    digest : str
+        SHA-256 over them, hex.
+    """
 
     names: tuple[str, ...]
-    code: Code = field(repr=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all of it, hex."""
-        return hash_text(f"{name} {self.code.uses(name).text}" for name in self.names)
+    digest: str
 
 
-def _name(node: ast.stmt) -> str | None:
-    if isinstance(node, ast.AnnAssign):
-        return getattr(node.target, "id", None)
-    return getattr(node, "name", None)
+class Code:
+    """A package's definitions, each read and hashed once.
+
+    Parameters
+    ----------
+    package : Package
+    registers : set of str
+        Decorators that put a definition into a catalogue, where it counts once it is named.
+    """
+
+    def __init__(self, package: Package, registers: Collection[str] = ()) -> None:
+        self.package, self.registers = package, registers
+        self._parts: dict[str, tuple[Uses, str]] = {}
+        self._imports: dict[str, tuple[str, ...]] = {}
+
+    def closure(self, roots: Iterable[str]) -> Closure:
+        """Follow definitions from roots.
+
+        Parameters
+        ----------
+        roots : iterable of str
+            ``"module:Definition"`` (of a class, all methods), or ``"module"`` for all of one.
+
+        Raises
+        ------
+        InputError
+            A root is not there, or an import cannot be followed.
+        """
+        walk = _Walk(self)
+        for root in roots:
+            walk.add_root(root)
+        walk.run()
+        names = tuple(sorted(walk.reached))
+        return Closure(names, hash_text(f"{name} {self.part(name)[1]}" for name in names))
+
+    def part(self, identity: str) -> tuple[Uses, str]:
+        """What a definition uses, and the hash of its tree with what its names stand for."""
+        if identity not in self._parts:
+            name, colon, own = identity.partition(":")
+            if colon:
+                nodes, owner = self._nodes(self.package.module(name), own)
+                uses = Reader(
+                    self.package, self.package.module(name), identity, nodes, owner
+                ).read()
+                self._parts[identity] = uses, hash_text([spell(nodes), *sorted(uses.bindings)])
+            else:
+                content = (self.package.folder / name).read_bytes()
+                self._parts[identity] = Uses(), hashlib.sha256(content).hexdigest()
+        return self._parts[identity]
+
+    def _nodes(self, module: Module, own: str) -> tuple[list[ast.stmt], str | None]:
+        """The statements of a definition, and the class where it is a part of one."""
+        name, _, part = own.partition(".")
+        identity = f"{module.name}:{name}"
+        if own == IMPORTED:
+            return self.effects(module), None
+        if part:
+            fields = self.package.fields(RECIPE) if identity == RECIPE else {}
+            if part in fields:
+                return [fields[part]], identity
+            return list(self.package.called_by_name(identity)[part]), identity
+        nodes = module.definitions[name]
+        if self.package.class_of(identity) is None:
+            return list(nodes), None
+        return [self._frame(nodes[0], identity)], None
+
+    def _frame(self, node: ast.ClassDef, identity: str) -> ast.ClassDef:
+        """A class without what counts only where it is used."""
+        left_out = {id(n) for ns in self.package.called_by_name(identity).values() for n in ns}
+        if identity == RECIPE:
+            left_out |= {id(n) for n in self.package.fields(identity).values()}
+            left_out |= {id(n) for n in node.body if _only_refuses(n)}
+        frame = copy.copy(node)
+        frame.body = [part for part in node.body if id(part) not in left_out]
+        return frame
+
+    def effects(self, module: Module) -> list[ast.stmt]:
+        """What a module does when it is imported, besides defining names and ``discover``."""
+        return [
+            *(node for node in module.effects if not self._is_discover(module, node)),
+            *(
+                node
+                for nodes in module.definitions.values()
+                for node in nodes
+                if self._registers(module, node)
+            ),
+        ]
+
+    def _is_discover(self, module: Module, node: ast.stmt) -> bool:
+        return (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and self.stands_for(module, node.value.func) in DISCOVER
+        )
+
+    def _registers(self, module: Module, node: ast.stmt) -> bool:
+        """Whether a decorator of this package hands a definition to a register not known here."""
+        return any(
+            (target := self.stands_for(module, decorator)) is not None
+            and target not in self.registers
+            and target not in DECORATORS
+            for decorator in getattr(node, "decorator_list", ())
+        )
+
+    def stands_for(self, module: Module, node: ast.expr) -> str | None:
+        """The definition of this package that an expression starts with."""
+        while isinstance(node, ast.Call):
+            node = node.func
+        target = self.package.dotted(module, node)
+        if target is None and isinstance(node, ast.Attribute):
+            return self.stands_for(module, node.value)
+        return target.name if target is not None and target.kind == "definition" else None
+
+    def imports(self, name: str) -> tuple[str, ...]:
+        """Modules of this package that importing a module runs, itself first."""
+        if name not in self._imports:
+            module = self.package.module(name)
+            parents = [".".join(name.split(".")[:n]) for n in range(name.count(".") + 1)]
+            found = {*module.loaded, *parents} - {name}
+            for imported in module.imports.values():
+                found |= self.package.follow(module, imported).modules
+                found |= {imported.module} - {None}
+            self._imports[name] = (name, *sorted(found))
+        return self._imports[name]
 
 
-def _discovers(node: ast.stmt) -> bool:
-    call = getattr(node, "value", None)
-    return isinstance(call, ast.Call) and getattr(call.func, "id", None) == "discover"
+def is_settled(module: str) -> bool:
+    """Whether a module is not followed."""
+    return any(module == known or module.startswith(f"{known}.") for known in SETTLED)
 
 
-def _read(package: Package, module: Module, identity: str, nodes: list[ast.stmt]) -> Uses:
-    """Read a definition's statements."""
-    uses = Uses()
-    parts = [part for node in nodes for part in ast.walk(node)]
-    imports = module.imports | {
-        name: origin
-        for part in parts
-        if isinstance(part, IMPORTS)
-        for name, origin in module.imported(part).items()
-    }
-    by_text = any(isinstance(p, ast.Name) and p.id in ("getattr", "hasattr") for p in parts)
-    names, texts = set(), set()
-    for part in parts:
-        if isinstance(part, ast.Name):
-            names.add(part.id)
-        elif isinstance(part, ast.Attribute):
-            uses.attributes.add(part.attr)
-            target = _module_behind(package, module, imports, part.value)
-            if target is not None:
-                uses.targets |= {found} if (found := package.member(target, part.attr)) else set()
-        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
-            texts.add(part.value)
-        elif isinstance(part, ast.Call):
-            _check_import(module, identity, part)
-    bound = sorted(f"{name}={imports[name]}" for name in names & imports.keys())
-    for name in names:
-        if name in imports:
-            target = package.resolve(imports[name])
-            if target is not None and ":" in target:
-                uses.targets.add(target)
-        elif name in module.definitions:
-            uses.targets.add(f"{module.name}:{name}")
-    if by_text:
-        uses.attributes |= texts
-    files = [path for text in sorted(texts) if (path := _data_file(module, text))]
-    data = [f"{path.name}={path.read_bytes().hex()}" for path in files]
-    uses.targets.discard(identity)
-    uses.text = "\n".join([spell(nodes), *bound, *data])
-    return uses
+def _only_refuses(node: ast.stmt) -> bool:
+    """A validator that runs when all is read: it refuses a recipe or leaves it as it is."""
+    return any(
+        last_name(wrapper) == "model_validator" and spell([wrapper]) == _AFTER
+        for wrapper in getattr(node, "decorator_list", ())
+    )
 
 
-def _module_behind(
-    package: Package, module: Module, imports: dict[str, str], node: ast.expr
-) -> str | None:
-    """The module of this package that an expression names, if it does."""
-    if isinstance(node, ast.Name) and node.id in imports:
-        target = package.resolve(imports[node.id])
-    elif isinstance(node, ast.Attribute):
-        outer = _module_behind(package, module, imports, node.value)
-        inner = f"{outer}.{node.attr}"
-        target = inner if outer is not None and inner in package.names else None
-    else:
-        return None
-    return target if target is not None and ":" not in target else None
+_AFTER = spell([ast.parse('model_validator(mode="after")', mode="eval").body])
 
 
-def _check_import(module: Module, identity: str, call: ast.Call) -> None:
-    name = getattr(call.func, "attr", getattr(call.func, "id", None))
-    plain = call.args and isinstance(call.args[0], ast.Constant)
-    if name in IMPORTERS and not plain and identity not in FOLLOWED:
-        raise module.refuse(call, f"{name}() of something computed")
+class _Walk:
+    """One closure's way through the definitions."""
 
+    def __init__(self, code: Code) -> None:
+        self.code, self.package = code, code.package
+        self.reached: set[str] = set()
+        self._waiting: list[str] = []
+        self._modules: set[str] = set()
+        self._whole: set[str] = set()
+        self._attributes: set[str] = set()
+        self._sections: set[str] = set()
+        self._strings: set[str] = set()
+        self._computed = False
+        self._methods: dict[str, list[str]] = {}  # name → methods of reached classes
+        self._fields: dict[str, str] = {}
 
-def _data_file(module: Module, text: str) -> Path | None:
-    """A file of the package beside the module, such as a page's template, that a text names."""
-    if not text.endswith((".j2", ".css", ".js")):
-        return None
-    path = module.path.parent / text
-    return path if path.is_file() else None
+    def add_root(self, root: str) -> None:
+        name, colon, own = root.partition(":")
+        module = self.package.module(name)
+        if module is None or (colon and own not in {IMPORTED, *module.definitions}):
+            raise InputError(
+                f"Code keys need {root}, but {self.package.folder} has none. Name in"
+                " code_keys/roots.py what does the work now."
+            )
+        if not colon:
+            self._add_module(name)
+        elif own == IMPORTED:
+            self._import(name)
+        else:
+            self._add_all(root)
+
+    def run(self) -> None:
+        while self._waiting:
+            identity = self._waiting.pop()
+            uses, _ = self.code.part(identity)
+            self._import(identity.partition(":")[0])
+            for name in uses.definitions:
+                self._add(name)
+            for name in uses.modules:
+                self._add_module(name)
+            for name in uses.imported:
+                self._import(name)
+            self._read_attributes(uses)
+            self._read_data(uses)
+            if self.package.class_of(identity) is not None:
+                self._add_class(identity)
+
+    def _add(self, identity: str) -> None:
+        if identity not in self.reached and not is_settled(identity.partition(":")[0]):
+            self.reached.add(identity)
+            self._waiting.append(identity)
+
+    def _add_module(self, name: str) -> None:
+        """All of a module: it is used as a value."""
+        if name in self._whole:
+            return
+        self._whole.add(name)
+        self._import(name)
+        for own in self.package.module(name).definitions:
+            self._add_all(f"{name}:{own}")
+
+    def _add_all(self, identity: str) -> None:
+        """A definition, and if it is a class, all methods of it."""
+        self._add(identity)
+        for method in self.package.called_by_name(identity):
+            self._add(f"{identity}.{method}")
+
+    def _import(self, name: str) -> None:
+        """What importing a module does, and every module that it imports."""
+        waiting = [name]
+        while waiting:
+            name = waiting.pop()
+            if name in self._modules or is_settled(name):
+                continue
+            self._modules.add(name)
+            waiting += self.code.imports(name)
+            if self.code.effects(self.package.module(name)):
+                self._add(f"{name}:{IMPORTED}")
+
+    def _add_class(self, identity: str) -> None:
+        for name in self.package.called_by_name(identity):
+            self._methods.setdefault(name, []).append(f"{identity}.{name}")
+            if name in self._attributes or (self._computed and name in self._strings):
+                self._add(f"{identity}.{name}")
+        if identity == RECIPE:
+            self._fields = {name: f"{RECIPE}.{name}" for name in self.package.fields(RECIPE)}
+            self._add_sections(self._sections)
+
+    def _read_attributes(self, uses: Uses) -> None:
+        names = uses.attributes - self._attributes
+        self._attributes |= names
+        strings = uses.strings - self._strings
+        self._strings |= strings
+        if uses.computed and not self._computed:
+            self._computed = True
+            strings = self._strings
+        if self._computed:
+            names |= strings
+        for name in names & self._methods.keys():
+            for method in self._methods[name]:
+                self._add(method)
+        if not uses.sections <= self._sections:
+            self._sections |= uses.sections
+            self._add_sections(uses.sections)
+
+    def _add_sections(self, names: set[str]) -> None:
+        for name in self._fields if "*" in names else names & self._fields.keys():
+            self._add(self._fields[name])
+
+    def _read_data(self, uses: Uses) -> None:
+        for name in uses.strings & self.package.data.keys():
+            for path in self.package.data[name]:
+                self.reached.add(path.relative_to(self.package.folder).as_posix())
