@@ -15,6 +15,7 @@ from ..tracking.artifacts import folder_of
 from ..tracking.places import local_path
 from ..tracking.store import MODEL, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
+from .tables import TRAINING
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def _remove_model(registry: Registry, run: Run) -> None:
 
     uri = registry.client.tracking_uri
     artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    if artifacts.list_artifacts("model"):
-        artifacts.delete_artifacts("model")
+    for folder in ("model", TRAINING):
+        if artifacts.list_artifacts(folder):
+            artifacts.delete_artifacts(folder)
 
 
 def remove_fetched(registry: Registry) -> None:
