@@ -157,15 +157,17 @@ class Ledger:
             None,
         )
 
-    def barred(self, content_hash: str, networks_hash: str) -> str | None:
+    def barred(self, content_hash: str, networks_hash: str, judged_by: str) -> str | None:
         """Why this content is never promoted by itself again, or None.
 
-        Other code may make a refused ensemble good enough; networks that were rolled back stay
+        Other code or thresholds may make a refused ensemble good enough; networks that were rolled
+        back stay
         out whatever runs them.
         """
         for record in self.read():
             day = record["time"][:10]
-            if record["action"] == "refuse" and record["content_hash"] == content_hash:
+            same = record.get("judged_by", judged_by) == judged_by
+            if record["action"] == "refuse" and record["content_hash"] == content_hash and same:
                 return f"it was refused on {day} as version {record['version']}"
             undone = record["action"] == "commit" and record["kind"] == "rollback"
             if undone and record["from_networks"] == networks_hash:

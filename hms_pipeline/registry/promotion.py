@@ -85,14 +85,17 @@ def _networks(registry: Registry, version: int | None) -> str | None:
     return None if version is None else registry.get(version).tags.get("networks_hash")
 
 
-def refuse(registry: Registry, version: ModelVersion, reasons: Sequence[str]) -> None:
-    """Write down that a version did not become champion."""
+def refuse(
+    registry: Registry, version: ModelVersion, reasons: Sequence[str], judged_by: str
+) -> None:
+    """Write down that a version did not become champion, and by which thresholds."""
     registry.ledger.append(
         "refuse",
         version=int(version.version),
         content_hash=version.tags.get("content_hash"),
         champion=registry.champion(),
         reasons=list(reasons),
+        judged_by=judged_by,
     )
     registry.log_ledger()
 

@@ -14,7 +14,7 @@ from ..config import Params, Paths
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
-from ..system.files import write_json
+from ..system.files import hash_json, write_json
 from ..tracking.artifacts import log_file, log_json
 from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
@@ -40,13 +40,18 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PROMOTED, REFUSED = "promoted", "refused"
+JUDGED_BY = "judged_by"  # hash of the thresholds behind a verdict
+DAMAGED = "damaged files"  # instead of thresholds: nothing was judged
+EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for what `dvc exp run` starts
 
 
 def run(paths: Paths, params: Params) -> dict[str, Any]:
     """Register the present ensemble and let the gate decide.
 
-    Idempotent by content: what is registered already is only reported. A process killed at any
-    point leaves the champion as it was, and the next run goes on.
+    Idempotent by content: what is registered already is only reported, unless it was refused by
+    other thresholds or for damaged files: then it is judged anew. A process killed at any point
+    leaves the champion as it was, and the next run goes on. In an experiment of DVC's nothing is
+    registered.
 
     Parameters
     ----------
@@ -59,11 +64,13 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         The content of ``registration.json``: model, version, aliases, verdict, reasons.
     """
     content = describe_content(paths, params)
+    if EXPERIMENT in os.environ:
+        return _experiment(paths, content)
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
             _note_registered(registry, version)
-        known = version is not None and "verdict" in version.tags
+        known = version is not None and _is_final(version, params)
         if not known or RETRAIN_RUN in os.environ:
             parent = parent_run(registry.client, paths, params)
             origin = data_origin(paths, params)
@@ -78,6 +85,34 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         result = _result(registry, int(version.version))
     write_json(paths.registration, result)
     return {**result, "already_registered": known}
+
+
+def _experiment(paths: Paths, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in ``registration.json`` after an experiment; no store is opened."""
+    result = {
+        "model": MODEL,
+        "version": None,
+        "aliases": [],
+        "verdict": "an experiment, not registered",
+        "reasons": [
+            "Compare it by dvc exp show. To register it: dvc exp apply, then hms register, or a"
+            " retrain."
+        ],
+        "content_hash": content["content_hash"],
+    }
+    write_json(paths.registration, result)
+    return {**result, "already_registered": False}
+
+
+def _is_final(version: ModelVersion, params: Params) -> bool:
+    """Whether a version has a verdict that holds under the present thresholds."""
+    verdict = version.tags.get("verdict")
+    judged_by = version.tags.get(JUDGED_BY, _thresholds(params))
+    return verdict == PROMOTED or (verdict == REFUSED and judged_by == _thresholds(params))
+
+
+def _thresholds(params: Params) -> str:
+    return hash_json(params.gate.model_dump(mode="json"))[:16]
 
 
 def _champions_recipe(registry: Registry) -> dict[str, Any]:
@@ -145,36 +180,41 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
     """Decide, tag the version, and move the champion where it passed."""
     client = registry.client
     client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
-    reasons, metrics, passed = _verdict(registry, params, version)
+    reasons, metrics, passed, judged_by = _verdict(registry, params, version)
     log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
     verdict = PROMOTED if passed else REFUSED
     said = {"verdict": verdict, "reasons": reasons}
     log_json(client, registry.paths, version.run_id, said, "verdict.json")
     if passed and registry.champion() != int(version.version):
         promote(registry, version, reasons[0], "gate")
-    elif not passed and _refusal(registry, version) is None:
-        refuse(registry, version, reasons)
+    elif not passed and _refusal(registry, version, judged_by) is None:
+        refuse(registry, version, reasons, judged_by)
+    client.set_model_version_tag(MODEL, version.version, JUDGED_BY, judged_by)
     set_verdict(registry, version, verdict, reasons)
     client.set_terminated(version.run_id)
 
 
 def _verdict(
     registry: Registry, params: Params, version: ModelVersion
-) -> tuple[list[str], dict[str, float], bool]:
+) -> tuple[list[str], dict[str, float], bool, str]:
+    """Reasons, metrics, whether it passed, and by what it was judged."""
+    judged_by = _thresholds(params)
     if registry.champion() == int(version.version):
         commit = registry.ledger.last("commit", to=int(version.version)) or {}
-        return [commit.get("reason", "Promoted before the process was killed.")], {}, True
-    refusal = _refusal(registry, version)
+        reason = commit.get("reason", "Promoted before the process was killed.")
+        return [reason], {}, True, judged_by
+    refusal = _refusal(registry, version, judged_by)
     if refusal is not None:  # by a process that was killed before it could tag the version
-        return refusal["reasons"], {}, False
-    barred = registry.ledger.barred(version.tags["content_hash"], version.tags["networks_hash"])
+        return refusal["reasons"], {}, False, judged_by
+    tags = version.tags
+    barred = registry.ledger.barred(tags["content_hash"], tags["networks_hash"], judged_by)
     if barred:
-        return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False
+        return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False, judged_by
     champion = _champion(registry)  # a fault of its files is not the challenger's
     try:
         model = registry.verify(version)
     except InputError as err:
-        return [str(err)], {}, False
+        return [str(err)], {}, False, DAMAGED
     checks, metrics = model_checks(registry.paths, params, model)
     compared, more = comparison(registry.paths, params, champion)
     sound = not failed(checks)
@@ -188,12 +228,12 @@ def _verdict(
                 "Its networks are the champion's; changed code or settings come into force by"
                 f" hms promote {version.version}."
             )
-    return reasons, metrics | more, not wrong
+    return reasons, metrics | more, not wrong, judged_by
 
 
-def _refusal(registry: Registry, version: ModelVersion) -> dict[str, Any] | None:
+def _refusal(registry: Registry, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
     facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
-    return registry.ledger.last("refuse", **facts)
+    return registry.ledger.last("refuse", **facts, **{JUDGED_BY: judged_by})
 
 
 def _champion(registry: Registry) -> Champion | None:

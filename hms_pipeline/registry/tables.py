@@ -15,7 +15,7 @@ import pandas as pd
 from ..inference.bundle import TABLES
 from ..system.errors import InputError
 from ..system.files import hash_file
-from ..tracking.store import local_path
+from ..tracking.places import local_path
 from .package import BUNDLE
 from .versions import Registry
 

@@ -220,7 +220,8 @@ def register(ctx: typer.Context) -> None:
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
         out.print("This content is already registered; nothing was changed.")
-    out.print(f"{result['model']} version {result['version']}: {result['verdict']}")
+    named = f"version {result['version']}" if result["version"] else "no version"
+    out.print(f"{result['model']} {named}: {result['verdict']}")
     for reason in result["reasons"]:
         out.print(f"  {reason}", highlight=False)
     out.print(f"Registration: {ctx.obj.paths.registration}")
