@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..config import Params, Paths
+from ..config.params import read_recipe
 from ..inference.bundle import describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
@@ -84,7 +83,7 @@ def _champions_recipe(registry: Registry) -> dict[str, Any]:
     if number is None:
         return {}
     recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
-    return yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else {}
+    return read_recipe(recipe) if recipe.exists() else {}
 
 
 def _register(
