@@ -170,11 +170,6 @@ def write_params(path: Path, params: Params) -> None:
     )
 
 
-def read_recipe(path: Path) -> dict[str, Any]:
-    """A recipe's values as they stand in a file, also of a release that had other keys."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
 def read_data_hash(pointer: Path) -> str | None:
     """The content hash in a DVC pointer file such as ``data.dvc``; None where there is none."""
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
-from ..config.params import read_recipe
+from ..config.params import read_yaml
 from ..inference.bundle import describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
@@ -83,7 +83,7 @@ def _champions_recipe(registry: Registry) -> dict[str, Any]:
     if number is None:
         return {}
     recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
-    return read_recipe(recipe) if recipe.exists() else {}
+    return read_yaml(recipe) if recipe.exists() else {}
 
 
 def _register(
