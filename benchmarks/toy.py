@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from hms_pipeline.config.recipes import compose, write_recipe
+
 STAGE = '''"""Sleep, then write a digest of the inputs; log the finished run."""
 import hashlib, json, os, pathlib, sys, time
 
@@ -115,8 +117,7 @@ def write(folder: Path, folds: int, seconds: float) -> None:
     (folder / ".gitignore").write_text(
         "/artifacts/\n/data\n/.run/\n/runs.log\n/failures.json\n", encoding="utf-8"
     )
-    recipe = Path(__file__).parents[1] / "recipes" / "tiny.yaml"
-    shutil.copy(recipe, folder / "params.yaml")
+    write_recipe(folder / "params.yaml", compose(Path(__file__).parents[1] / "recipes", "tiny"))
     shutil.copy(Path(__file__).parents[1] / "prefect.yaml", folder)
     postpone(folder)
     env = {**os.environ, "DVC_NO_ANALYTICS": "true"}

@@ -10,7 +10,7 @@ from typing import Any
 from ..config import Paths
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, MODEL, has_store
-from . import promotion
+from . import promotion, tables
 from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
 from .lineage import restore_commands
@@ -28,6 +28,7 @@ __all__ = [
     "origin_of",
     "promote",
     "rollback",
+    "trained_on",
     "verify",
 ]
 
@@ -52,6 +53,11 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
         }
         for version in registry.versions()
     ]
+
+
+def trained_on(paths: Paths, patient_id: int) -> list[dict[str, Any]]:
+    """Versions whose training saw a patient; see ``tables.trained_on``."""
+    return tables.trained_on(Registry.open(paths), patient_id)
 
 
 def _verdict(tags: dict[str, str]) -> str:

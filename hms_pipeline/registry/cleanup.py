@@ -15,6 +15,7 @@ from ..tracking.artifacts import folder_of
 from ..tracking.places import local_path
 from ..tracking.store import MODEL, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
+from .tables import TRAINING
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -62,18 +63,19 @@ def _elsewhere_at_work(run: Run) -> bool:
 def _remove_model(registry: Registry, run: Run) -> None:
     folder = folder_of(registry.paths, run.info.run_id, run.info.artifact_uri)
     if folder is not None and is_own(registry.paths):
-        inside = (folder / "model").resolve().is_relative_to(registry.paths.mlruns.resolve())
-        if not inside:
-            raise InputError(f"{folder} leads out of {registry.paths.mlruns}. Remove it by hand.")
-        if (folder / "model").is_dir():
-            shutil.rmtree(folder / "model")
+        for part in (folder / "model", folder / TRAINING):
+            if not part.resolve().is_relative_to(registry.paths.mlruns.resolve()):
+                raise InputError(f"{part} leads out of {registry.paths.mlruns}. Remove it by hand.")
+            if part.is_dir():
+                shutil.rmtree(part)
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     uri = registry.client.tracking_uri
     artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    if artifacts.list_artifacts("model"):
-        artifacts.delete_artifacts("model")
+    for folder in ("model", TRAINING):
+        if artifacts.list_artifacts(folder):
+            artifacts.delete_artifacts(folder)
 
 
 def remove_fetched(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_yaml
-from ..inference.bundle import describe_content
+from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
 from ..system.files import write_json
@@ -27,11 +27,12 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
-from .evidence import comparison, model_checks
+from .evidence import Champion, comparison, model_checks
 from .gate import failed
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .promotion import promote, refuse, set_verdict
+from .tables import TRAINING, training_tables
 from .versions import Registry, reasons_of
 
 if TYPE_CHECKING:
@@ -101,8 +102,10 @@ def _register(
         run_name="register",
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
+    for table in sorted(model.with_name(TRAINING).iterdir()):
+        log_file(client, paths, run.info.run_id, table, TRAINING)
     for path in sorted(paths.ensemble.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name not in TABLES:
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
             log_file(client, paths, run.info.run_id, path, inside.as_posix())
     tags = {
@@ -179,7 +182,7 @@ def _verdict(
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
     if wrong and sound and champion is not None:
-        champions = registry.get(champion[0]).tags.get("networks_hash")
+        champions = registry.get(champion.version).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:
             reasons.append(
                 "Its networks are the champion's; changed code or settings come into force by"
@@ -193,11 +196,13 @@ def _refusal(registry: Registry, version: ModelVersion) -> dict[str, Any] | None
     return registry.ledger.last("refuse", **facts)
 
 
-def _champion(registry: Registry) -> tuple[int, Path] | None:
+def _champion(registry: Registry) -> Champion | None:
     number = registry.champion()
     if number is None:
         return None
-    return number, registry.verify(registry.get(number)) / BUNDLE
+    version = registry.get(number)
+    bundle = registry.verify(version) / BUNDLE
+    return Champion(number, bundle, training_tables(registry, version))
 
 
 def _result(registry: Registry, number: int) -> dict[str, Any]:

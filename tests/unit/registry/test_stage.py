@@ -36,6 +36,7 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
+    monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
 
     def run(content: str, gain: float = 1.0, networks: str | None = None) -> dict:
         check = Check("gain", gain, 0.5, True, f"The gain is {gain}.")
