@@ -2,7 +2,7 @@
 
 A footer's sizes are the sender's word: a few kilobytes may unpack to gigabytes. A reader allocates
 what the header in front of each page says, and what the footer says of the number of values, so
-these are what is added up here (Apache Parquet format: ``PageHeader`` in Thrift's compact protocol).
+these are what is added up here (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
 """
 
 from __future__ import annotations
