@@ -63,11 +63,11 @@ def _elsewhere_at_work(run: Run) -> bool:
 def _remove_model(registry: Registry, run: Run) -> None:
     folder = folder_of(registry.paths, run.info.run_id, run.info.artifact_uri)
     if folder is not None and is_own(registry.paths):
-        inside = (folder / "model").resolve().is_relative_to(registry.paths.mlruns.resolve())
-        if not inside:
-            raise InputError(f"{folder} leads out of {registry.paths.mlruns}. Remove it by hand.")
-        if (folder / "model").is_dir():
-            shutil.rmtree(folder / "model")
+        for part in (folder / "model", folder / TRAINING):
+            if not part.resolve().is_relative_to(registry.paths.mlruns.resolve()):
+                raise InputError(f"{part} leads out of {registry.paths.mlruns}. Remove it by hand.")
+            if part.is_dir():
+                shutil.rmtree(part)
         return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..config import Params, Paths
+from ..config.params import read_yaml
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
@@ -120,7 +119,7 @@ def _champions_recipe(registry: Registry) -> dict[str, Any]:
     if number is None:
         return {}
     recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
-    return yaml.safe_load(recipe.read_text(encoding="utf-8")) if recipe.exists() else {}
+    return read_yaml(recipe) if recipe.exists() else {}
 
 
 def _register(
@@ -138,7 +137,8 @@ def _register(
         run_name="register",
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
-    client.log_artifacts(run.info.run_id, str(model.with_name(TRAINING)), TRAINING)
+    for table in sorted(model.with_name(TRAINING).iterdir()):
+        log_file(client, paths, run.info.run_id, table, TRAINING)
     for path in sorted(paths.ensemble.rglob("*")):
         if path.is_file() and path.name not in TABLES:
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent

@@ -41,7 +41,7 @@ def training_tables(registry: Registry, version: ModelVersion) -> Path:
     model = registry.folder(version)
     if (model / BUNDLE / TABLES[0]).is_file():  # packaged with them, and verified with the model
         return model / BUNDLE
-    stated = json.loads((model / "lineage.json").read_text()).get("tables", {})
+    stated = json.loads((model / "lineage.json").read_text(encoding="utf-8")).get("tables", {})
     folder = _folder(registry, version, model)
     for name in TABLES:
         path = folder / name
