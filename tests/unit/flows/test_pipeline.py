@@ -106,7 +106,9 @@ def test_the_disk_is_asked_for_what_is_stale(monkeypatch, paths):
         raise ZeroDivisionError
 
     monkeypatch.setattr("hms_pipeline.registry.disk.check_disk", check)
-    graph = Graph(GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "hms something"))
+    graph = Graph(
+        GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "python -m hms_pipeline something")
+    )
     with pytest.raises(ZeroDivisionError):
         pipeline.Tracking.start(paths, Plan(graph, STAGES, []), held=None)
     assert asked == [["train@a-0"]]
