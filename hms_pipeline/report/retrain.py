@@ -115,8 +115,8 @@ def _blend_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "chosen": row["chosen"],
         "kl": _number(row["kl"]),
         "interval": _span(row["low"], row["high"]),
-        "gain": f"{row['gain']:+.4f}",
-        "gain_interval": _span(row["gain_low"], row["gain_high"], signed=True),
+        "excess": f"{row['excess']:+.4f}",
+        "excess_interval": _span(row["excess_low"], row["excess_high"], signed=True),
     }
 
 

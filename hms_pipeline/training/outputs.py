@@ -14,7 +14,8 @@ from ..config.training import StageParams
 from ..schema import CLASSES, VOTE_SLICES
 from ..system.files import atomic, hash_file, hash_json
 from .finished import FILES, write_manifest
-from .fit import Fit, Result, metric_name
+from .fit import Fit, Result
+from .metrics import metric_name
 
 
 def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any]) -> dict:
