@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from ..config import Params, Paths
 from ..system.errors import InputError
+from ..system.packages import package_versions
 from ..tracking.servers import CLOSED, OPEN, Server, servers
 from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
@@ -41,6 +43,16 @@ class Finding:
     value: str
     state: str = FINE
     advice: str = ""
+
+
+def _made_by(registry: Registry, champion: int) -> Iterator[Finding]:
+    """Packages that differ from those that made the champion."""
+    origin = registry.folder(registry.get(champion)) / "lineage.json"
+    made = json.loads(origin.read_text(encoding="utf-8")).get("packages", {})
+    for name, here in package_versions().items():
+        if made.get(name, here) != here:
+            value = f"{name} {here}; the champion was made by {made[name]}"
+            yield Finding("champion's packages", value, NOTE)
 
 
 def examine(paths: Paths, params: Params) -> list[Finding]:
@@ -159,6 +171,7 @@ def _registry(paths: Paths) -> Iterator[Finding]:
     try:
         registry.verify(registry.get(number))
         yield Finding(CHAMPION, f"version {number}, verified")
+        yield from _made_by(registry, number)
     except InputError as err:
         yield Finding(CHAMPION, f"version {number}", WRONG, str(err))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..config import Params, Paths
+from ..system.packages import package_versions
 from ..tracking.checkout import CODE, git_changes, git_commit, is_known
 from ..tracking.retrain import data_hash
 
@@ -39,6 +40,7 @@ def lineage(
         "data": data_hash(paths),
         "data_origin": data_origin(paths, params),
         "code": content["code"],
+        "packages": package_versions(),
         "recipe": params.recipe,
         **content["hashes"],
         "retrain_run": run_id,
