@@ -142,7 +142,7 @@ class RayEngine(Engine):
             commit=commit,
             scratch=self.params.ray.scratch,
             time_limit_s=needs.time_limit_s,
-            files={"dvc.lock": lock.read_text()} if lock.exists() else {},
+            files={"dvc.lock": lock.read_text(encoding="utf-8")} if lock.exists() else {},
             env={**QUIET, **run, "MLFLOW_TRACKING_URI": tracking, "PYTHONUNBUFFERED": "1"},
         )
 
@@ -159,7 +159,12 @@ class RayEngine(Engine):
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False
+            ["git", *arguments],
+            cwd=self.root,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         if done.returncode:
             raise InputError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")

@@ -86,7 +86,7 @@ def prepare(job: NodeJob, workspace: Path) -> list[list[str]]:
     else:
         copy_code(Path(job.root), workspace)
     for name, text in job.files.items():
-        (workspace / name).write_text(text)
+        (workspace / name).write_text(text, encoding="utf-8")
     inputs = list(job.inputs)
     if job.commit:
         return [[*_dvc(), "pull", "-q", "--run-cache", *inputs]] if inputs else []
@@ -104,7 +104,8 @@ def copy_code(root: Path, workspace: Path) -> None:
         cwd=root,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (root / name).is_file():
@@ -134,7 +135,7 @@ def _run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,
     )

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..system.files import atomic
 from ..schema import EEG_COLUMNS, SFREQ
 from ..system.errors import InputError
+from ..system.files import atomic
 
 _LEVELS = 65_535  # 16-bit samples, -32768 to 32767
 

@@ -82,7 +82,8 @@ class Recent(Generic[T]):
 class WindowReader:
     """Slices windows out of their recordings.
 
-    Rows in which those of one recording lie together read it once. Make one reader per thread or process.
+    Rows in which those of one recording lie together read it once. Make one reader per thread or
+    process.
 
     Parameters
     ----------

@@ -77,8 +77,8 @@ def results_table(paths: Paths) -> list[dict[str, Any]]:
     path = paths.ensemble / "metrics.json"
     if not path.exists():
         raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    metrics = json.loads(path.read_text())
-    members = json.loads((paths.ensemble / "weights.json").read_text())["members"]
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    members = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))["members"]
     named = [
         *((name, metrics["members"][name]) for name in members),
         ("equal mean", metrics["blends"]["equal"]),

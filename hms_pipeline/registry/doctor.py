@@ -14,7 +14,7 @@ import torch
 from ..config import Params, Paths
 from ..system.errors import InputError
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, MODEL, open_store
+from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
 from .ledger import ADVICE
 from .versions import Registry
@@ -84,7 +84,8 @@ def _device() -> Iterator[Finding]:
 
 
 def _stores(paths: Paths) -> Iterator[Finding]:
-    yield Finding("tracking", open_store(paths))
+    yield Finding("tracking", store_uri(paths))
+    yield from _elsewhere(paths)
     for name, folder in (
         ("data", paths.data),
         ("artifacts", paths.artifacts),
@@ -95,6 +96,16 @@ def _stores(paths: Paths) -> Iterator[Finding]:
             yield Finding(name, f"{folder}: {_size(folder) / GB:.2f} GB")
         else:
             yield Finding(name, f"{folder}: absent", NOTE)
+
+
+def _elsewhere(paths: Paths) -> Iterator[Finding]:
+    for column, addresses in elsewhere(paths).items():
+        yield Finding(
+            column, f"{len(addresses)} outside {paths.mlruns}", NOTE,
+            f"For example {addresses[0]}. Files there are neither read nor changed. A store that"
+            " was moved or copied here is turned to this place by the next command that changes"
+            " it, as hms gc; other addresses need a copy of the database (docs/operations.md).",
+        )  # fmt: skip
 
 
 def _size(folder: Path) -> int:
@@ -136,6 +147,9 @@ def judge_server(server: Server) -> Finding:
 
 
 def _registry(paths: Paths) -> Iterator[Finding]:
+    if not has_store(paths):
+        yield Finding(CHAMPION, "none", NOTE)
+        return
     registry = Registry.open(paths)
     yield from check_ledger(registry)
     number = registry.champion()

@@ -60,7 +60,7 @@ def _read(paths: Paths, name: str) -> dict[str, Any]:
     path = paths.ensemble / f"{name}.json"
     if not path.exists():
         raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -25,6 +25,7 @@ def run(
     folds: Sequence[int] | None = None,
     *,
     device: str = "auto",
+    again: bool = False,
     callback: Callable[[], TrainingCallback] = NoCallback,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, dict]:
@@ -39,6 +40,8 @@ def run(
         All folds of the recipe where none are given.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
+    again : bool
+        Train finished folds anew.
     callback : callable
         Makes what hears of one fold's training.
     progress : callable
@@ -62,7 +65,7 @@ def run(
     def trainer() -> Trainer:
         from .train import Trainer  # with PyTorch, which linking finished folds does not need
 
-        return Trainer(paths, params, member, device)
+        return Trainer(paths, params, member, inputs, device)
 
     manifests = {}
     for fold in chosen:
@@ -70,7 +73,7 @@ def run(
         folder = paths.finished / key
         # Whoever comes second waits, and finds the fold finished.
         with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
-            manifest = find_finished(folder, inputs)
+            manifest = None if again else find_finished(folder, inputs)
             if manifest is None:
                 remove_leftovers(folder)
                 with atomic(folder) as temporary:

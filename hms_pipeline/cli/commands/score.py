@@ -115,7 +115,7 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
     """The predictor of a model URI or a bundle's folder, and what a report says of it."""
-    from ...registry import scoring
+    from ...registry import api, scoring
 
     folder = Path(model)
     if folder.is_dir():
@@ -133,6 +133,8 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
         "recipe": predictor.bundle.params.recipe,
         "content_hash": predictor.content_hash,
     }
+    if version is not None:
+        facts |= api.origin_of(context.paths, version)
     return predictor, facts
 
 

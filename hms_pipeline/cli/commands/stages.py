@@ -137,6 +137,7 @@ def train(
         list[int] | None, typer.Argument(metavar="[FOLD]...", help="All where none is named.")
     ] = None,
     device: Device = "auto",
+    again: Annotated[bool, typer.Option("--again", help="Train finished folds anew.")] = False,
     track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
 ) -> None:
     """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
@@ -162,6 +163,7 @@ def train(
             member,
             folds,
             device=device,
+            again=again,
             callback=callback,
             progress=lambda done, total: clocks[-1].step(progress, done, total),
         )
@@ -218,7 +220,8 @@ def register(ctx: typer.Context) -> None:
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
         out.print("This content is already registered; nothing was changed.")
-    out.print(f"{result['model']} version {result['version']}: {result['verdict']}")
+    named = f"version {result['version']}" if result["version"] else "no version"
+    out.print(f"{result['model']} {named}: {result['verdict']}")
     for reason in result["reasons"]:
         out.print(f"  {reason}", highlight=False)
     out.print(f"Registration: {ctx.obj.paths.registration}")
