@@ -78,7 +78,8 @@ def write_hospital(folder: Path, n_files: int, seconds: float, every_s: float) -
         for onset in np.arange(270.0, seconds - 320, every_s).tolist():
             kind = int(rng.integers(len(CLASSES)))
             near = (times >= onset - 20) & (times < onset + 30)
-            eeg[:, near] += 60 * np.sin(2 * np.pi * RHYTHMS_HZ[kind] * times[near])
+            wave = np.sin(2 * np.pi * RHYTHMS_HZ[kind] * rng.uniform(0.8, 1.2) * times[near])
+            eeg[:, near] += rng.uniform(0, 50, len(eeg))[:, None] * wave
             for reader in READERS:
                 said = kind if rng.random() < 0.7 else int(rng.integers(len(CLASSES)))
                 marks.append((onset, 10.0, f"{reader}: {CLASSES[said]}"))

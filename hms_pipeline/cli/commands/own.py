@@ -123,6 +123,7 @@ def _show(imported: Imported) -> None:
     votes = sum(value for row in rows for name, value in row.items() if name.endswith("_vote"))
     out.print(
         f"Imported {len(rows)} windows with {votes} votes: {n['eeg_id']} EEGs of {n['file']}"
-        f" recordings and {n['patient_id']} patients. Left out: {len(left)}.",
+        f" recordings and {n['patient_id']} patients. Left out: {len(left)}; warnings:"
+        f" {len(imported.warnings)}.",
         highlight=False,
     )

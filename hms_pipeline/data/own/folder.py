@@ -148,7 +148,8 @@ def import_recordings(
             try:
                 run.add(folder, name, recordings[name], given)
             except InputError as err:
-                imported.left_out.append(LeftOut(name, None, None, "recording", str(err)))
+                reason = f"{err} Its labels: {len(given)}." if given else str(err)
+                imported.left_out.append(LeftOut(name, None, None, "recording", reason))
             if progress is not None:
                 progress(done, len(found))
         if not imported.rows:
@@ -325,15 +326,8 @@ class _Import:
             timed.append(Timed(Label(None, onset_s, duration_s, votes, reader), onset_s))
         if others:
             texts = [text for text, _ in others.most_common(MOST_TEXTS)]
-            self._imported.left_out.append(
-                LeftOut(
-                    name,
-                    None,
-                    None,
-                    "other annotations",
-                    f"{others.total()} annotations have texts that the table of texts does not"
-                    f" name: {texts}.",
-                )  # fmt: skip
+            self._imported.warnings.append(
+                (name, f"{others.total()} annotations have other texts, no labels: {texts}.")
             )
         return timed
 
