@@ -14,6 +14,8 @@ from ...system.errors import InputError
 UTC_FORMATS = (".fif", ".fif.gz", ".mff")  # their headers state UTC; other headers the local time
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _MARKER_TYPE = re.compile(r"^(?:Comment|Stimulus|Response|Marker|Event)/", re.IGNORECASE)
+_STAMP = re.compile(rb"\+(\d+(?:\.\d*)?)[\x14\x15]")  # a data record's onset, in seconds
+_STAMPED = (b"EDF Annotations", b"BDF Annotations")
 # Of the file's own seconds and those of the recording, from which on it paused.
 _PAUSE_S = 0.1
 
@@ -136,7 +138,7 @@ def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> He
     """
     raw = _open(path)
     marks = raw.annotations
-    if len(marks) and _counts_samples(path):
+    if len(marks) and not _is_edf(path):  # others count samples, EDF+ states seconds
         paused_s = duration_s - raw.n_times / raw.info["sfreq"]
         if abs(paused_s) > _PAUSE_S:
             raise InputError(
@@ -169,20 +171,38 @@ def mark_texts(text: str) -> tuple[str, ...]:
 
 def _clock(raw: Any, path: Path, zone: tzinfo | None) -> Clock:
     start = raw.info["meas_date"]
+    if start is not None:
+        later_s = _first_stamp_s(path) if _is_edf(path) else raw.first_time
+        start = start.replace(tzinfo=None) + timedelta(seconds=later_s)
     is_utc = path.name.lower().endswith(UTC_FORMATS)
-    return Clock(start and start.replace(tzinfo=None), UTC if is_utc else zone, zone)
+    return Clock(start, UTC if is_utc else zone, zone)
 
 
-def _counts_samples(path: Path) -> bool:
-    """Whether annotations count samples, pauses left out; EDF's and BDF's state seconds."""
-    return path.suffix.lower() not in (".edf", ".bdf")
+def _first_stamp_s(path: Path) -> float:
+    """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
+    with path.open("rb") as stream:
+        fixed = stream.read(256)
+        n = int(fixed[252:256])
+        fields = stream.read(256 * n)
+        labels = [fields[16 * k : 16 * k + 16].strip() for k in range(n)]
+        stamped = next((k for k, label in enumerate(labels) if label in _STAMPED), None)
+        if stamped is None:
+            return 0.0
+        sizes = [int(fields[216 * n + 8 * k : 216 * n + 8 * k + 8]) for k in range(stamped)]
+        stream.seek(256 * (n + 1) + (3 if fixed[0] == 0xFF else 2) * sum(sizes))
+        found = _STAMP.match(stream.read(64))
+    return float(found[1]) if found else 0.0
+
+
+def _is_edf(path: Path) -> bool:
+    return path.suffix.lower() in (".edf", ".bdf")
 
 
 def _open(path: Path) -> Any:
     import mne
 
     # Texts of EDF+ should be UTF-8; older software writes its own code page.
-    codings = ("utf8", "latin1") if path.suffix.lower() in (".edf", ".bdf") else (None,)
+    codings = ("utf8", "latin1") if _is_edf(path) else (None,)
     for coding in codings:
         options = {} if coding is None else {"encoding": coding}
         try:

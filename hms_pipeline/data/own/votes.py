@@ -1,7 +1,7 @@
 """Labels of one recording → labelled stretches of 10 s with votes.
 
-A label speaks for a stretch of time. One without a duration speaks for the 10 s from its onset, a
-shorter one for the 10 s around its middle. A longer one is cut at the recording's multiples of
+A label speaks for a stretch of time. One without a duration speaks for the 10 s from its onset, one
+under 10 s for the 10 s around its middle. A longer one is cut at the recording's multiples of
 10 s, so that readers who mark freely meet on the same stretches. A reader's vote counts for every
 labelled stretch of which the reader's mark covers at least half.
 """
@@ -19,6 +19,7 @@ from ...schema import CLASSES, LABEL_S, SFREQ
 from .labels import Label
 
 STRETCH = round(LABEL_S * SFREQ)  # samples
+POINT_S = 1.0  # a duration below it is none: some software marks a point by one sample
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Timed:
     def span(self) -> tuple[int, int]:
         """First sample of what it speaks for, and the one after the last; at least 10 s."""
         duration_s = self.label.duration_s
-        early_s = max(0.0, LABEL_S - duration_s) / 2 if duration_s else 0.0
+        early_s = max(0.0, LABEL_S - duration_s) / 2 if duration_s >= POINT_S else 0.0
         start = round((self.start_s - early_s) * SFREQ)
         return start, start + round(max(duration_s, LABEL_S) * SFREQ)
 
