@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from ...schema import VOTE_COLUMNS
 from ...system.errors import InputError
 from ...system.files import atomic
 from ..app import Context, app, out
@@ -19,6 +20,7 @@ from .score import label_names
 from .stages import refuse_filled
 
 if TYPE_CHECKING:
+    from ...config import Params
     from ...data.own.folder import Imported
 
 
@@ -72,7 +74,7 @@ def import_(
         _write_report(err.imported, beside)
         raise InputError(f"{err} The report is {beside}.") from None
     _write_report(imported, beside)
-    _show(imported)
+    _show(imported, _unmet(imported, context.params))
     out.print(f"Data set in {out_folder}/ (train.csv and its recordings).", highlight=False)
     out.print(f"Report, with the files' names: {beside}", highlight=False, soft_wrap=True)
 
@@ -105,7 +107,23 @@ def _write_report(imported: Imported, path: Path) -> None:
         imported.report.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _show(imported: Imported) -> None:
+def _unmet(imported: Imported, params: Params) -> list[str]:
+    """What the present recipe asks of votes and no window has."""
+    votes = [sum(row[name] for name in VOTE_COLUMNS) for row in imported.rows]
+    ranges = {
+        f"training.stages {stage.name!r}": (stage.min_votes, stage.max_votes)
+        for stage in params.training.stages
+    }
+    ranges["gate.min_votes"] = (params.gate.min_votes, None)
+    return [
+        f"The recipe's {name} needs windows with {low}{f' to {high}' if high else ' or more'}"
+        f" votes, but these have {min(votes)} to {max(votes)}. Change it in params.yaml."
+        for name, (low, high) in ranges.items()
+        if not any(low <= n <= (high or n) for n in votes)
+    ]
+
+
+def _show(imported: Imported, unmet: Sequence[str]) -> None:
     rows, left = imported.rows, imported.left_out
     if left:
         counts = Counter(item.kind for item in left)
@@ -117,10 +135,10 @@ def _show(imported: Imported) -> None:
                 for kind, n in counts.most_common()
             ],
         )
-    for remark in imported.remarks:
+    for remark in (*imported.remarks, *unmet):
         out.print(remark, style="yellow", highlight=False)
     n = {name: len({row[name] for row in rows}) for name in ("file", "eeg_id", "patient_id")}
-    votes = sum(value for row in rows for name, value in row.items() if name.endswith("_vote"))
+    votes = sum(row[name] for row in rows for name in VOTE_COLUMNS)
     out.print(
         f"Imported {len(rows)} windows with {votes} votes: {n['eeg_id']} EEGs of {n['file']}"
         f" recordings and {n['patient_id']} patients. Left out: {len(left)}; warnings:"

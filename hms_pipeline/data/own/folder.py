@@ -5,8 +5,6 @@ The folder holds numbers only. The report names the files as the user does, so i
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,48 +21,11 @@ from ..clinical import read_clinical
 from .cut import Cut, cut_recording, make_id
 from .header import Header, mark_texts, read_header
 from .labels import ONE_READER, Label, Labels, LeftOut
+from .names import Names, patient_number
+from .report import Imported, NothingImportedError
 from .votes import Timed, count_votes
 
-REPORT_COLUMNS = (
-    "file", "row", "start_s", "what", "reason",
-    "label_id", "eeg_id", "spectrogram_id", "patient_id",
-)  # fmt: skip
-WINDOW, WARNING = "window", "warning"  # of the report's column `what`; else what was left out
 MOST_TEXTS = 5  # of annotations that are no labels, quoted for each file
-
-
-@dataclass
-class Imported:
-    """What an import gave.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Rows of train.csv, with ``file`` and ``start_s``.
-    left_out : list of LeftOut
-    warnings : list of (str, str)
-        File and sentence.
-    remarks : list of str
-        On the import as a whole.
-    """
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def report(self) -> pd.DataFrame:
-        """``REPORT_COLUMNS``: windows, what was left out, warnings."""
-        windows = [row | {"what": WINDOW, "reason": ""} for row in self.rows]
-        others = [
-            {"file": f, "row": row, "start_s": at, "what": kind, "reason": reason}
-            for f, row, at, kind, reason in self.left_out
-        ]
-        said = [{"file": f, "what": WARNING, "reason": text} for f, text in self.warnings]
-        table = pd.DataFrame([*windows, *others, *said], columns=list(REPORT_COLUMNS))
-        whole = {name: "Int64" for name in REPORT_COLUMNS if name == "row" or name.endswith("_id")}
-        return table.astype(whole).sort_values(["file", "what", "start_s"], kind="stable")
 
 
 @dataclass(frozen=True)
@@ -90,19 +51,6 @@ class Options:
     rename: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
     secret: bytes = b""
-
-
-class NothingImportedError(InputError):
-    """No window is left, so no folder was made; ``imported`` says why."""
-
-    def __init__(self, imported: Imported) -> None:
-        kinds = Counter(left.kind for left in imported.left_out)
-        first = f" The first: {imported.left_out[0].reason}" if imported.left_out else ""
-        super().__init__(
-            "An import needs at least one window, but none is left: nothing in the table of labels"
-            f" could be used ({dict(kinds)}).{first}"
-        )
-        self.imported = imported
 
 
 def import_recordings(
@@ -137,7 +85,7 @@ def import_recordings(
         imports.
     """
     imported = Imported(left_out=list(labels.left_out))
-    names = _Names(recordings)
+    names = Names(recordings)
     found = _of_recordings(labels, recordings, names, imported)
     patients = _patients(labels, found, names, imported)
     run = _Import(labels, options, imported, patients)
@@ -158,34 +106,8 @@ def import_recordings(
     return imported
 
 
-class _Names:
-    """Recordings by the names that people write: a path below the folder, or a unique last part."""
-
-    def __init__(self, recordings: Mapping[str, Path]) -> None:
-        self._paths = {_spelt(name): name for name in recordings}
-        self._last: dict[str, list[str]] = defaultdict(list)
-        for name in recordings:
-            self._last[_spelt(name).rpartition("/")[2]].append(name)
-
-    def find(self, file: str) -> str:
-        """The recording's name; raises InputError where there is none, or more than one."""
-        wanted = _spelt(file.replace("\\", "/").removeprefix("./"))
-        if wanted in self._paths:
-            return self._paths[wanted]
-        several = self._last.get(wanted, [])
-        if len(several) == 1:
-            return several[0]
-        if several:
-            raise InputError(f"{file} is in several folders: {several[:4]}. Give its path.")
-        raise InputError(f"{file} is not among the recordings. Correct its name, with its ending.")
-
-
-def _spelt(name: str) -> str:
-    return unicodedata.normalize("NFC", name)  # macOS spells é as two characters
-
-
 def _of_recordings(
-    labels: Labels, recordings: Mapping[str, Path], names: _Names, imported: Imported
+    labels: Labels, recordings: Mapping[str, Path], names: Names, imported: Imported
 ) -> dict[str, list[Label]]:
     """Labels of each recording that has some; every recording where annotations are the labels."""
     if labels.texts:
@@ -208,14 +130,15 @@ def _of_recordings(
 
 
 def _patients(
-    labels: Labels, found: Mapping[str, list[Label]], names: _Names, imported: Imported
+    labels: Labels, found: Mapping[str, list[Label]], names: Names, imported: Imported
 ) -> dict[str, set[str]]:
     patients: dict[str, set[str]] = defaultdict(set)
     for file, named in labels.patients.items():
         try:
             patients[names.find(file)] |= named
-        except InputError:  # said where its labels are
-            continue
+        except InputError as err:
+            if file not in labels.by_file:  # else said where its labels are
+                imported.left_out.append(LeftOut(file, None, None, "file not found", str(err)))
     alone = len(found.keys() - patients.keys())
     if alone:
         imported.remarks.append(
@@ -329,18 +252,10 @@ class _Import:
             self._imported.warnings.append(
                 (name, f"{others.total()} annotations have other texts, no labels: {texts}.")
             )
+        if not timed:
+            reason = "No annotation has a text that the table of texts names."
+            self._imported.left_out.append(LeftOut(name, None, None, "no labels", reason))
         return timed
-
-
-def patient_number(name: str, secret: bytes) -> int:
-    """A number of 52 bits for a patient's name; always the same with the same secret.
-
-    The function is slow on purpose: without the secret a name can only be found by trying names.
-    """
-    digest = hashlib.scrypt(
-        name.encode(), salt=b"hms-pipeline patient " + secret, n=4096, r=8, p=1, dklen=7
-    )
-    return int.from_bytes(digest, "big") >> 4
 
 
 def _write_train(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
