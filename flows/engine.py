@@ -1,11 +1,13 @@
 """Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
 
-The engine knows no stage of this project: any DVC repository will do. It decides what may run
-and when; whether a stage has to run is DVC's word, and what a stage does is its command's.
+Any DVC repository will do. The engine decides what may run and when; whether a stage has to run
+is DVC's word, and what a stage does is its command's. A stage that trains has its folds trained
+first, each batch of them as a task of its own; the stage itself then finds them finished.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -16,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -24,12 +27,15 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, State
 
 from hms_pipeline.config.retrain import RetrainParams, StageNeeds
+from hms_pipeline.system.errors import InputError, StaleError
 
 from .environment import run_folder, stage_environment
 from .graph import Graph
+from .handout import Batch, Handout
 from .processes import Children, mark
 from .recovery import clear_up
 from .slots import Slots, hold
+from .trainings import Trainings
 
 RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
     "Completed",
@@ -38,6 +44,7 @@ RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
     "Failed",
     "Not run",
 )
+OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
 ADVICE = re.compile(  # what DVC tells a person at a terminal after every stage
     r"To track the changes|\s+git add|To enable auto|\s+dvc config core.autost|Use `dvc push`"
@@ -64,7 +71,7 @@ class StageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, as its task needs it."""
+    """One stage, or a batch of its folds, as its task needs it."""
 
     stage: str
     root: Path
@@ -72,6 +79,13 @@ class Job:
     force: bool
     needs: StageNeeds
     env: Mapping[str, str] = field(repr=False)
+    batch: Batch | None = None
+    command: tuple[str, ...] = ()  # of the batch
+
+    @property
+    def name(self) -> str:
+        """The stage's name, or the batch's."""
+        return self.batch.name if self.batch else self.stage
 
 
 @dataclass
@@ -138,7 +152,8 @@ class Engine:
         list of Outcome
             One for every stage, in the order of ``stages``.
         """
-        schedule = _Schedule(self, graph, stages, frozenset(forced))
+        trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
+        schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         try:
             return schedule.run()
         except BaseException:
@@ -155,12 +170,17 @@ class Engine:
             What became of it.
         """
         with hold(job.needs.cpu, job.needs.gpu, self.leases, lambda: self.children.stopping):
-            log.info("%s: %s", job.stage, job.reason)
+            log.info("%s: %s", job.name, job.reason)
             return self.launch(job, log)
 
-    def occupies(self, stage: str, needs: StageNeeds) -> tuple[int, int]:
-        """CPU and GPU slots of this machine that the schedule reserves for a stage."""
+    def occupies(self, batch: Batch | None, needs: StageNeeds) -> tuple[int, int]:
+        """CPU and GPU slots of this machine that a stage, or a batch of its folds, takes."""
         return needs.cpu, needs.gpu
+
+    def at_once(self, needs: StageNeeds) -> int:
+        """How many batches with such needs can run at the same time."""
+        by_cpu = self.slots.cpu // needs.cpu
+        return min(by_cpu, self.slots.gpu // needs.gpu) if needs.gpu else by_cpu
 
     def launch(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
         """Run one stage as a process of this machine.
@@ -170,8 +190,10 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
-        command += ["--single-item", *["--force"] * job.force, job.stage]
+        command = list(job.command) or [
+            *(sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"),
+            *("--single-item", *["--force"] * job.force, job.stage),
+        ]
         tail: deque[str] = deque(maxlen=TAIL)
 
         def line(text: str) -> None:
@@ -179,8 +201,8 @@ class Engine:
             if not ADVICE.match(text):
                 log.info(text)
 
-        again = job.stage in self.tried
-        self.tried.add(job.stage)
+        again = job.name in self.tried
+        self.tried.add(job.name)
         device, env = self._device(job)
         try:
             code, late = self.children.run(
@@ -192,6 +214,8 @@ class Engine:
             )
         finally:
             self.devices.extend(device)
+        if code == 0 and job.batch:
+            return RAN, "Trained."
         if code == 0:
             state, message = verdict_of(job.stage, tail)
             if again and state == UP_TO_DATE:  # what reads it was written before
@@ -212,16 +236,16 @@ class Engine:
 
     def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
         if self.children.stopping:
-            return StageError(f"{job.stage} was stopped with the run.", hopeless=True)
+            return StageError(f"{job.name} was stopped with the run.", hopeless=True)
         if late:
             return StageError(
-                f"{job.stage} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
+                f"{job.name} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
                 " Raise retrain.stages in params.yaml if it needs longer."
             )
         last = "\n".join(tail)
         exits = EXIT.findall(last)
         shown = int(exits[-1]) if exits else code
-        return StageError(f"{job.stage} exited with {shown}:\n{last}", hopeless=shown == 2)
+        return StageError(f"{job.name} exited with {shown}:\n{last}", hopeless=shown == 2)
 
 
 def verdict_of(stage: str, tail: Sequence[str]) -> tuple[str, str]:
@@ -238,18 +262,26 @@ class _Schedule:
     """The state of one ``Engine.run``; lives in the flow's main thread."""
 
     def __init__(
-        self, engine: Engine, graph: Graph, stages: Sequence[str], forced: frozenset[str]
+        self,
+        engine: Engine,
+        graph: Graph,
+        stages: Sequence[str],
+        forced: frozenset[str],
+        trainings: Trainings,
     ) -> None:
         self.engine = engine
         self.graph = graph
         self.stages = tuple(stages)
         self.forced = forced
+        self.trainings = trainings
         self.parents = {
             stage: [parent for parent in graph.parents[stage] if parent in set(stages)]
             for stage in stages
         }
         depths = graph.depths()
         self.waiting = sorted(stages, key=lambda stage: -depths[stage])
+        self.handout = Handout(1, fold_seconds(engine.root))
+        self.folds_open: dict[str, int] = {}  # stage → folds that are not trained yet
         self.outcomes: dict[str, Outcome] = {}
         self.futures: dict[str, PrefectFuture] = {}
         self.jobs: dict[str, Job] = {}
@@ -258,10 +290,13 @@ class _Schedule:
         self.free = {"cpu": engine.slots.cpu, "gpu": engine.slots.gpu}
 
     def run(self) -> list[Outcome]:
-        while self.waiting or self.jobs:
+        while self.waiting or self.jobs or self.handout.waiting:
             self._give_up()
-            for stage in self._startable():
-                self._start(stage)
+            self._hand_out_folds()
+            for stage in list(self.waiting):
+                self._start_if_possible(stage)
+            while self._start_batch():
+                pass
             if self.jobs:
                 self._finish(self.done.get())
         return [self.outcomes[stage] for stage in self.stages]
@@ -269,25 +304,71 @@ class _Schedule:
     def drain(self, wait_s: float = 10.0) -> None:
         """Wait for the tasks of stopped children to end."""
         deadline = time.monotonic() + wait_s
-        for stage in list(self.jobs):
-            self.futures[stage].wait(timeout=max(0.0, deadline - time.monotonic()))
+        for name in list(self.jobs):
+            self.futures[name].wait(timeout=max(0.0, deadline - time.monotonic()))
 
-    def _startable(self) -> list[str]:
-        """Ready stages that fit the free slots, those first on which most others wait."""
-        chosen = []
-        free = dict(self.free)
+    def _ready(self, stage: str) -> bool:
+        return all(parent in self.outcomes for parent in self.parents[stage])
+
+    def _hand_out_folds(self) -> None:
+        """Let the folds wait that ready stages have to train before they run themselves."""
         for stage in self.waiting:
-            if any(parent not in self.outcomes for parent in self.parents[stage]):
+            if stage in self.folds_open or not self._ready(stage) or not self._reason(stage):
                 continue
-            cpu, gpu = self._occupied(stage) if self._reason(stage) else (0, 0)
-            if cpu <= free["cpu"] and gpu <= free["gpu"]:
-                chosen.append(stage)
-                free["cpu"] -= cpu
-                free["gpu"] -= gpu
-        return chosen
+            if OUTPUTS_ALONE.fullmatch(self._reason(stage)):
+                continue  # nothing that it reads has changed: DVC restores what is missing
+            try:
+                folds = self.trainings.missing(stage)
+            except (InputError, StaleError, OSError):
+                folds = []  # the stage itself says what is wrong
+            self.folds_open[stage] = len(folds)
+            if folds:
+                self.handout.add(stage, folds)
 
-    def _occupied(self, stage: str) -> tuple[int, int]:
-        return self.engine.occupies(stage, self._needs(stage))
+    def _start_if_possible(self, stage: str) -> None:
+        if not self._ready(stage) or self.folds_open.get(stage):
+            return
+        reason, needs = self._reason(stage), self._needs(stage)
+        if self.folds_open.get(stage) == 0 and self.trainings.trains(stage):
+            needs = needs.model_copy(update={"cpu": 1, "gpu": 0})  # it finds them finished
+        engine = self.engine
+        job = Job(stage, engine.root, reason, stage in self.forced, needs, engine.env)
+        if reason is None or self._fits(job):
+            self.waiting.remove(stage)
+            self._start(job, [self.futures[parent] for parent in self.parents[stage]])
+
+    def _start_batch(self) -> bool:
+        """Start a batch of folds if there are some and slots for it."""
+        waiting = self.handout.waiting
+        if not waiting:
+            return False
+        needs = {stage: self._needs(stage) for stage in waiting}
+        fitting = [stage for stage in waiting if self._fits(self._batch_job(stage, needs[stage]))]
+        if not fitting:
+            return False
+        self.handout.slots = max(1, self.engine.at_once(needs[fitting[0]]))
+        batch = self.handout.take(fitting)
+        job = self._batch_job(batch.stage, needs[batch.stage], batch)
+        self._start(job, [self.futures[parent] for parent in self.parents[batch.stage]])
+        return True
+
+    def _batch_job(self, stage: str, needs: StageNeeds, batch: Batch | None = None) -> Job:
+        batch = batch or Batch(stage, ())
+        limit = needs.time_limit_s * max(1, len(batch.folds))
+        return Job(
+            stage,
+            self.engine.root,
+            self._reason(stage),
+            force=False,
+            needs=needs.model_copy(update={"time_limit_s": limit}),
+            env=self.engine.env,
+            batch=batch,
+            command=tuple(self.trainings.command(stage, batch.folds)),
+        )
+
+    def _fits(self, job: Job) -> bool:
+        cpu, gpu = self.engine.occupies(job.batch, job.needs)
+        return cpu <= self.free["cpu"] and gpu <= self.free["gpu"]
 
     def _needs(self, stage: str) -> StageNeeds:
         """Needs cut to what there is, so that no stage waits for ever."""
@@ -317,45 +398,80 @@ class _Schedule:
                 self.waiting.remove(stage)
                 self._conclude(Outcome(stage, NOT_RUN, message=f"{broken[0]} failed."))
 
-    def _start(self, stage: str) -> None:
-        reason, needs = self._reason(stage), self._needs(stage)
-        engine = self.engine
-        job = Job(stage, engine.root, reason, stage in self.forced, needs, engine.env)
-        self.waiting.remove(stage)
-        self.jobs[stage] = job
-        self.started[stage] = time.monotonic()
+    def _start(self, job: Job, after: Sequence[PrefectFuture]) -> None:
+        engine, name = self.engine, job.name
+        self.jobs[name] = job
+        for begun in {name, job.stage}:
+            self.started.setdefault(begun, time.monotonic())
         self._occupy(job, 1)
-        self.futures[stage] = run_stage.with_options(
-            name=stage,
-            task_run_name=stage.replace("{", "{{").replace("}", "}}"),
+        self.futures[name] = run_stage.with_options(
+            name=job.stage,
+            task_run_name=name.replace("{", "{{").replace("}", "}}"),
             retries=engine.params.retries,
             retry_delay_seconds=engine.params.retry_delay_s,
             retry_condition_fn=_worth_retrying,
-        ).submit(job, engine, wait_for=[self.futures[p] for p in self.parents[stage]])
-        self.futures[stage].add_done_callback(lambda future: self.done.put(stage))
+        ).submit(job, engine, wait_for=after)
+        self.futures[name].add_done_callback(lambda future: self.done.put(name))
 
-    def _finish(self, stage: str) -> None:
-        job = self.jobs.pop(stage)
+    def _finish(self, name: str) -> None:
+        job = self.jobs.pop(name)
         self._occupy(job, -1)
-        self.futures[stage].wait()
-        state = self.futures[stage].state
-        seconds = time.monotonic() - self.started[stage]
-        name = (state.name or RAN) if state.is_completed() else FAILED
-        self._conclude(Outcome(stage, name, seconds, state.message or ""))
+        self.futures[name].wait()
+        state = self.futures[name].state
+        seconds = time.monotonic() - self.started[name]
+        found = (state.name or RAN) if state.is_completed() else FAILED
+        if job.batch:
+            self._finish_batch(job, found, seconds, state.message or "")
+        else:
+            seconds = time.monotonic() - self.started[job.stage]  # its folds' included
+            self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
+
+    def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:
+        stage, folds = job.stage, job.batch.folds
+        note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=len(folds))
+        if found == FAILED:
+            self.handout.drop(stage)
+            if stage in self.waiting:
+                self.waiting.remove(stage)
+                self._conclude(Outcome(stage, FAILED, seconds, message))
+        else:
+            self.folds_open[stage] -= len(folds)
 
     def _occupy(self, job: Job, sign: int) -> None:
         if job.reason is not None:
-            cpu, gpu = self.engine.occupies(job.stage, job.needs)
+            cpu, gpu = self.engine.occupies(job.batch, job.needs)
             self.free["cpu"] -= sign * cpu
             self.free["gpu"] -= sign * gpu
 
     def _conclude(self, outcome: Outcome) -> None:
         self.outcomes[outcome.stage] = outcome
         if outcome.state != UP_TO_DATE:
-            with (run_folder(self.engine.root) / HISTORY).open("a") as stream:
-                record = {"stage": outcome.stage, "state": outcome.state}
-                stream.write(json.dumps({**record, "seconds": round(outcome.seconds, 2)}) + "\n")
+            note(
+                self.engine.root,
+                stage=outcome.stage,
+                state=outcome.state,
+                seconds=outcome.seconds,
+            )
         self.engine.progress(len(self.outcomes), len(self.stages))
+
+
+def note(root: Path, **record: Any) -> None:
+    """Write down what became of a stage or a batch of folds."""
+    with (run_folder(root) / HISTORY).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record | {"seconds": round(record["seconds"], 2)}) + "\n")
+
+
+def fold_seconds(root: Path) -> dict[str, float]:
+    """What a fold of each stage took the last time it was trained here."""
+    path = run_folder(root) / HISTORY
+    seconds = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):  # a kill may have cut it
+            record = json.loads(line)
+            if record.get("folds") and record["state"] == RAN:
+                stage = record["stage"].partition(" ")[0]
+                seconds[stage] = record["seconds"] / record["folds"]
+    return seconds
 
 
 def _worth_retrying(_task: object, _run: object, state: State) -> bool:

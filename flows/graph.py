@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.errors import InputError
+
+from .environment import stage_environment
+
+KEYS = "keys"  # the stage whose output tells DVC of the code
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,27 @@ class Graph:
             for parent in self.parents[stage]:
                 depths[parent] = max(depths[parent], depths[stage] + 1)
         return depths
+
+
+def write_keys(root: Path) -> None:
+    """Run the stage that writes the keys of the code, where there is one.
+
+    Raises
+    ------
+    InputError
+        It fails.
+    """
+    text = (root / "dvc.yaml").read_text(encoding="utf-8") if (root / "dvc.yaml").exists() else ""
+    if f"\n  {KEYS}:\n" not in text:
+        return
+    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
+    done = subprocess.run(
+        [*command, "--single-item", KEYS],
+        cwd=root, env=stage_environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        last = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
+        raise InputError(f"Stage {KEYS!r} failed: {last}")
 
 
 def read_graph(root: Path) -> Graph:

@@ -1,17 +1,16 @@
-"""One retrain at a time: a lock that the kernel frees, with a record of who holds it."""
+"""One retrain at a time: a lock that the system frees, with a record of who holds it."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.locks import locked
 
 RETRAIN = "retrain"
 
@@ -19,15 +18,15 @@ RETRAIN = "retrain"
 class Held:
     """The lock while held. ``previous`` is the record of a holder that died, if one did."""
 
-    def __init__(self, stream: Any, previous: dict[str, Any] | None) -> None:
-        self._stream = stream
-        self.previous = previous
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.previous = _read(path)
         self._record: dict[str, Any] = {}
 
     def record(self, **entries: Any) -> None:
         """Add to what is known about this holder."""
         self._record |= entries
-        _write(self._stream, json.dumps(self._record))
+        self._path.write_text(json.dumps(self._record), encoding="utf-8")
 
 
 @contextmanager
@@ -56,51 +55,33 @@ def exclusive(
     InputError
         Another process holds it and did not let go in time.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_s
-    told = False
-    with path.open("a+") as stream:
-        while not _try(stream):
-            who = _who(_read(stream))
-            if time.monotonic() >= deadline:
-                queue = ", or queue (retrain.when_busy in params.yaml)" if what == RETRAIN else ""
-                raise InputError(
-                    f"One {what} at a time is possible, but {who} runs in this folder."
-                    f" Wait for it or cancel it{queue}."
-                )
-            if not told:
-                waiting(f"Queued: {who} runs in this folder; waiting up to {wait_s:.0f} s for it.")
-                told = True
-            time.sleep(min(1.0, max(0.05, deadline - time.monotonic())))
-        held = Held(stream, _read(stream))
+    who = _who(_read(path))
+    queue = ", or queue (retrain.when_busy in params.yaml)" if what == RETRAIN else ""
+    busy = (
+        f"One {what} at a time is possible, but {who} runs in this folder."
+        f" Wait for it or cancel it{queue}."
+    )
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(path, 0.0, busy))
+        except InputError:
+            if not wait_s:
+                raise
+            waiting(f"Queued: {who} runs in this folder; waiting up to {wait_s:.0f} s for it.")
+            stack.enter_context(locked(path, wait_s, busy))
+        held = Held(path)
         held.record(pid=os.getpid())
         try:
             yield held
         finally:
-            _write(stream, "")  # only a killed holder leaves its record
+            path.write_text("")  # only a killed holder leaves its record
 
 
-def _try(stream: Any) -> bool:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
-
-
-def _read(stream: Any) -> dict[str, Any] | None:
-    stream.seek(0)
-    try:
-        return json.loads(stream.read())
-    except ValueError:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
         return None
-
-
-def _write(stream: Any, text: str) -> None:
-    stream.seek(0)
-    stream.truncate()
-    stream.write(text)
-    stream.flush()
 
 
 def _who(record: dict[str, Any] | None) -> str:

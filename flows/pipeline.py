@@ -23,7 +23,7 @@ from hms_pipeline.system.errors import InputError
 from . import artifacts, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
 from .environment import prepare, run_folder
-from .graph import Graph, match, read_graph, select
+from .graph import KEYS, Graph, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import end_orphans
 from .recovery import clear_up
@@ -76,13 +76,12 @@ def features(views: list[str] | None = None, force: bool = False, root: str = ".
 @flow(name="train", **HOOKS)
 def train(
     members: list[str] | None = None,
-    folds: list[int] | None = None,
     force: bool = False,
     engine: Literal["local", "ray"] = "local",
     root: str = ".",
 ) -> State:
-    """Bring trainings of some or all members and folds up to date, with what they depend on."""
-    stages = [f"train@{member}-{fold}" for member in members or ["*"] for fold in folds or ["*"]]
+    """Bring trainings of some or all members up to date, with what they depend on."""
+    stages = [f"train@{member}" for member in members] if members else ["train"]
     return run_graph(Path(root), None, stages, stages if force else None, engine)
 
 
@@ -161,9 +160,13 @@ def make_plan(
     until: Sequence[str] | None,
     force: Sequence[str] | bool | None,
 ) -> Plan:
-    """Read the graph and choose what is asked for."""
+    """Read the graph and choose what is asked for.
+
+    The keys of the code are written first: DVC would otherwise compare those of an earlier run.
+    """
+    write_keys(root)
     graph = read_graph(root)
-    stages = select(graph, only, until)
+    stages = [stage for stage in select(graph, only, until) if stage != KEYS]
     forced = stages if force is True else match(stages, list(force or []))
     return Plan(graph, stages, [stage for stage in forced if graph.commands[stage]])
 
@@ -299,7 +302,7 @@ class Tracking:
     @classmethod
     def start(cls, paths: Paths, plan: Plan, held: Held) -> Tracking:
         """Start the parent run if anything that is tracked will run."""
-        ours = any(plan.graph.commands[stage].startswith("hms ") for stage in plan.stale)
+        ours = any(plan.graph.commands[stage].startswith("python -m hms_pipeline ") for stage in plan.stale)
         if not ours:
             return cls()
         from hms_pipeline.registry.disk import check_disk

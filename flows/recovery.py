@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import atomic
+from hms_pipeline.system.locks import locked
 
 LOCK = "dvc.lock"
 WAIT_S = 10.0  # for a DVC process that holds a lock
@@ -32,7 +31,7 @@ def clear_up(root: Path) -> Iterator[str]:
     try:
         if done := repair_rwlock(root):
             yield done
-    except OSError as err:
+    except (OSError, InputError) as err:
         yield f".dvc/tmp/rwlock was not looked at: {err}"
 
 
@@ -46,13 +45,13 @@ def repair_rwlock(root: Path) -> str | None:
 
     Raises
     ------
-    TimeoutError
+    InputError
         A process holds the file for ten seconds.
     """
     path = root / ".dvc" / "tmp" / "rwlock"
     if not path.exists():
         return None
-    with _guard(path.with_name("rwlock.lock")):
+    with locked(path.with_name("rwlock.lock"), WAIT_S):
         try:
             held = json.loads(path.read_text())
             readers, writers = held.get("read", {}), held.get("write", {})
@@ -84,19 +83,3 @@ def _is_dvc(pid: int) -> bool:
         return False
     except psutil.AccessDenied:
         return True
-
-
-@contextmanager
-def _guard(path: Path) -> Iterator[None]:
-    """Hold a file lock that DVC itself takes."""
-    deadline = time.monotonic() + WAIT_S
-    with path.open("a") as stream:
-        while True:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{path} stays locked by another process.") from None
-                time.sleep(0.02)
-        yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from hms_pipeline.config import Params, Paths, load_params
+from hms_pipeline.config.recipes import compose, write_recipe
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble import stage as ensemble_stage
@@ -20,7 +20,8 @@ from hms_pipeline.features.store import FeatureStore
 from hms_pipeline.features.views import build_views
 from hms_pipeline.models import build_model
 from hms_pipeline.schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS
-from hms_pipeline.system.files import hash_file, hash_json, write_json
+from hms_pipeline.system.files import hash_file, hash_json
+from hms_pipeline.training.finished import read_manifest, write_manifest
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,7 +50,7 @@ class Maker:
     def __init__(self, root: Path, n_patients: int = 12) -> None:
         self.paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
         root.mkdir(parents=True, exist_ok=True)
-        self.paths.params.write_text((ROOT / "recipes/tiny.yaml").read_text())
+        write_recipe(self.paths.params, compose(ROOT / "recipes", "tiny"))
         self.params: Params = self.with_gate()
         self.grow(n_patients)
 
@@ -137,10 +138,15 @@ class Maker:
             "member": name,
             "fold": fold,
             "metrics": {"all": 1.0, ">=10": 0.9},
-            "inputs": {"note": note},
+            "inputs": self._inputs | {"note": note},
+            "files": files,
             "content_hash": hash_json([files, note]),
         }
-        write_json(folder / "manifest.json", manifest)
+        write_manifest(folder, manifest)
+
+    @property
+    def _inputs(self) -> dict[str, str]:
+        return {"windows": hash_file(self.paths.windows), "folds": hash_file(self.paths.folds)}
 
     def vote(self, answers: dict[str, np.ndarray]) -> None:
         """Let the experts vote as these networks answer on average."""
@@ -150,6 +156,9 @@ class Maker:
         self.windows[list(VOTE_COLUMNS)] = votes
         self.windows["expert_consensus"] = np.array(CLASS_LABELS)[votes.argmax(axis=1)]
         self.windows.to_parquet(self.paths.windows, index=False)
+        for folder in self.paths.members.glob("*/fold-*"):
+            manifest = read_manifest(folder)
+            write_manifest(folder, manifest | {"inputs": manifest["inputs"] | self._inputs})
 
     def blend(self) -> None:
         """Run stage `ensemble`."""
@@ -168,8 +177,9 @@ class Maker:
         path = self.paths.fold(member, fold) / "weights.safetensors"
         broken = {k: v * float("nan") if v.ndim > 1 else v for k, v in load_file(path).items()}
         save_file(broken, path)
-        manifest = json.loads((path.parent / "manifest.json").read_text())
-        write_json(path.parent / "manifest.json", manifest | {"content_hash": hash_file(path)})
+        manifest = read_manifest(path.parent)
+        files = manifest["files"] | {path.name: hash_file(path)}
+        write_manifest(path.parent, manifest | {"files": files, "content_hash": hash_json(files)})
 
 
 def _sharpen(network: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> None:

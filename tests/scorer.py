@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hms_pipeline.config import load_params
 from hms_pipeline.config.scoring import ScoringParams
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS
 from hms_pipeline.system.errors import InputError
+from tests.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT.parent / "shared" / "real"
@@ -21,7 +21,7 @@ REAL = ROOT.parent / "shared" / "real"
 
 def scoring(**changes: object) -> ScoringParams:
     """The tiny recipe's section, changed."""
-    return load_params(ROOT / "recipes/tiny.yaml").scoring.model_copy(update=changes)
+    return recipe("tiny").scoring.model_copy(update=changes)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import InputError
+from ..system.errors import InputError, StaleError
 
 QUIET = {  # nothing calls home
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -105,6 +105,8 @@ def run(arguments: Sequence[str]) -> int:
         return refuse(f"{error.format_message()} See hms --help.")
     except InputError as error:
         return refuse(str(error))
+    except StaleError as error:
+        return refuse(str(error), 1)
     except BrokenPipeError:
         sys.stderr.close()
         return 141

@@ -56,14 +56,10 @@ class EpochClock:
         self._marks: list[tuple[float, float]] = []  # seconds, steps done
         self._trains = False
 
-    def steps(self, progress: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        """The same progress; its first call tells trained epochs from those of a killed run."""
-
-        def step(done: int, total: int) -> None:
-            self._trains = True
-            progress(done, total)
-
-        return step
+    def step(self, progress: Callable[[int, int], None], done: int, total: int) -> None:
+        """Pass on progress; the first call tells trained epochs from those of a killed run."""
+        self._trains = True
+        progress(done, total)
 
     def on_start(self, info: dict[str, Any]) -> None:
         self._batch_size = info["batch_size"]

@@ -1,4 +1,4 @@
-"""Sections `members` and `runs`: the networks of the ensemble."""
+"""Section `members`: the networks of the ensemble."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from .section import Section
+from .section import Name, Section
 
 
 class MemberParams(Section):
@@ -28,16 +28,7 @@ class MemberParams(Section):
     """
 
     architecture: str
-    views: tuple[str, ...] = Field(min_length=1, max_length=2)
+    views: tuple[Name, ...] = Field(min_length=1, max_length=2)
     model: dict[str, Any] = Field(default_factory=dict)
     pretrained: str | None = None
     max_lr_scale: float = Field(default=1.0, gt=0)
-
-
-class RunParams(Section):
-    """One training: a member on a fold, with its views in fixed slots (one view: repeated)."""
-
-    name: str
-    fold: int = Field(ge=0)
-    a: str
-    b: str

@@ -11,36 +11,35 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..system.errors import InputError
 from .ensemble import EnsembleParams
-from .members import MemberParams, RunParams
+from .members import MemberParams
 from .registry import GateParams, RegistryParams
 from .retrain import RetrainParams
 from .sample import SampleParams
 from .scoring import DriftParams, ScoringParams
-from .section import Section
+from .section import Name, Section
 from .split import SplitParams
 from .training import TrainingParams
 from .validation import ValidationParams
 
 
 class Params(Section):
-    """Every number one may tune. ``runs`` repeats members × folds in the form that DVC reads.
+    """Every number one may tune.
 
     Parameters
     ----------
     views : dict of str to dict
         View name → its parameters; checked against the view's own signature by ``features``.
-    runs : dict of str to RunParams
-        ``"<member>-<fold>"`` → member, fold and its views in the slots ``a`` and ``b``.
+    members : dict of str to MemberParams
+        Each is trained on ``split.n_folds`` folds.
     """
 
     recipe: str
     sample: SampleParams
     validation: ValidationParams
     split: SplitParams
-    views: dict[str, dict[str, Any]]
+    views: dict[Name, dict[str, Any]]
     training: TrainingParams
-    members: dict[str, MemberParams] = Field(min_length=1)
-    runs: dict[str, RunParams]
+    members: dict[Name, MemberParams] = Field(min_length=1)
     ensemble: EnsembleParams
     registry: RegistryParams
     gate: GateParams
@@ -59,24 +58,10 @@ class Params(Section):
                     )
         return self
 
-    @model_validator(mode="after")
-    def _runs_match(self) -> Params:
-        expected = {
-            f"{name}-{fold}": RunParams(name=name, fold=fold, a=member.views[0], b=member.views[-1])
-            for name, member in self.members.items()
-            for fold in range(self.split.n_folds)
-        }
-        for key in sorted(expected.keys() | self.runs.keys()):
-            if self.runs.get(key) != expected.get(key):
-                raise ValueError(
-                    f"runs.{key} must be {_brief(expected.get(key))} by members and"
-                    f" split.n_folds, but is {_brief(self.runs.get(key))}. Correct runs."
-                )
-        return self
-
-
-def _brief(run: RunParams | None) -> str:
-    return "absent" if run is None else json.dumps(run.model_dump())
+    @property
+    def trainings(self) -> list[tuple[str, int]]:
+        """Member and held-out fold of every network of the ensemble."""
+        return [(name, fold) for name in self.members for fold in range(self.split.n_folds)]
 
 
 def parse_params(data: Any, source: str = "params.yaml") -> Params:
@@ -157,16 +142,25 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     InputError
         The file is missing, is not YAML, or is not a valid recipe.
     """
-    path = Path(path)
+    return parse_params(read_yaml(Path(path)), Path(path).name)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, or is not YAML.
+    """
     try:
-        data = yaml.load(path.read_text(), _Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise InputError(
             f"Recipe file {path} is missing. Run in the project's root or give --params FILE."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise InputError(f"{path} is not valid YAML: {_said(err)}. Correct it.") from None
-    return parse_params(data, path.name)
 
 
 def write_params(path: Path, params: Params) -> None:

@@ -52,8 +52,22 @@ class Paths:
     def view(self, name: str) -> Path:
         return self.artifacts / "features" / name
 
+    @property
+    def keys(self) -> Path:
+        """Hashes of the code behind every stage, as DVC was told them."""
+        return self.artifacts / "keys.yaml"
+
+    @property
+    def members(self) -> Path:
+        return self.artifacts / "members"
+
     def fold(self, member: str, fold: int) -> Path:
-        return self.artifacts / "members" / member / f"fold-{fold}"
+        return self.members / member / f"fold-{fold}"
+
+    @property
+    def finished(self) -> Path:
+        """Finished folds by the hash of their inputs, outside every stage's outputs."""
+        return self.artifacts / ".folds"
 
     @property
     def ensemble(self) -> Path:

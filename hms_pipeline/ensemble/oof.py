@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from ..config import Params, Paths
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
 from ..system.errors import InputError
-from ..system.files import read_table
+from ..system.files import hash_file, read_table
+from ..training.finished import check_files, read_manifest
 
 
 @dataclass(frozen=True)
@@ -81,19 +80,21 @@ def read_oof(paths: Paths, params: Params) -> OutOfFold:
     )
 
 
-def read_manifest(folder: Path) -> dict:
-    """A fold's manifest, empty where there is none."""
-    path = folder / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else {}
-
-
 def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
+    """A member's predictions, held against what their trainings recorded."""
     tables = []
+    made_from = {"windows": hash_file(paths.windows), "folds": hash_file(paths.folds)}
     for fold in range(n_folds):
-        path = paths.fold(member, fold) / "oof.parquet"
-        if not path.exists():
-            raise InputError(f"{path} is missing. Run `hms train {member} {fold}` first.")
-        tables.append(read_table(path).assign(fold=fold))
+        folder = paths.fold(member, fold)
+        manifest = read_manifest(folder)
+        check_files(folder, manifest, "oof.parquet")
+        for name, now in made_from.items():
+            if manifest["inputs"][name] != now:
+                raise InputError(
+                    f"{folder} was trained from other {name} than the present ones."
+                    f" Run hms train {member}, or dvc repro."
+                )
+        tables.append(read_table(folder / "oof.parquet").assign(fold=fold))
     return pd.concat(tables, ignore_index=True).set_index("label_id")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,20 +13,13 @@ import pandas as pd
 from ..config import Paths
 from ..data.competition import eeg_path, spectrogram_path
 from ..system.errors import InputError
-from ..system.files import hash_bytes, hash_code, hash_file, hash_json, read_table
+from ..system.files import hash_bytes, hash_file, hash_json, read_table
 from .store import FORMAT
 from .view import BuiltView
 
 logger = logging.getLogger(__name__)
 
 ROWS_PER_SHARD = 256
-# What decides a value, besides the view's own file: reading, filling, transforming, rounding.
-CODE = (
-    "schema",
-    "signal",
-    *(f"data/{name}" for name in ("competition", "recording", "window")),
-    *(f"features/{name}" for name in ("compute", "picture", "produce", "view", "waves", "windows")),
-)
 FILES = {"eeg": eeg_path, "spectrogram": spectrogram_path}
 READ_COLUMNS = (
     "eeg_id",
@@ -37,21 +29,7 @@ READ_COLUMNS = (
 )
 
 
-def code_of(view: BuiltView) -> tuple[str, ...]:
-    """Modules that a view's values depend on, as ``config.files.hash_code`` names them."""
-    package = __package__.rpartition(".")[0]
-    own = inspect.getmodule(view.view.function)
-    modules = {getattr(value, "__module__", "") for value in vars(own).values()} | {own.__name__}
-    views = sorted(name for name in modules if name.startswith(f"{__package__}.views."))
-    return (*CODE, *(name.removeprefix(f"{package}.").replace(".", "/") for name in views))
-
-
-def code_hash(view: BuiltView) -> str:
-    """Hash of the code that a view's values depend on."""
-    return hash_code(*code_of(view))
-
-
-def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
+def plan_rows(paths: Paths, view: BuiltView, code: str) -> pd.DataFrame:
     """Place every kept window.
 
     A shard holds whole patients, chosen by a hash of the patient's id, so that new recordings
@@ -62,6 +40,8 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     ----------
     paths : Paths
     view : BuiltView
+    code : str
+        Hash of the code that a value depends on.
 
     Returns
     -------
@@ -86,7 +66,7 @@ def plan_rows(paths: Paths, view: BuiltView) -> pd.DataFrame:
     windows = windows.sort_values(order, ignore_index=True)
     windows["row"] = windows.groupby("shard").cumcount()
     windows["source"] = _sources(paths, windows, view.inputs)
-    recipe = recipe_hash(view)
+    recipe = recipe_hash(view, code)
     windows["key"] = [hash_bytes(f"{recipe} {s}".encode())[:32] for s in windows["source"]]
     return windows[["label_id", "shard", "row", "source", "key", *READ_COLUMNS]]
 
@@ -104,11 +84,9 @@ def _bucket(patient_id: int, n_shards: int) -> int:
     return int(hash_bytes(str(patient_id).encode())[:8], 16) % n_shards
 
 
-def recipe_hash(view: BuiltView) -> str:
+def recipe_hash(view: BuiltView, code: str) -> str:
     """Hash of the view's name, parameters and code."""
-    return hash_json(
-        {"format": FORMAT, "view": view.name, "params": view.params, "code": code_hash(view)}
-    )
+    return hash_json({"format": FORMAT, "view": view.name, "params": view.params, "code": code})
 
 
 def data_hash(plan: pd.DataFrame) -> str:

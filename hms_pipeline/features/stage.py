@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
@@ -17,10 +16,13 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.keys import code_key
+from ..system.device import choose_device
 from ..system.errors import InputError
 from ..system.files import hash_file, write_json
+from ..system.locks import locked
 from ..system.processes import process_pool
-from .plan import code_hash, data_hash, plan_rows
+from .plan import data_hash, plan_rows
 from .produce import Producer
 from .shards import Known, Target, find_known, targets, write_shard
 from .statistics import count_values, describe_values
@@ -75,46 +77,24 @@ def run(
         this view.
     """
     built = build_view(params, view)
-    chosen = _device(device)
-    plan = plan_rows(paths, built)
+    chosen = choose_device(device)
+    code_key(paths, params, "views", view)  # refuses where DVC was told of other code
+    code = code_key(paths, params, "rows", view)
+    plan = plan_rows(paths, built, code)
     store, staging = paths.view(view), paths.checkpoints / "features" / view
-    with _alone(staging.with_suffix(".lock"), view):
+    busy = (
+        f"Features of view {view!r} need one writer, but another run is writing them."
+        " Wait for it to end."
+    )
+    with locked(staging.with_suffix(".lock"), 0.0, busy):
         staging.mkdir(parents=True, exist_ok=True)
         known = find_known(store, staging)
         counted = _Count(len(plan), progress)
         ready, waiting = _sort_out(targets(plan), known, counted)
         ready += _write(paths.data, built, waiting, known, staging, chosen, workers, counted)
-        manifest = _publish(built, plan, ready, store, staging, workers)
+        manifest = _publish(built, code, plan, ready, store, staging, workers)
         shutil.rmtree(staging)
     return manifest
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(
-            f"device needs to be auto, cpu or a GPU that is there, but is {name!r}. Use auto."
-        ) from None
-    return device
-
-
-@contextmanager
-def _alone(lock: Path, view: str) -> Iterator[None]:
-    """Hold a lock that the system frees when the process ends, however it ends."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"Features of view {view!r} need one writer, but another run is writing them."
-                " Wait for it to end."
-            ) from None
-        yield
 
 
 class _Count:
@@ -221,6 +201,7 @@ def _work(target: Target) -> Known:
 
 def _publish(
     view: BuiltView,
+    code: str,
     plan: pd.DataFrame,
     ready: list[Known],
     store: Path,
@@ -236,7 +217,7 @@ def _publish(
     threads = _n_workers(workers, len(plan), torch.device("cpu"))
     with one_thread():  # each of them
         counts = count_values([shard.path for shard in ready], view.shape[0], threads)
-    manifest = _manifest(view, plan, ready, tables, counts)
+    manifest = _manifest(view, code, plan, ready, tables, counts)
     if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):
         (store / MANIFEST).unlink(missing_ok=True)
     for shard in moved:
@@ -254,6 +235,7 @@ def _publish(
 
 def _manifest(
     view: BuiltView,
+    code: str,
     plan: pd.DataFrame,
     ready: list[Known],
     tables: dict[str, str],
@@ -271,7 +253,7 @@ def _manifest(
         "mirror": list(view.mirror),
         "mirror_sign": list(view.mirror_sign),
         "n_windows": len(plan),
-        "code": code_hash(view),
+        "code": code,
         "data": data_hash(plan),
         **tables,
         "shards": [

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..config import Params, Paths, load_params
+from ..config.keys import code_key
 from ..config.members import MemberParams
 from ..config.params import write_params
 from ..ensemble.blend import Blend
@@ -34,14 +35,15 @@ from ..features.views import build_views
 from ..models import build_model
 from ..system.device import choose_device
 from ..system.errors import InputError
-from ..system.files import hash_code, hash_file, hash_json, read_table, write_json
+from ..system.files import hash_file, hash_json, read_table, write_json
+from ..training.finished import check_files, read_manifest
 from .reference import write_reference
 
 FORMAT = 1
 # The rooms that scoring needs, in the order in which they may import each other.
 ROOMS = (
-    "schema", "system", "catalogue", "config", "signal", "data", "features", "datasets", "models",
-    "training", "ensemble", "inference",
+    "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "features",
+    "datasets", "models", "training", "ensemble", "inference",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
 PLACE = (
@@ -125,7 +127,8 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     networks = {"format": FORMAT, "members": members, "views": views, "blend": blend}
     settings = {key: getattr(params.scoring, key) for key in params.scoring.VERSIONED}
     settings["max_cell_mb"] = params.registry.max_cell_mb
-    identity = {**networks, "code": hash_code(*ROOMS), "settings": settings}
+    code = code_key(paths, params, "version")
+    identity = {**networks, "code": code, "settings": settings}
     return {
         **identity,
         "n_folds": params.split.n_folds,
@@ -144,7 +147,7 @@ def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
     member = params.members[name]
     folds = {}
     for fold in range(params.split.n_folds):
-        manifest = _read_json(paths.fold(name, fold) / "manifest.json", f"hms train {name} {fold}")
+        manifest = read_manifest(paths.fold(name, fold))
         folds[str(fold)] = manifest["content_hash"]
     return {
         "architecture": member.architecture,
@@ -227,10 +230,9 @@ def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[st
     out.mkdir(parents=True)
     precision = {}
     for fold in range(params.split.n_folds):
-        source = paths.fold(name, fold) / "weights.safetensors"
-        if not source.exists():
-            raise InputError(f"{source} is needed, but is not there. Run hms train {name} {fold}.")
-        weights = load_file(source)
+        folder = paths.fold(name, fold)
+        check_files(folder, read_manifest(folder), "weights.safetensors")
+        weights = load_file(folder / "weights.safetensors")
         half = {key: _halved(value) for key, value in weights.items()}
         moved = _difference(network, weights, half, inputs)
         use_half = moved <= params.registry.half_atol  # False for NaN, too
@@ -280,16 +282,29 @@ def _write_tables(paths: Paths, out: Path) -> None:
 
 def copy_code(out: Path) -> Path:
     """Copy the rooms of this package that scoring needs into ``out/package``."""
+    for name, source in _code_files().items():
+        target = out / "package" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    return out / "package"
+
+
+def _code_files() -> dict[str, Path]:
+    """The files of the rooms that scoring needs, by their place in the package."""
     root = Path(__file__).parents[1]
     sources = [root / "__init__.py"]
     for room in ROOMS:
         path = root / room
         sources += sorted(path.rglob("*.py")) if path.is_dir() else [root / f"{room}.py"]
-    for source in sources:
-        target = out / "package" / source.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-    return out / "package"
+    return {source.relative_to(root).as_posix(): source for source in sources}
+
+
+def carries_this_code(folder: Path) -> bool:
+    """Whether a bundle's code is this package's, byte for byte."""
+    listed = _read_json(folder / CHECKSUMS, "hms register")
+    prefix = "code/package/"
+    carried = {name.removeprefix(prefix): sha for name, sha in listed.items() if prefix in name}
+    return carried == {name: hash_file(path) for name, path in _code_files().items()}
 
 
 def checksums(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ..config import Paths
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, MODEL
 from . import promotion
-from .cleanup import remove_checkpoints, remove_fetched, remove_models
+from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
@@ -193,7 +193,7 @@ def gc(paths: Paths, keep: int) -> list[int]:
             registry.client.delete_model_version(MODEL, version.version)
         remove_models(registry)
         remove_fetched(registry)
-        remove_checkpoints(paths)
+        remove_trainings(paths)
         if removed:
             registry.log_ledger()
         return sorted(int(version.version) for version in removed)

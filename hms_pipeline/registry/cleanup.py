@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..config import Paths, load_params
 from ..system.errors import InputError
-from ..system.files import hash_json
 from ..tracking.store import MODEL, experiment_id, local_path
+from ..training.finished import fold_key, member_inputs, read_manifest
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -70,29 +70,44 @@ def remove_fetched(registry: Registry) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_checkpoints(paths: Paths) -> None:
-    """Remove checkpoints that no present training can resume and none has written for a day."""
-    old = [folder for folder in paths.checkpoints.glob("*") if _age_s(folder) > DAY_S]
+def remove_trainings(paths: Paths) -> None:
+    """Remove what no present training can use and none has written for a day.
+
+    These are checkpoints of trainings with other inputs, and finished folds that neither the
+    recipe nor the folder ``members`` names.
+    """
+    old = [
+        path
+        for folder in (paths.checkpoints, paths.finished)
+        for path in folder.glob("*")
+        if path.is_dir() and _age_s(path) > DAY_S
+    ]
     if not old:
         return
     try:
-        resumable = set(_resumable(paths))
+        named = set(_present(paths)) | set(_linked(paths))
     except (InputError, OSError) as err:
-        log.warning("Checkpoints stay, for the present trainings are not known: %s", err)
+        log.warning("Checkpoints and folds stay, for the present ones are not known: %s", err)
         return
     for folder in old:
-        if folder.name not in resumable and _age_s(folder) > DAY_S:
+        if folder.name not in named and _age_s(folder) > DAY_S:
             shutil.rmtree(folder, ignore_errors=True)
+            folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
 
 
-def _resumable(paths: Paths) -> Iterator[str]:
-    """Names of the checkpoints that trainings of the present inputs look for."""
-    from ..training.fold_data import read_fold_data
-
+def _present(paths: Paths) -> Iterator[str]:
+    """Keys of the trainings that the recipe names."""
     params = load_params(paths.params)
-    for run in params.runs.values():
-        inputs = read_fold_data(paths, params, run.name, run.fold, verify=False).inputs
-        yield hash_json([f"{run.name}-{run.fold}", inputs])
+    inputs = {member: member_inputs(paths, params, member) for member in params.members}
+    for member, fold in params.trainings:
+        yield fold_key(inputs[member], member, fold)
+
+
+def _linked(paths: Paths) -> Iterator[str]:
+    """Keys of the folds in ``members``."""
+    for folder in paths.members.glob("*/fold-*"):
+        manifest = read_manifest(folder)
+        yield fold_key(manifest["inputs"], manifest["member"], manifest["fold"])
 
 
 def _age_s(folder: Path) -> float:

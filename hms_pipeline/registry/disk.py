@@ -22,7 +22,7 @@ GB = 1e9
 def needed_bytes(paths: Paths, params: Params, stale: Collection[str] = ()) -> int:
     """Upper estimate of what a full retrain writes that is not there yet.
 
-    Files of ``stale`` stages (``features@<view>``, ``train@<member>-<fold>``) will be written
+    Files of ``stale`` stages (``features@<view>``, ``train@<member>``) will be written
     again and count in full: the old ones stay in DVC's cache.
 
     Features are float16; each network is stored once in full, once in its checkpoint with the
@@ -43,7 +43,7 @@ def needed_bytes(paths: Paths, params: Params, stale: Collection[str] = ()) -> i
             network = build_model(member, [views[view].shape for view in member.views], name=name)
         n_bytes = 4 * sum(p.numel() for p in network.parameters())
         there = sum(
-            f"train@{name}-{fold}" not in stale
+            f"train@{name}" not in stale
             and (paths.fold(name, fold) / "weights.safetensors").exists()
             for fold in range(params.split.n_folds)
         )

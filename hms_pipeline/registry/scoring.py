@@ -10,10 +10,9 @@ from typing import Any
 from ..config import Paths, load_params
 from ..config.scoring import ScoringParams
 from ..data.window import Window
-from ..inference.bundle import ROOMS, check_bundle, read_info
+from ..inference.bundle import carries_this_code, check_bundle
 from ..inference.predictor import Predictor
 from ..system.errors import InputError
-from ..system.files import hash_code
 from ..tracking.store import CHAMPION, MODEL
 from .api import bundle_of
 from .package import load_code, refusals_of
@@ -62,7 +61,7 @@ def open_bundle(bundle: Path, *, device: str = "auto") -> Predictor | CarriedPre
 
 
 def _open(bundle: Path, device: str) -> Predictor | CarriedPredictor:
-    if read_info(bundle)["code"] == hash_code(*ROOMS):
+    if carries_this_code(bundle):
         return Predictor.open(bundle, device=device)
     return CarriedPredictor(load_code(bundle), bundle, device)
 

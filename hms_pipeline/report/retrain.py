@@ -9,10 +9,10 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
-from ..ensemble.oof import read_manifest
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_json
+from ..training.finished import read_manifest
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
 
@@ -190,12 +190,12 @@ def _lineage(paths: Paths, params: Params) -> dict[str, Any]:
 
 def _folds(paths: Paths, params: Params) -> list[dict[str, Any]]:
     rows = []
-    for run in params.runs.values():
-        manifest = read_manifest(paths.fold(run.name, run.fold))
+    for member, fold in params.trainings:
+        manifest = read_manifest(paths.fold(member, fold))
         rows.append(
             {
-                "member": run.name,
-                "fold": run.fold,
+                "member": member,
+                "fold": fold,
                 "n_oof": manifest.get("n_oof", DASH),
                 "kl": _number(manifest.get("metrics", {}).get(DECIDING_SLICE)),
                 "content_hash": manifest.get("content_hash", DASH)[:16],

@@ -6,3 +6,10 @@ class InputError(ValueError):
 
     The command line prints it as one line and exits with 2; a server answers 400.
     """
+
+
+class StaleError(RuntimeError):
+    """What was planned no longer holds, because something moved meanwhile: say it, try again.
+
+    The command line prints it as one line and exits with 1.
+    """

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +42,13 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left while they wrote ``path`` by ``atomic``."""
+    for left in path.parent.glob(f".tmp-*-{path.name}"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def to_json(value: Any) -> str:
@@ -103,22 +112,3 @@ def hash_files(paths: Iterable[Path], root: Path) -> str:
     """SHA-256 over files' relative names and contents, in the order of their names."""
     named = sorted((path.relative_to(root).as_posix(), path) for path in paths)
     return hash_bytes(*(f"{name} {hash_file(path)}".encode() for name, path in named))
-
-
-def hash_code(*rooms: str) -> str:
-    """SHA-256 of the source of rooms of this package.
-
-    Parameters
-    ----------
-    *rooms : str
-        Names of modules or packages under ``hms_pipeline``, such as ``"signal"``.
-    """
-    root = Path(__file__).parents[1]
-    sources = [
-        path
-        for room in rooms
-        for path in (
-            sorted((root / room).rglob("*.py")) if (root / room).is_dir() else [root / f"{room}.py"]
-        )
-    ]
-    return hash_files(sources, root)

@@ -234,8 +234,8 @@ def link_folds(
         retrain, ``reused`` from an earlier one, or ``restored`` from files without a run.
     """
     links = {}
-    for key, run in params.runs.items():
-        folder = paths.fold(run.name, run.fold)
+    for member, fold in params.trainings:
+        key, folder = f"{member}-{fold}", paths.fold(member, fold)
         if not (folder / "manifest.json").exists():
             continue
         manifest = json.loads((folder / "manifest.json").read_text())

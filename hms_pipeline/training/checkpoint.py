@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..system.files import atomic
+from ..system.files import hash_file
 from .state import TrainState
 
 log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ class Checkpoint:
     Parameters
     ----------
     folder : Path
-        Named by the hash of the training's inputs, so that another recipe never resumes it.
+        Named by the hash of the training's inputs, so that another recipe never resumes it. Its
+        file is named by the hash of its bytes.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.path = folder / "checkpoint.safetensors"
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future | None = None
         self._pinned: dict[str, Tensor] = {}
@@ -65,8 +65,13 @@ class Checkpoint:
 
     def _write(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
         # Straight to the file: serialising in memory first holds up the other threads.
-        with atomic(self.path) as temporary:
-            save_file(tensors, temporary, metadata)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        earlier = list(self.folder.iterdir())
+        temporary = self.folder / ".tmp"
+        save_file(tensors, temporary, metadata)
+        temporary.rename(self.folder / f"{hash_file(temporary)}.safetensors")
+        for path in earlier:
+            path.unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Return when the last checkpoint is on disk; raises what its writing raised."""
@@ -76,10 +81,13 @@ class Checkpoint:
 
     def load(self, state: TrainState) -> list[dict]:
         """Put the kept state back and give its history; an unreadable one is said and dropped."""
-        if not self.path.exists():
+        found = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        if not found:
             return []
         try:
-            with safe_open(self.path, "pt") as stored:
+            if hash_file(found[-1]) != found[-1].stem:
+                raise ValueError("its bytes are not those that were written")
+            with safe_open(found[-1], "pt") as stored:
                 history = json.loads(stored.metadata()["history"])
                 tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
             state.load(tensors)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ..config import Params, Paths
-from ..config.training import StageParams
+from ..config.training import SmoothingParams, StageParams
 from ..datasets.augmentations import ViewInfo
 from ..datasets.batches import Store
 from ..datasets.stage import read_folds, read_windows
@@ -19,9 +18,7 @@ from ..features.view import BuiltView
 from ..features.views import build_views
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
-from ..system.files import hash_code, hash_file, hash_json
-
-_CODE = ("schema", "catalogue", "config", "datasets", "models", "training")
+from .finished import member_inputs
 
 
 @dataclass(frozen=True)
@@ -80,58 +77,97 @@ class FoldData:
         return rows
 
 
-def check_run(params: Params, member: str, fold: int) -> None:
-    """Refuse a member or fold that the recipe does not have."""
-    if member not in params.members:
-        raise InputError(f"Unknown member {member!r}. Choose one of {sorted(params.members)}.")
-    if not 0 <= fold < params.split.n_folds:
-        raise InputError(
-            f"fold must be 0..{params.split.n_folds - 1}, got {fold}."
-            " Choose one of these, or raise split.n_folds."
-        )
-
-
-def read_fold_data(
-    paths: Paths, params: Params, member: str, fold: int, *, verify: bool = True
-) -> FoldData:
-    """Read and check what a training needs.
+@dataclass(frozen=True)
+class MemberData:
+    """All kept windows with what every fold of a member reads of them.
 
     Parameters
     ----------
-    paths, params, member, fold
-        As in :func:`training.stage.run`.
-    verify : bool
-        Whether to compare the features with their checksums, which reads all of them.
-
-    Raises
-    ------
-    InputError
-        Something is missing or made from other inputs; the sentence names the command.
+    windows : DataFrame
+        Kept windows, ascending by ``label_id``.
+    fold_of : array, shape (n_windows,)
+        The fold that holds each window out.
+    views : tuple of ViewInfo
+    stores : tuple of Store
+    smoothing : SmoothingParams
+    inputs : dict
+        From ``finished.member_inputs``.
     """
-    check_run(params, member, fold)
-    windows = read_windows(paths).sort_values("label_id", ignore_index=True)
-    fold_of = _fold_of(windows, read_folds(paths))
-    votes = windows[list(VOTE_COLUMNS)].to_numpy()
-    train, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
-    _check_held_out(windows, train, held_out, fold)
-    label_ids = windows["label_id"].to_numpy()
-    names = params.members[member].views
-    built = build_views(params, names)
-    stores = tuple(_open_store(paths, built[name], member, label_ids, verify) for name in names)
-    smoothing = params.training.smoothing
-    return FoldData(
-        label_ids=label_ids,
-        n_votes=votes.sum(1),
-        target=votes_to_target(votes),
-        smooth_target=votes_to_target(
-            votes, smoothing=smoothing.amount, smoothing_max_votes=smoothing.max_votes
-        ),
-        train=train,
-        held_out=held_out,
-        views=tuple(ViewInfo.of(built[name]) for name in names),
-        stores=stores,
-        inputs=_input_hashes(paths, params, member, names, stores),
-    )
+
+    windows: pd.DataFrame
+    fold_of: np.ndarray
+    views: tuple[ViewInfo, ...]
+    stores: tuple[Store, ...]
+    smoothing: SmoothingParams
+    inputs: dict
+
+    @classmethod
+    def read(cls, paths: Paths, params: Params, member: str, *, verify: bool = True) -> MemberData:
+        """Read and check what a member's trainings need.
+
+        Parameters
+        ----------
+        paths : Paths
+        params : Params
+        member : str
+        verify : bool
+            Whether to compare the features with their checksums, which reads all of them.
+
+        Raises
+        ------
+        InputError
+            Something is missing or made from other inputs; the sentence names the command.
+        """
+        inputs = member_inputs(paths, params, member)
+        windows = read_windows(paths).sort_values("label_id", ignore_index=True)
+        if not windows["label_id"].is_unique:
+            raise InputError("Kept windows must have unique label_ids. Run `hms validate` again.")
+        names = params.members[member].views
+        built = build_views(params, names)
+        labels = windows["label_id"].to_numpy()
+        return cls(
+            windows=windows,
+            fold_of=_fold_of(windows, read_folds(paths)),
+            views=tuple(ViewInfo.of(built[name]) for name in names),
+            stores=tuple(_open_store(paths, built[name], member, labels, verify) for name in names),
+            smoothing=params.training.smoothing,
+            inputs=inputs,
+        )
+
+    @property
+    def label_ids(self) -> np.ndarray:
+        return self.windows["label_id"].to_numpy()
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(view.shape for view in self.views)
+
+    def fold(self, fold: int) -> FoldData:
+        """What one training reads.
+
+        Raises
+        ------
+        InputError
+            The fold has no windows, or a patient of it stands outside it, too.
+        """
+        votes = self.windows[list(VOTE_COLUMNS)].to_numpy()
+        train, held_out = np.flatnonzero(self.fold_of != fold), np.flatnonzero(self.fold_of == fold)
+        _check_held_out(self.windows, train, held_out, fold)
+        return FoldData(
+            label_ids=self.label_ids,
+            n_votes=votes.sum(1),
+            target=votes_to_target(votes),
+            smooth_target=votes_to_target(
+                votes,
+                smoothing=self.smoothing.amount,
+                smoothing_max_votes=self.smoothing.max_votes,
+            ),
+            train=train,
+            held_out=held_out,
+            views=self.views,
+            stores=self.stores,
+            inputs=self.inputs,
+        )
 
 
 def _fold_of(windows: pd.DataFrame, folds: pd.DataFrame) -> np.ndarray:
@@ -147,9 +183,7 @@ def _fold_of(windows: pd.DataFrame, folds: pd.DataFrame) -> np.ndarray:
 def _check_held_out(
     windows: pd.DataFrame, train: np.ndarray, held_out: np.ndarray, fold: int
 ) -> None:
-    """Each window once, and no held-out patient in training."""
-    if not windows["label_id"].is_unique:
-        raise InputError("Kept windows must have unique label_ids. Run `hms validate` again.")
+    """No held-out patient in training."""
     if not len(held_out):
         raise InputError(f"Fold {fold} has no windows. Run `hms split` again, or add data.")
     patients = windows["patient_id"]
@@ -166,11 +200,6 @@ def _open_store(
 ) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
-    if not (folder / "manifest.json").exists():
-        raise InputError(
-            f"Member {member} reads view {name!r}, but {folder} has no features."
-            f" Run `hms features {name}` first."
-        )
     store = FeatureStore.open(folder, view=view, verify=verify)
     missing = np.setdiff1d(label_ids, store.label_ids)
     if len(missing):
@@ -179,27 +208,3 @@ def _open_store(
             f" with label_id {missing[0]}. Run `hms features {name}` again."
         )
     return store
-
-
-def _input_hashes(
-    paths: Paths,
-    params: Params,
-    member: str,
-    names: Sequence[str],
-    stores: Sequence[FeatureStore],
-) -> dict:
-    return {
-        "views": {
-            name: hash_json(store.manifest) for name, store in zip(names, stores, strict=True)
-        },
-        "windows": hash_file(paths.windows),
-        "folds": hash_file(paths.folds),
-        "params": hash_json(
-            {
-                "training": params.training.model_dump(mode="json"),
-                "member": params.members[member].model_dump(mode="json"),
-                "split": params.split.model_dump(mode="json"),
-            }
-        ),
-        "code": hash_code(*_CODE),
-    }

@@ -12,10 +12,9 @@ from safetensors.torch import save
 
 from ..config.training import StageParams
 from ..schema import CLASSES, VOTE_SLICES
-from ..system.files import atomic, hash_bytes, hash_file, hash_json, write_json
+from ..system.files import atomic, hash_file, hash_json
+from .finished import FILES, write_manifest
 from .fit import Fit, Result, metric_name
-
-FILES = ("weights.safetensors", "oof.parquet", "history.csv")
 
 
 def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any]) -> dict:
@@ -49,9 +48,9 @@ def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any])
         "metrics": _metrics(result.history[-1]),
         "best_epoch": _best_epoch(result.history),
         "files": files,
-        "content_hash": hash_bytes(hash_json(files).encode(), hash_json(job.data.inputs).encode()),
+        "content_hash": hash_json(files),
     }
-    write_json(folder / "manifest.json", manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 

@@ -1,160 +1,83 @@
-"""Stage `train@M-K`: one member on one fold."""
+"""Stage `train@M`: one member on its folds; what is finished is linked, what is not is trained."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Callable
-
-import torch
-from torch import nn
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from ..config import Params, Paths
-from ..datasets.batches import load_views
-from ..models import PretrainedReport, build_model, load_pretrained
-from ..system.device import choose_device
-from ..system.errors import InputError
-from ..system.files import hash_json
+from ..system.files import atomic, remove_leftovers
+from ..system.locks import locked
 from .callback import NoCallback, TrainingCallback
-from .checkpoint import Checkpoint
-from .fit import Fit, fit
-from .fold_data import check_run, read_fold_data
-from .outputs import write_outputs
+from .finished import check_training, find_finished, fold_key, link_fold, member_inputs
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .train import Trainer
 
-Progress = Callable[[int, int], None]
+LONGEST_TRAINING_S = 7 * 24 * 3600.0
 
 
 def run(
     paths: Paths,
     params: Params,
     member: str,
-    fold: int,
+    folds: Sequence[int] | None = None,
     *,
     device: str = "auto",
-    callback: TrainingCallback | None = None,
-    progress: Progress | None = None,
-) -> dict:
-    """Train a member on all folds but one and predict that one.
-
-    Writes ``weights.safetensors``, ``oof.parquet``, ``history.csv`` and ``manifest.json``. A
-    killed run goes on from its last epoch; on a CPU it ends with the same bytes.
+    again: bool = False,
+    callback: Callable[[], TrainingCallback] = NoCallback,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[int, dict]:
+    """Train a member's folds that are not finished, and link all asked for into ``members``.
 
     Parameters
     ----------
     paths : Paths
     params : Params
     member : str
-    fold : int
-        Held out.
+    folds : sequence of int, optional
+        All folds of the recipe where none are given.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
-    callback : TrainingCallback, optional
-    progress : callable, optional
-        Takes steps done and in all.
+    again : bool
+        Train finished folds anew.
+    callback : callable
+        Makes what hears of one fold's training.
+    progress : callable
+        Takes steps done and in all, of the fold that is trained.
 
     Returns
     -------
-    manifest : dict
+    dict of int to dict
+        Fold → its manifest.
 
     Raises
     ------
     InputError
         Bad member or fold, missing or stale inputs, too little memory, divergence.
     """
-    check_run(params, member, fold)
-    torch.set_num_threads(params.training.threads)
-    place = choose_device(device)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)  # graphs and streams are made on the current device
-    callback = callback or NoCallback()
-    name = f"{member}-{fold}"
-    try:
-        data = read_fold_data(paths, params, member, fold)
-        views = load_views(
-            data.stores, data.shapes, data.label_ids, place, params.training.resident_fraction
-        )
-        job = Fit(name, data, views, params.training, params.members[member].max_lr_scale, place)
-        callback.on_start(_info(params, member, fold, job))
-        with _memory_sentence(name, params):
-            manifest = _train(paths, params, member, fold, job, callback, progress)
-    except BaseException as err:
-        callback.on_error(err)
-        raise
-    callback.on_end(manifest, paths.fold(member, fold))
-    return manifest
+    chosen = sorted(set(folds or range(params.split.n_folds)))
+    check_training(params, member, chosen)
+    inputs = member_inputs(paths, params, member)
 
+    @cache
+    def trainer() -> Trainer:
+        from .train import Trainer  # with PyTorch, which linking finished folds does not need
 
-def _train(
-    paths: Paths,
-    params: Params,
-    member: str,
-    fold: int,
-    job: Fit,
-    callback: TrainingCallback,
-    progress: Progress | None,
-) -> dict:
-    spec = params.members[member]
-    reports: list[PretrainedReport] = []
+        return Trainer(paths, params, member, device)
 
-    def build() -> nn.Module:
-        model = build_model(spec, job.data.shapes, name=member)
-        reports.append(load_pretrained(model, spec.pretrained, name=member))
-        return model
-
-    def on_epoch(record: dict) -> None:
-        numbers = {
-            key: float(value)
-            for key, value in record.items()
-            if isinstance(value, int | float) and key != "epoch"
-        }
-        callback.on_epoch(record["epoch"], numbers)
-
-    def on_step(done: int) -> None:
-        if progress is not None:
-            progress(done, job.n_steps)
-
-    checkpoint = Checkpoint(paths.checkpoints / hash_json([job.name, job.data.inputs]))
-    result = fit(job, build, checkpoint, on_epoch, on_step)
-    facts = {
-        "member": member,
-        "fold": fold,
-        "architecture": spec.architecture,
-        "views": list(spec.views),
-        "model": spec.model,
-        "pretrained": reports[0].to_dict(),
-        "device": job.device.type,
-        "cuda_graph": result.graphed,
-    }
-    manifest = write_outputs(paths.fold(member, fold), job, result, facts)
-    checkpoint.remove()
-    return manifest
-
-
-def _info(params: Params, member: str, fold: int, job: Fit) -> dict:
-    return {
-        "member": member,
-        "fold": fold,
-        "device": str(job.device),
-        "precision": job.precision,
-        "resident": job.views.resident,
-        "batch_size": job.batch_size,
-        "n_train": {s.name: len(job.data.stage_rows(s)) for s in params.training.stages},
-        "n_oof": len(job.data.held_out),
-        "inputs": job.data.inputs,
-        "training": params.training.model_dump(mode="json"),
-        "model": params.members[member].model_dump(mode="json"),
-    }
-
-
-@contextlib.contextmanager
-def _memory_sentence(name: str, params: Params):
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise InputError(
-            f"Training {name} needs more GPU memory than is free at training.batch_size"
-            f" {params.training.batch_size}. Lower it or training.resident_fraction, or free the"
-            " GPU."
-        ) from None
+    manifests = {}
+    for fold in chosen:
+        key = fold_key(inputs, member, fold)
+        folder = paths.finished / key
+        # Whoever comes second waits, and finds the fold finished.
+        with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
+            manifest = None if again else find_finished(folder, inputs)
+            if manifest is None:
+                remove_leftovers(folder)
+                with atomic(folder) as temporary:
+                    manifest = trainer().train(fold, key, temporary, callback(), progress)
+            link_fold(folder, paths.fold(member, fold))
+        manifests[fold] = manifest
+    return manifests

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import yaml
 
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.views import VIEWS, build_view, build_views
@@ -15,15 +14,11 @@ from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.schema import REGIONS
 from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
+from tests.recipes import NAMES, recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPES = {
-    path.stem: yaml.safe_load(path.read_text())["views"]
-    for path in (ROOT / "params.yaml", *sorted((ROOT / "recipes").glob("*.yaml")))
-}
-if RECIPES["params"] == RECIPES.get("demo"):
-    del RECIPES["demo"]
-CASES = [(recipe, view) for recipe, views in RECIPES.items() for view in views]
+RECIPES = {name: recipe(name).views for name in NAMES}
+CASES = [(name, view) for name, views in RECIPES.items() for view in views]
 
 
 def random_batch(n=2, seed=0):
@@ -39,13 +34,13 @@ def mirrored(batch):
 
 @pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
 def built(request):
-    recipe, view = request.param
-    return VIEWS[view].build(RECIPES[recipe][view])
+    name, view = request.param
+    return VIEWS[view].build(RECIPES[name][view])
 
 
 def test_every_view_of_the_catalogue_is_in_the_full_recipe():
     assert sorted(RECIPES["full"]) == list(VIEWS), (
-        "Add the view's parameters to section views of recipes/full.yaml and params.yaml."
+        "Add the view's parameters to section views of recipes/base.yaml."
     )
 
 

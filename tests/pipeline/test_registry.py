@@ -345,7 +345,9 @@ def test_another_version_of_the_package_is_refused(maker, tmp_path):
 def test_a_version_names_what_it_came_from(maker):
     result = register(maker, POOR)
     facts = api.describe(maker.paths, result["version"])
-    assert set(facts["from runs"]) == set(maker.params.runs)
+    assert set(facts["from runs"]) == {
+        f"{member}-{fold}" for member, fold in maker.params.trainings
+    }
     assert {link["how"] for link in facts["from runs"].values()} == {"restored"}
     assert set(facts["from views"]) == set(maker.params.views)
     client = Registry.open(maker.paths).client
@@ -363,7 +365,7 @@ def test_scoring_uses_the_versions_own_code(maker, monkeypatch):
     register(maker, POOR)
     window = random_window(5)
     number, own = scoring.open_predictor(maker.paths, device="cpu")
-    monkeypatch.setattr(scoring, "hash_code", lambda *rooms: "later code")
+    monkeypatch.setattr(scoring, "carries_this_code", lambda bundle: False)
     _, carried = scoring.open_predictor(maker.paths, number, device="cpu")
     assert isinstance(carried, scoring.CarriedPredictor)
     assert carried.content_hash == own.content_hash

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ...config.keys import code_key
 from ...system.errors import InputError
 from ..app import Context, app, out
 from ..progress import EpochClock, progress_bar
@@ -62,6 +62,27 @@ def refuse_filled(folder: Path) -> None:
 
 
 @app.command()
+def keys(
+    ctx: typer.Context,
+    why: Annotated[
+        str | None, typer.Option(help="Print what a key covers, such as train.eegnet.")
+    ] = None,
+) -> None:
+    """Write artifacts/keys.yaml: a hash of the code behind every stage, which DVC compares."""
+    from ...config.keys import present_keys, write_keys
+
+    context: Context = ctx.obj
+    if why:
+        from ...code_keys import explain
+
+        for name in explain(context.params.model_dump(mode="json"), why):
+            out.print(name, highlight=False)
+        return
+    write_keys(context.paths, present_keys(context.params))
+    out.print(f"Keys: {context.paths.keys}")
+
+
+@app.command()
 def validate(
     ctx: typer.Context,
     report: Annotated[
@@ -75,6 +96,7 @@ def validate(
 
     context: Context = ctx.obj
     if not report:
+        code_key(context.paths, context.params, "validate")
         with progress_bar("validate") as progress:
             stage.run(context.paths, context.params, workers=workers, progress=progress)
     counts = validation_report.counts(context.paths)
@@ -90,6 +112,7 @@ def split(ctx: typer.Context) -> None:
     """Assign patients to folds; known patients keep theirs."""
     from ...datasets import stage
 
+    code_key(ctx.obj.paths, ctx.obj.params, "split")
     summary = stage.run(ctx.obj.paths, ctx.obj.params)
     for key, value in summary.items():
         out.print(f"{key}: {value}", highlight=False)
@@ -115,35 +138,48 @@ def features(
 def train(
     ctx: typer.Context,
     member: str,
-    fold: int,
+    folds: Annotated[
+        list[int] | None, typer.Argument(metavar="[FOLD]...", help="All where none is named.")
+    ] = None,
     device: Device = "auto",
-    track: Annotated[bool, typer.Option(help="Log the run to MLflow.")] = True,
+    again: Annotated[bool, typer.Option("--again", help="Train finished folds anew.")] = False,
+    track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
 ) -> None:
-    """Train one member on one fold, both stages; a killed training resumes."""
+    """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
     from ...training import stage
     from ...training.callback import NoCallback
 
     context: Context = ctx.obj
-    callback = NoCallback()
-    if track:
-        from ...tracking.runs import FoldRun
+    clocks: list[EpochClock] = []
 
-        callback = FoldRun(context.paths, context.params)
-    clock = EpochClock(callback)
-    with progress_bar(f"train {member}-{fold}") as progress:
-        manifest = stage.run(
+    def callback() -> EpochClock:
+        inner = NoCallback()
+        if track:
+            from ...tracking.runs import FoldRun
+
+            inner = FoldRun(context.paths, context.params)
+        clocks.append(EpochClock(inner))
+        return clocks[-1]
+
+    with progress_bar(f"train {member}") as progress:
+        manifests = stage.run(
             context.paths,
             context.params,
             member,
-            fold,
+            folds,
             device=device,
-            callback=clock,
-            progress=clock.steps(progress),
+            again=again,
+            callback=callback,
+            progress=lambda done, total: clocks[-1].step(progress, done, total),
         )
-    if clock.sentence:
-        out.print(clock.sentence, highlight=False)
-    out.print(f"KL by slice: {manifest['metrics']}", highlight=False)
-    out.print(f"Member: {context.paths.fold(member, fold)}")
+    for clock in clocks:
+        if clock.sentence:
+            out.print(clock.sentence, highlight=False)
+    for fold, manifest in manifests.items():
+        kl = manifest["metrics"]
+        out.print(f"Fold {fold}: KL by slice {kl}", highlight=False)
+    out.print(f"Trained {len(clocks)} of {len(manifests)} folds; the others were finished.")
+    out.print(f"Member: {context.paths.members / member}")
 
 
 @app.command()
@@ -151,8 +187,11 @@ def ensemble(ctx: typer.Context) -> None:
     """Fit and judge the ensemble on the out-of-fold predictions; draw its plots."""
     from ...ensemble import stage
     from ...report.plots import write_ensemble_plots
+    from ...training.finished import share_recorded
 
     context: Context = ctx.obj
+    code_key(context.paths, context.params, "ensemble")
+    share_recorded(context.paths)
     with progress_bar("ensemble") as progress:
         stage.run(context.paths, context.params, progress=progress)
     write_ensemble_plots(context.paths, context.params)
@@ -182,6 +221,7 @@ def register(ctx: typer.Context) -> None:
     """Register the ensemble and let the gate decide whether it becomes champion."""
     from ...registry import stage
 
+    code_key(ctx.obj.paths, ctx.obj.params, "register")
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
         out.print("This content is already registered; nothing was changed.")
@@ -193,11 +233,9 @@ def register(ctx: typer.Context) -> None:
 
 @app.command()
 def recipe(ctx: typer.Context, name: str) -> None:
-    """Make a recipe of recipes/ the active one (a copy over params.yaml)."""
-    folder = ctx.obj.paths.params.parent / "recipes"
-    source = folder / f"{name}.yaml"
-    if not source.is_file():
-        known = sorted(path.stem for path in folder.glob("*.yaml"))
-        raise InputError(f"Unknown recipe {name!r}. Choose one of {known}.")
-    shutil.copyfile(source, ctx.obj.paths.params)
-    out.print(f"{ctx.obj.paths.params} is now the recipe {name!r}. Next: dvc repro.")
+    """Write params.yaml from a recipe: recipes/base.yaml and what recipes/NAME.yaml changes."""
+    from ...config.recipes import compose, write_recipe
+
+    path = ctx.obj.paths.params
+    write_recipe(path, compose(path.parent / "recipes", name))
+    out.print(f"{path} is now the recipe {name!r}. Next: dvc repro.")

@@ -25,7 +25,7 @@ def all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("banana", "No such command 'banana'"),
         ("train", "Missing argument 'member'"),
-        ("train eegnet one", "Invalid value for 'fold'"),
+        ("train eegnet one", "Invalid value for '[FOLD]...'"),
         ("train eegnet 99", "fold must be 0..2, got 99"),
         ("views --banana", "No such option: --banana"),
         ("views banana", "Unknown view 'banana'"),

@@ -31,14 +31,13 @@ def now(monkeypatch):
 def test_speed_leaves_out_the_first_epoch_and_those_of_a_killed_run(now):
     heard, steps = Heard(), []
     clock = EpochClock(heard)
-    step = clock.steps(lambda done, total: steps.append(done))
     clock.on_start({"batch_size": 64})
     clock.on_epoch(1, {"step": 100})  # read back from a checkpoint, in no time
     clock.on_epoch(2, {"step": 200})
     assert clock.sentence is None
     for epoch, seconds in ((3, 30.0), (4, 40.0), (5, 50.0)):
         now[0] = seconds
-        step(100 * epoch, 500)
+        clock.step(lambda done, total: steps.append(done), 100 * epoch, 500)
         clock.on_epoch(epoch, {"step": 100 * epoch})
     clock.on_end({}, Path("fold-0"))
     assert clock.sentence.startswith("Epochs after the first: 20.0 s, 640 windows/s")

@@ -13,7 +13,7 @@ from hms_pipeline.config import Paths
 
 from ...scorer import ROOT, scoring
 
-RECIPE = ROOT / "recipes/tiny.yaml"
+RECIPE = ROOT / "params.yaml"
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,6 @@ def test_yaml_text_number_is_refused(recipe: dict) -> None:
         parse_params(recipe)
 
 
-def test_run_that_disagrees_with_members_is_refused(recipe: dict) -> None:
-    recipe["runs"]["eegnet-0"] = recipe["runs"]["eegnet-0"] | {"a": "mel"}
-    with pytest.raises(InputError, match=r"^params\.yaml: runs\.eegnet-0 must be .* runs\.$"):
-        parse_params(recipe)
-
-
 def test_member_with_unknown_view_is_refused(recipe: dict) -> None:
     recipe["members"]["eegnet"]["views"] = ["banana"]
     with pytest.raises(InputError, match="banana"):

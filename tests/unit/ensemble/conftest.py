@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hms_pipeline.config import Params
-
-from .panel import recipe
+from tests.recipes import recipe
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hms_pipeline.config import Params, Paths, load_params
+from hms_pipeline.config import Params, Paths
 from hms_pipeline.schema import CLASSES, TRAIN_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import hash_file
+from hms_pipeline.training.finished import write_manifest
 
 ROOT = Path(__file__).parents[3]
 
@@ -51,11 +52,6 @@ def make_panel(
     return Panel(oof, drawn, patients % n_folds, patients)
 
 
-def recipe(name: str) -> Params:
-    """A recipe of the project."""
-    return load_params(ROOT / "recipes" / f"{name}.yaml")
-
-
 def write_artifacts(folder: Path, params: Params, panel: Panel, stages: bool = True) -> Paths:
     """The files the stage reads, rows shuffled so that only label_id can join them."""
     paths = Paths(folder / "data", folder / "artifacts", folder / "params.yaml")
@@ -78,10 +74,12 @@ def write_artifacts(folder: Path, params: Params, panel: Panel, stages: bool = T
             target = paths.fold(member, fold)
             target.mkdir(parents=True)
             frame.sample(frac=1, random_state=fold).to_parquet(target / "oof.parquet", index=False)
+            metrics = {"all": 0.5, "1-2": 0.6, "3-9": 0.5, ">=10": 0.4}
+            manifest = {
+                "files": {"oof.parquet": hash_file(target / "oof.parquet")},
+                "inputs": {"windows": hash_file(paths.windows), "folds": hash_file(paths.folds)},
+            }
             if stages:
-                metrics = {"all": 0.5, "1-2": 0.6, "3-9": 0.5, ">=10": 0.4}
-                write_json(
-                    target / "manifest.json",
-                    {"stages": [{"name": s, "metrics": metrics} for s in ("stage1", "stage2")]},
-                )
+                manifest["stages"] = [{"name": s, "metrics": metrics} for s in ("stage1", "stage2")]
+            write_manifest(target, manifest)
     return paths

@@ -14,6 +14,8 @@ from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.ensemble.oof import read_oof
 from hms_pipeline.schema import CLASSES, VOTE_SLICES
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import hash_file
+from hms_pipeline.training.finished import read_manifest, write_manifest
 
 from .panel import make_panel, write_artifacts
 
@@ -77,8 +79,10 @@ def test_missing_slices_are_left_out(tmp_path, tiny, votes):
 
 
 def _spoil(paths, change):
-    path = paths.fold("eegnet", 1) / "oof.parquet"
+    folder = paths.fold("eegnet", 1)
+    path = folder / "oof.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
+    write_manifest(folder, read_manifest(folder) | {"files": {path.name: hash_file(path)}})
 
 
 @pytest.mark.parametrize(
@@ -97,17 +101,34 @@ def test_members_that_do_not_cover_each_window_once_are_refused(paths, tiny, cha
 
 
 def test_a_window_predicted_by_another_fold_is_refused(paths, tiny):
-    one, two = (paths.fold("eegnet", k) / "oof.parquet" for k in (0, 1))
-    content = one.read_bytes()
-    one.write_bytes(two.read_bytes())
-    two.write_bytes(content)
+    one, two = (paths.fold("eegnet", k) for k in (0, 1))
+    one.rename(paths.members / "aside")
+    two.rename(one)
+    (paths.members / "aside").rename(two)
     with pytest.raises(InputError, match="in another fold"):
+        stage.run(paths, tiny)
+
+
+@pytest.mark.parametrize("name", ["oof.parquet", "manifest.json"])
+def test_a_flipped_bit_is_refused(paths, tiny, name):
+    path = paths.fold("eegnet", 1) / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        stage.run(paths, tiny)
+
+
+def test_predictions_of_other_windows_are_refused(paths, tiny):
+    windows = pd.read_parquet(paths.windows)
+    windows.iloc[::-1].to_parquet(paths.windows, index=False)
+    with pytest.raises(InputError, match="trained from other windows"):
         stage.run(paths, tiny)
 
 
 def test_a_missing_fold_names_the_command(paths, tiny):
     (paths.fold("eegnet", 1) / "oof.parquet").unlink()
-    with pytest.raises(InputError, match="hms train eegnet 1"):
+    with pytest.raises(InputError, match="Run dvc checkout, or hms train"):
         stage.run(paths, tiny)
 
 

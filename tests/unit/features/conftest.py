@@ -1,13 +1,12 @@
 """A small competition folder of noise, with kept windows as validation leaves them."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from hms_pipeline.config import Paths
 from hms_pipeline.schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS, VOTE_COLUMNS
+from tests.recipes import recipe
 
 VIEWS = {
     "spec_multi": {
@@ -58,7 +57,7 @@ def window_rows(numbers):
 
 @pytest.fixture
 def params():
-    return SimpleNamespace(views=VIEWS)
+    return recipe("tiny").model_copy(update={"views": VIEWS})
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from hms_pipeline.features.store import FeatureStore
 from hms_pipeline.features.views import build_view
 from hms_pipeline.features.windows import prepare
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.locks import locked
 
 from .conftest import window_rows, write_recording
 
@@ -169,7 +170,8 @@ def test_hashes_of_validation_are_used(paths, params):
 
 
 def test_views_of_the_same_data_have_the_same_data_hash(paths, params):
-    params.views = params.views | {"differential": params.views["bipolar"]}
+    both = params.views | {"differential": params.views["bipolar"]}
+    params = params.model_copy(update={"views": both})
     first = stage.run(paths, params, "bipolar")["data"]
     assert stage.run(paths, params, "differential")["data"] == first
     assert stage.run(paths, params, "spec_multi")["data"] != first
@@ -214,12 +216,12 @@ def test_files_that_a_view_does_not_need_are_not_read(paths, params, monkeypatch
 
 def test_two_writers_are_refused(paths, params):
     lock = paths.checkpoints / "features" / "bipolar.lock"
-    with stage._alone(lock, "bipolar"), pytest.raises(InputError, match="another run is writing"):
+    with locked(lock), pytest.raises(InputError, match="another run is writing"):
         stage.run(paths, params, "bipolar")
 
 
 def test_what_is_missing_is_said(paths, params):
-    with pytest.raises(InputError, match="device needs to be auto"):
+    with pytest.raises(InputError, match="device must be 'auto'"):
         stage.run(paths, params, "bipolar", device="banana")
     (paths.data / "train_eegs" / "1003.parquet").unlink()
     with pytest.raises(InputError, match=r"1003\.parquet"):

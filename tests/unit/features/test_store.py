@@ -95,7 +95,7 @@ def test_the_manifest_says_what_the_values_are(folder):
 
 def test_views_are_described(folder, paths, params):
     member = SimpleNamespace(views=("spec_multi",))
-    params.members = {"v2s": member}
+    params = params.model_copy(update={"members": {"v2s": member}})
     rows = {row["view"]: row for row in describe_views(paths, params)}
     assert rows["spec_multi"]["shape"] == "4×8×12"
     assert rows["spec_multi"]["read by"] == "v2s"

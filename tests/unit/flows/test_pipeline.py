@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from flows import artifacts, pipeline
@@ -12,6 +10,7 @@ from flows.graph import Graph
 from flows.pipeline import ALWAYS, Plan, worth_a_report
 from hms_pipeline.config import Paths
 from hms_pipeline.report import retrain as report
+from tests.recipes import write
 
 STAGES = ["train@a-0", "ensemble", "register"]
 GRAPH = Graph(dict.fromkeys(STAGES, ()), {"train@a-0": "deps", "register": ALWAYS}, {})
@@ -61,8 +60,7 @@ def links(monkeypatch) -> dict[str, str]:
 @pytest.fixture
 def paths(tmp_path) -> Paths:
     paths = Paths(tmp_path / "data", tmp_path / "artifacts", tmp_path / "params.yaml")
-    recipe = Path(__file__).parents[3] / "recipes" / "tiny.yaml"
-    paths.params.write_text(recipe.read_text())
+    write(paths.params)
     (paths.ensemble).mkdir(parents=True)
     (paths.ensemble / "metrics.json").write_text("{}")
     return paths

@@ -42,7 +42,7 @@ def test_altered_code_is_refused_and_not_imported(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if registered by other code than this package's, so that its own would be imported.
-    monkeypatch.setattr("hms_pipeline.registry.scoring.hash_code", lambda *_: "other")
+    monkeypatch.setattr("hms_pipeline.registry.scoring.carries_this_code", lambda _: False)
     for path in (copy / "code" / "package").rglob("__init__.py"):
         path.write_text("raise SystemExit")
     before = set(sys.modules)
@@ -67,7 +67,7 @@ def test_a_broken_list_of_checksums_is_refused(copy: Path, content: bytes) -> No
 def test_refusals_of_carried_code_are_this_packages(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hms_pipeline.registry.scoring.hash_code", lambda *_: "other")
+    monkeypatch.setattr("hms_pipeline.registry.scoring.carries_this_code", lambda _: False)
     with pytest.raises(InputError, match="device"):
         open_bundle(copy, device="cuda:7")
     predictor = open_bundle(copy, device="cpu")

@@ -16,6 +16,7 @@ from hms_pipeline.registry.promotion import promote, rollback
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.files import write_json
 from hms_pipeline.tracking.store import experiment_id, open_store
+from tests.recipes import write
 
 ROOT = Path(__file__).parents[3]
 
@@ -77,7 +78,7 @@ def shelf(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     paths = Paths(tmp_path / "data", tmp_path / "artifacts", tmp_path / "params.yaml")
     paths.mlruns.mkdir()
-    shutil.copyfile(ROOT / "recipes" / "tiny.yaml", paths.params)
+    write(paths.params)
     shutil.copyfile(empty_store, paths.mlruns / empty_store.name)
     connection = sqlite3.connect(paths.mlruns / empty_store.name)
     with connection:

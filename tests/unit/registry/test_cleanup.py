@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.registry import api
+from hms_pipeline.registry import api, cleanup
 from hms_pipeline.registry.versions import Registry
-from hms_pipeline.system.files import hash_json
 from hms_pipeline.tracking.store import MODEL, experiment_id
-from hms_pipeline.training import fold_data
+from hms_pipeline.training.finished import fold_key, write_manifest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -98,19 +97,21 @@ def test_models_in_a_bucket_go_without_a_download(shelf, bucket):
     assert [path.name for path in shelf.registry.fetched.iterdir()] == [f"{MODEL}-2"]
 
 
-def test_checkpoints_go_only_where_nothing_resumes_or_writes_them(shelf, monkeypatch):
-    class Data:
-        inputs = {"views": "present"}
-
-    monkeypatch.setattr(fold_data, "read_fold_data", lambda *args, verify: Data)
-    present = hash_json(["v2s-spec-0", Data.inputs])
-    for name in (present, "old", "young"):
-        (shelf.paths.checkpoints / name).mkdir(parents=True)
-        (shelf.paths.checkpoints / name / "checkpoint.safetensors").touch()
-    age(shelf.paths.checkpoints / present, 2)
-    age(shelf.paths.checkpoints / "old", 2)
+def test_trainings_go_only_where_nothing_names_or_writes_them(shelf, monkeypatch):
+    inputs = {"views": "present"}
+    monkeypatch.setattr(cleanup, "member_inputs", lambda *_: inputs)
+    linked = {"member": "gone", "fold": 3, "inputs": {"views": "earlier"}}
+    write_manifest(shelf.paths.fold("gone", 3), linked)
+    named = {fold_key(inputs, "v2s-spec", 0), fold_key(linked["inputs"], "gone", 3)}
+    for folder in (shelf.paths.checkpoints, shelf.paths.finished):
+        for name in (*named, "old", "young"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "file").touch()
+            if name != "young":
+                age(folder / name, 2)
     api.gc(shelf.paths, keep=1)
-    assert {path.name for path in shelf.paths.checkpoints.iterdir()} == {present, "young"}
+    for folder in (shelf.paths.checkpoints, shelf.paths.finished):
+        assert {path.name for path in folder.iterdir()} == named | {"young"}
 
 
 def test_checkpoints_stay_where_the_present_inputs_cannot_be_read(shelf):

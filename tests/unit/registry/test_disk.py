@@ -7,11 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config import Paths
 from hms_pipeline.registry import disk
 from hms_pipeline.system.errors import InputError
+from tests.recipes import recipe
 
-PARAMS = load_params(Path(__file__).parents[3] / "recipes" / "tiny.yaml")
+PARAMS = recipe("tiny")
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def paths(tmp_path: Path) -> Paths:
     """All features and trainings are there."""
     paths = Paths(tmp_path / "data", tmp_path / "artifacts", tmp_path / "params.yaml")
     files = [paths.view(name) / "manifest.json" for name in PARAMS.views]
-    files += [paths.fold(r.name, r.fold) / "weights.safetensors" for r in PARAMS.runs.values()]
+    files += [paths.fold(*training) / "weights.safetensors" for training in PARAMS.trainings]
     for file in files:
         file.parent.mkdir(parents=True)
         file.touch()
@@ -30,7 +31,7 @@ def paths(tmp_path: Path) -> Paths:
 
 def test_stale_stages_count_as_if_nothing_were_there(paths, tmp_path):
     views = [f"features@{name}" for name in PARAMS.views]
-    trainings = [f"train@{key}" for key in PARAMS.runs]
+    trainings = [f"train@{member}" for member in PARAMS.members]
     done = disk.needed_bytes(paths, PARAMS)
     empty = Paths(paths.data, tmp_path / "empty", paths.params)
     empty.windows.parent.mkdir(parents=True)

@@ -21,8 +21,9 @@ from hms_pipeline.report.svg import eeg_svg, timeline_svg
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import write_json
+from tests.recipes import recipe
 
-from ..ensemble.panel import make_panel, recipe, write_artifacts
+from ..ensemble.panel import make_panel, write_artifacts
 
 RNG = np.random.default_rng(0)
 MEMBERS = ("v2s-spec", "eegnet")

@@ -11,8 +11,9 @@ from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.report.window_plot import plot_window
 from hms_pipeline.schema import CLASSES
 from hms_pipeline.system.errors import InputError
+from tests.recipes import recipe
 
-from ..ensemble.panel import make_panel, recipe, write_artifacts
+from ..ensemble.panel import make_panel, write_artifacts
 
 NAMES = {"weights", "reliability", "confusion", "kl_by_votes", "member_correlation"}
 RNG = np.random.default_rng(0)

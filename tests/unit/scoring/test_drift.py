@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hms_pipeline.config import load_params
 from hms_pipeline.data.window import Window
 from hms_pipeline.features.views import build_views
 from hms_pipeline.inference.reference import (
@@ -24,11 +23,11 @@ from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
 from hms_pipeline.scoring.drift import compare, psi
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import to_json
+from tests.recipes import recipe
 
-from ...scorer import ROOT
 from ..data.test_clinical import noise
 
-PARAMS = load_params(ROOT / "recipes/tiny.yaml").drift
+PARAMS = recipe("tiny").drift
 
 
 def scored(n: int, alpha: tuple[float, ...] = (1, 1, 1, 1, 1, 2), seed: int = 0) -> pd.DataFrame:
@@ -110,7 +109,7 @@ def test_a_foreign_reference_is_refused() -> None:
 
 
 def test_statistics_of_views() -> None:
-    views = build_views(load_params(ROOT / "recipes/tiny.yaml"))
+    views = build_views(recipe("tiny"))
     eeg = noise(seconds=50).astype(np.float32)
     windows = [Window(eeg, np.ones((4, 100, 300), np.float32)), Window(2 * eeg, None)]
     table = window_statistics(windows, views)
@@ -120,7 +119,7 @@ def test_statistics_of_views() -> None:
 
 
 def test_reference_from_artifacts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    params = load_params(ROOT / "recipes/tiny.yaml")
+    params = recipe("tiny")
     probs = scored(60)[list(VOTE_COLUMNS)].set_axis(list(CLASSES), axis=1)
     oof = probs.assign(label_id=np.arange(60)[::-1])
     paths = SimpleNamespace(ensemble=tmp_path, view=lambda name: tmp_path / name)

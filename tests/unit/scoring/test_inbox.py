@@ -22,6 +22,7 @@ from hms_pipeline.config import Paths
 from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.inbox import read_inbox_scores, score_inbox
+from tests.recipes import write
 
 from ...scorer import ROOT, Scorer, scoring
 from ..data.test_clinical import noise, raw_array, write_brainvision
@@ -193,7 +194,7 @@ def test_drift_compares_what_the_champion_scored(
     (tmp_path / "drift_reference.json").write_text(json.dumps({"prediction:seizure_vote": known}))
     (tmp_path / "bundle.json").write_text(json.dumps({"content_hash": "b" * 64}))
     monkeypatch.setattr("hms_pipeline.registry.api.champion_bundle", lambda paths: (2, tmp_path))
-    paths = Paths(tmp_path, tmp_path, ROOT / "recipes/tiny.yaml")
+    paths = Paths(tmp_path, tmp_path, write(tmp_path / "params.yaml"))
     nothing = drift_flow.compare_scores(paths, scores, 1)
     assert (nothing.n_windows, nothing.verdict) == (0, "too few")
     assert "too few" in nothing.sentence
@@ -224,7 +225,7 @@ def test_the_inbox_is_scored_as_the_recipe_says_and_without_one_as_the_champions
     paths = Paths(tmp_path, tmp_path, recipe)
     score_flow.score_new(paths, inbox, tmp_path / "out")
     assert list(read_inbox_scores(tmp_path / "out")["start_s"]) == [0, 20, 40]
-    tiny = (ROOT / "recipes/tiny.yaml").read_text().replace("settle_s: 5.0", "settle_s: 0")
+    tiny = write(recipe).read_text().replace("settle_s: 5.0", "settle_s: 0")
     recipe.write_text(tiny.replace("hop_s: 10", "hop_s: 40"))
     score_flow.score_new(paths, inbox, tmp_path / "other")
     assert list(read_inbox_scores(tmp_path / "other")["start_s"]) == [0, 40]

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.config import Params, Paths, load_params, parse_params
+from hms_pipeline.config import Params, Paths, parse_params
 from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
 from hms_pipeline.training import fold_data
+from tests.recipes import recipe
 
 SHAPES = {"spec_multi": (4, 32, 32), "bipolar": (18, 320)}
-RECIPE = Path(__file__).parents[3] / "recipes" / "tiny.yaml"
 
 
 class FolderStore:
@@ -78,7 +78,7 @@ def write_view(paths: Paths, name: str, windows: pd.DataFrame) -> None:
 @pytest.fixture
 def params() -> Params:
     """The tiny recipe with networks of a few thousand weights, two epochs a stage."""
-    data = load_params(RECIPE).model_dump(mode="json")
+    data = recipe("tiny").model_dump(mode="json")
     data["training"]["batch_size"] = 8
     for part in data["training"]["stages"]:
         part["epochs"] = 2

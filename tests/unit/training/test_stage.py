@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,17 @@ from hms_pipeline.schema import CLASSES
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_file
 from hms_pipeline.training import fit as fit_module
-from hms_pipeline.training import fold_data, stage
+from hms_pipeline.training import stage
 from hms_pipeline.training.checkpoint import Checkpoint
+from hms_pipeline.training.finished import (
+    find_finished,
+    fold_key,
+    member_inputs,
+    missing_folds,
+    read_manifest,
+    share_recorded,
+)
+from hms_pipeline.training.fold_data import MemberData
 
 from ..features.conftest import window_rows, write_recording
 
@@ -50,6 +59,13 @@ class Recorder:
         self.calls.append(type(err).__name__)
 
 
+def train(paths, params, member, fold, callback=None, **options):
+    """Train one fold, even if it is finished."""
+    shutil.rmtree(paths.finished, ignore_errors=True)
+    made = [callback or Recorder()]
+    return stage.run(paths, params, member, [fold], callback=made.pop, **options)[fold]
+
+
 def changed(params, **training):
     data = params.model_dump(mode="json")
     data["training"].update(training)
@@ -63,7 +79,7 @@ def hashes(paths, member="eegnet", fold=0) -> dict[str, str]:
 @pytest.mark.parametrize("member", ["eegnet", "v2s-spec"])
 def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
     recorder, progress = Recorder(), []
-    manifest = stage.run(
+    manifest = train(
         paths, params, member, 1, callback=recorder, progress=lambda *a: progress.append(a)
     )
     folder = paths.fold(member, 1)
@@ -76,7 +92,7 @@ def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
     assert list(history["stage"]) == ["stage1"] * 2 + ["stage2"] * 2
     assert history["epoch"].tolist() == [1, 2, 3, 4]
     assert not {c for c in history.columns if "time" in c}
-    assert json.loads((folder / "manifest.json").read_text()) == manifest
+    assert read_manifest(folder) == manifest
     assert manifest["metrics"][">=10"] == history["kl_ge_10"].iloc[-1]
     assert manifest["stages"][0]["metrics"][">=10"] == history["kl_ge_10"].iloc[1]
     assert manifest["n_oof"] + sum(manifest["n_train"].values()) == len(folds)
@@ -90,8 +106,8 @@ def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_weights_kept_are_those_that_gave_the_oof(paths, params, ema_decay):
     params = changed(params, ema_decay=ema_decay)
-    stage.run(paths, params, "eegnet", 0)
-    data = fold_data.read_fold_data(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
+    data = MemberData.read(paths, params, "eegnet").fold(0)
     network = build_model(params.members["eegnet"], data.shapes)
     network.load_state_dict(load_file(paths.fold("eegnet", 0) / "weights.safetensors"))
     views = [torch.from_numpy(store[data.label_ids[data.held_out]]) for store in data.stores]
@@ -103,7 +119,7 @@ def test_the_weights_kept_are_those_that_gave_the_oof(paths, params, ema_decay):
 
 def test_it_learns_two_plain_classes(paths, params):
     longer = [s.model_dump() | {"epochs": 6, "max_lr": 0.01} for s in params.training.stages]
-    manifest = stage.run(paths, changed(params, stages=longer), "eegnet", 0)
+    manifest = train(paths, changed(params, stages=longer), "eegnet", 0)
     assert manifest["metrics"][">=10"] < 0.35  # two equal classes: 0.69
 
 
@@ -111,25 +127,25 @@ def test_it_learns_two_plain_classes(paths, params):
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_a_killed_training_ends_with_the_same_bytes(paths, params, member, ema_decay):
     params = changed(params, ema_decay=ema_decay)
-    stage.run(paths, params, member, 0)
+    train(paths, params, member, 0)
     expected = hashes(paths, member)
     for kill_at in (1, 2, 3):  # in stage 1, at its end, in stage 2: the same training each time
         recorder = Recorder(kill_at)
         with pytest.raises(KeyboardInterrupt):
-            stage.run(paths, params, member, 0, callback=recorder)
+            train(paths, params, member, 0, callback=recorder)
         assert recorder.calls[-1] == "KeyboardInterrupt"
         torch.manual_seed(kill_at)  # a new process has other random state
     resumed = Recorder()
-    stage.run(paths, params, member, 0, callback=resumed)
+    train(paths, params, member, 0, callback=resumed)
     assert [step for step, _ in resumed.epochs] == [1, 2, 3, 4]
     assert hashes(paths, member) == expected
 
 
 def test_a_training_killed_within_epochs_ends_with_the_same_bytes(paths, params):
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     expected = hashes(paths)
     n_steps = []
-    stage.run(paths, params, "eegnet", 0, progress=lambda done, total: n_steps.append(total))
+    train(paths, params, "eegnet", 0, progress=lambda done, total: n_steps.append(total))
 
     def killed_at(step: int):
         def progress(done: int, total: int) -> None:
@@ -140,37 +156,37 @@ def test_a_training_killed_within_epochs_ends_with_the_same_bytes(paths, params)
 
     for step in sorted(np.random.default_rng(0).choice(np.arange(1, n_steps[0] + 1), 5, False)):
         with pytest.raises(KeyboardInterrupt):
-            stage.run(paths, params, "eegnet", 0, progress=killed_at(step))
-    stage.run(paths, params, "eegnet", 0)
+            train(paths, params, "eegnet", 0, progress=killed_at(step))
+    train(paths, params, "eegnet", 0)
     assert hashes(paths) == expected
 
 
 def test_a_training_killed_after_its_last_epoch_only_writes(paths, params, monkeypatch):
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     expected = hashes(paths)
     with pytest.raises(KeyboardInterrupt):
-        stage.run(paths, params, "eegnet", 0, callback=Recorder(4))
+        train(paths, params, "eegnet", 0, callback=Recorder(4))
     monkeypatch.setattr(fit_module.PlainStep, "__call__", None)
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     assert hashes(paths) == expected
 
 
 def test_a_broken_checkpoint_is_said_and_dropped(paths, params, caplog):
     with pytest.raises(KeyboardInterrupt):
-        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
-    (file,) = paths.checkpoints.glob("*/checkpoint.safetensors")
+        train(paths, params, "eegnet", 0, callback=Recorder(2))
+    (file,) = paths.checkpoints.glob("*/*.safetensors")
     file.write_bytes(file.read_bytes()[:100])
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     assert "training starts anew" in caplog.text
 
 
 @pytest.mark.parametrize("change", ["absent", "reshaped"])
 def test_a_checkpoint_that_does_not_fit_leaves_nothing_behind(paths, params, caplog, change):
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     expected = hashes(paths)
     with pytest.raises(KeyboardInterrupt):
-        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
-    (file,) = paths.checkpoints.glob("*/checkpoint.safetensors")
+        train(paths, params, "eegnet", 0, callback=Recorder(2))
+    (file,) = paths.checkpoints.glob("*/*.safetensors")
     with safe_open(file, "pt") as stored:
         metadata = stored.metadata()
         tensors = {name: stored.get_tensor(name) + 1 for name in stored.keys()}  # noqa: SIM118
@@ -179,39 +195,40 @@ def test_a_checkpoint_that_does_not_fit_leaves_nothing_behind(paths, params, cap
     if change == "absent":
         del tensors[name]
     save_file(tensors, file, metadata)
-    stage.run(paths, params, "eegnet", 0)
+    file.rename(file.with_stem(hash_file(file)))
+    train(paths, params, "eegnet", 0)
     assert "training starts anew" in caplog.text
     assert hashes(paths) == expected
 
 
 def test_another_recipe_does_not_resume_this_one(paths, params):
     with pytest.raises(KeyboardInterrupt):
-        stage.run(paths, params, "eegnet", 0, callback=Recorder(2))
-    stage.run(paths, changed(params, seed=1), "eegnet", 0)
+        train(paths, params, "eegnet", 0, callback=Recorder(2))
+    train(paths, changed(params, seed=1), "eegnet", 0)
     assert len(list(paths.checkpoints.iterdir())) == 1
 
 
 def test_features_on_disk_give_the_same_network(paths, params):
-    stage.run(paths, params, "eegnet", 0)
+    train(paths, params, "eegnet", 0)
     weights = hashes(paths)["weights.safetensors"]
-    stage.run(paths, changed(params, resident_fraction=0.0), "eegnet", 0)
+    train(paths, changed(params, resident_fraction=0.0), "eegnet", 0)
     assert hashes(paths)["weights.safetensors"] == weights
 
 
 def test_a_fold_or_member_that_is_not_there(paths, params):
     with pytest.raises(InputError, match=r"^fold must be 0\.\.1, got 99"):
-        stage.run(paths, params, "eegnet", 99)
+        train(paths, params, "eegnet", 99)
     with pytest.raises(InputError, match="Unknown member 'banana'"):
-        stage.run(paths, params, "banana", 0)
+        train(paths, params, "banana", 0)
 
 
 def test_missing_inputs_name_the_command(paths, params):
     (paths.view("bipolar") / "manifest.json").unlink()
     with pytest.raises(InputError, match="Run `hms features bipolar` first"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
     paths.folds.unlink()
     with pytest.raises(InputError, match="Run `hms split` first"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
 
 
 def test_features_of_other_windows_are_refused(paths, params):
@@ -219,7 +236,7 @@ def test_features_of_other_windows_are_refused(paths, params):
     ids = np.load(file)
     np.save(file, ids[:-2])
     with pytest.raises(InputError, match=r"lacks 2 of 60 .* Run `hms features bipolar` again"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
 
 
 def test_features_of_other_parameters_are_refused(params, tmp_path):
@@ -232,11 +249,11 @@ def test_features_of_other_parameters_are_refused(params, tmp_path):
     window_rows(range(4)).to_parquet(paths.windows, index=False)
     split_stage.run(paths, params)
     features_stage.run(paths, params, "bipolar")
-    assert fold_data.read_fold_data(paths, params, "eegnet", 0).shapes == ((18, 2500),)
+    assert MemberData.read(paths, params, "eegnet").fold(0).shapes == ((18, 2500),)
     data = params.model_dump(mode="json")
     data["views"]["bipolar"]["scale_uv"] = 64.0
     with pytest.raises(InputError, match="need parameters .* Run `hms features bipolar`"):
-        stage.run(paths, parse_params(data), "eegnet", 0)
+        train(paths, parse_params(data), "eegnet", 0)
 
 
 def test_a_patient_on_both_sides_is_refused(paths, params):
@@ -244,7 +261,7 @@ def test_a_patient_on_both_sides_is_refused(paths, params):
     folds.loc[folds["patient_id"] == 3, "fold"] = [0, 1, 0, 1, 0]
     folds.to_parquet(paths.folds, index=False)
     with pytest.raises(InputError, match="Patient 3 is both in fold 0 and outside"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
 
 
 def test_a_stage_without_rows_is_one_sentence(paths, params):
@@ -252,14 +269,14 @@ def test_a_stage_without_rows_is_one_sentence(paths, params):
     windows["other_vote"] += 20
     windows.to_parquet(paths.windows, index=False)
     with pytest.raises(InputError, match="'stage1' needs windows with 1 to 9 votes .* got 0"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
 
 
 def test_divergence_is_one_sentence_and_the_callback_hears_it(paths, params):
     stages = [s.model_dump() | {"max_lr": 1e30} for s in params.training.stages]
     recorder = Recorder()
     with pytest.raises(InputError, match=r"^Training eegnet-0 diverged"):
-        stage.run(paths, changed(params, stages=stages), "eegnet", 0, callback=recorder)
+        train(paths, changed(params, stages=stages), "eegnet", 0, callback=recorder)
     assert recorder.calls == ["start", "DivergenceError"]
 
 
@@ -269,7 +286,7 @@ def test_too_little_gpu_memory_is_one_sentence(paths, params, monkeypatch):
 
     monkeypatch.setattr(fit_module, "make_step", full)
     with pytest.raises(InputError, match=r"Training eegnet-0 needs more GPU memory .* Lower"):
-        stage.run(paths, params, "eegnet", 0)
+        train(paths, params, "eegnet", 0)
 
 
 def test_checkpoints_are_whole_or_absent(paths, params, monkeypatch):
@@ -281,5 +298,79 @@ def test_checkpoints_are_whole_or_absent(paths, params, monkeypatch):
         saved.append([p.name for p in self.folder.iterdir()])
 
     monkeypatch.setattr(Checkpoint, "save", save)
-    stage.run(paths, params, "eegnet", 0)
-    assert saved == [["checkpoint.safetensors"]] * 4
+    train(paths, params, "eegnet", 0)
+    assert [len(files) for files in saved] == [1] * 4
+    assert all(name.endswith(".safetensors") for (name,) in saved)
+
+
+def test_finished_folds_are_linked_and_not_trained_again(paths, params):
+    stage.run(paths, params, "eegnet")
+    assert missing_folds(paths, params, "eegnet") == []
+    expected = hashes(paths)
+    shutil.rmtree(paths.members)
+    stage.run(paths, params, "eegnet", callback=lambda: pytest.fail("trained again"))
+    assert hashes(paths) == expected
+    inputs = member_inputs(paths, params, "eegnet")
+    finished = paths.finished / fold_key(inputs, "eegnet", 0)
+    assert (finished / FILES[0]).samefile(paths.fold("eegnet", 0) / FILES[0])
+
+
+def test_going_back_to_an_earlier_parameter_trains_nothing(paths, params):
+    stage.run(paths, params, "eegnet")
+    expected = hashes(paths)
+    stage.run(paths, changed(params, seed=1), "eegnet")
+    assert hashes(paths) != expected
+    stage.run(paths, params, "eegnet", callback=lambda: pytest.fail("trained again"))
+    assert hashes(paths) == expected
+
+
+def test_several_folds_of_one_process_equal_each_alone(paths, params):
+    train(paths, params, "eegnet", 1)
+    alone = hashes(paths, fold=1)
+    shutil.rmtree(paths.finished)
+    stage.run(paths, params, "eegnet", [0, 1])
+    assert hashes(paths, fold=1) == alone
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_finished_fold_is_said_and_trained_again(paths, params, caplog, name):
+    stage.run(paths, params, "eegnet", [0])
+    expected = hashes(paths)
+    inputs = member_inputs(paths, params, "eegnet")
+    file = paths.finished / fold_key(inputs, "eegnet", 0) / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()
+    file.write_bytes(content)
+    stage.run(paths, params, "eegnet", [0])
+    assert "damaged and trained again" in caplog.text
+    assert hashes(paths) == expected
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_no_other_result(paths, params, caplog):
+    train(paths, params, "eegnet", 0)
+    expected = hashes(paths)
+    with pytest.raises(KeyboardInterrupt):
+        train(paths, params, "eegnet", 0, callback=Recorder(2))
+    (file,) = paths.checkpoints.glob("*/*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1
+    file.write_bytes(content)
+    train(paths, params, "eegnet", 0)
+    assert "training starts anew" in caplog.text
+    assert hashes(paths) == expected
+
+
+def test_recorded_files_are_shared(paths, params):
+    """DVC puts copies of its own in the place of an output's files."""
+    stage.run(paths, params, "eegnet", [0])
+    for name in FILES:
+        file = paths.fold("eegnet", 0) / name
+        content = file.read_bytes()
+        file.unlink()
+        file.write_bytes(content)
+    share_recorded(paths)
+    inputs = member_inputs(paths, params, "eegnet")
+    finished = paths.finished / fold_key(inputs, "eegnet", 0)
+    assert all((finished / name).samefile(paths.fold("eegnet", 0) / name) for name in FILES)
+    assert find_finished(finished, inputs)

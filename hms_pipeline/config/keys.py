@@ -1,0 +1,72 @@
+"""The key of the code behind a stage, held against what DVC was told of it."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from ..code_keys import code_keys
+from ..system.errors import StaleError
+from ..system.files import atomic
+from .params import Params
+from .paths import Paths
+
+
+def code_key(paths: Paths, params: Params, stage: str, item: str | None = None) -> str:
+    """Hash of the code that a stage's work depends on.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    stage : str
+        ``validate``, ``split``, ``views``, ``train``, ``ensemble`` or ``register``.
+    item : str, optional
+        The view or member, where the stage has several.
+
+    Raises
+    ------
+    StaleError
+        ``keys.yaml`` states another one: the code was edited after ``hms keys`` ran.
+    """
+    key = _of(present_keys(params), stage, item)
+    stated = _of(_stated(paths), stage, item)
+    if stated not in (None, key):
+        name = stage if item is None else f"{stage}.{item}"
+        raise StaleError(
+            f"{paths.keys} has another key of {name} than the code has now: it was edited since."
+            " Run dvc repro, or hms keys first."
+        )
+    return key
+
+
+def present_keys(params: Params) -> dict[str, Any]:
+    """All keys of the code as it is now; computed once a process."""
+    return _keys(json.dumps(params.model_dump(mode="json"), sort_keys=True))
+
+
+def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
+    """Write ``keys.yaml``, which DVC reads as parameters of the stages."""
+    with atomic(paths.keys) as temporary:
+        temporary.write_text(yaml.safe_dump(keys), encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def _keys(recipe: str) -> dict[str, Any]:
+    return code_keys(json.loads(recipe))
+
+
+def _stated(paths: Paths) -> dict[str, Any]:
+    try:
+        stated = yaml.safe_load(paths.keys.read_text(encoding="utf-8"))
+    except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
+        return {}  # nothing was told to DVC, or `hms keys` writes it anew
+    return stated if isinstance(stated, dict) else {}
+
+
+def _of(keys: dict[str, Any], stage: str, item: str | None) -> str | None:
+    found = keys.get(stage)
+    return found if item is None else (found or {}).get(item)

@@ -1,0 +1,210 @@
+"""Finished folds: each in a folder named by the hash of what its training read.
+
+They lie outside every stage's outputs, so that going back to an earlier parameter finds them
+again, and are linked into ``members/<member>/fold-<k>``, which DVC records. Nothing here loads
+PyTorch: linking what is finished takes a moment.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..config import Params, Paths
+from ..config.keys import code_key
+from ..system.errors import InputError
+from ..system.files import atomic, hash_file, hash_json, write_json
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+FILES = ("weights.safetensors", "oof.parquet", "history.csv")
+SEAL = "manifest_hash"  # of the rest of a manifest
+
+
+def check_training(params: Params, member: str, folds: Sequence[int]) -> None:
+    """Refuse a member or folds that the recipe does not have."""
+    if member not in params.members:
+        raise InputError(f"Unknown member {member!r}. Choose one of {sorted(params.members)}.")
+    for fold in folds:
+        if not 0 <= fold < params.split.n_folds:
+            raise InputError(
+                f"fold must be 0..{params.split.n_folds - 1}, got {fold}."
+                " Choose one of these, or raise split.n_folds."
+            )
+
+
+def member_inputs(paths: Paths, params: Params, member: str) -> dict[str, Any]:
+    """Hashes of everything that a member's trainings depend on, the same for all its folds.
+
+    Raises
+    ------
+    InputError
+        Something is missing; the sentence names the command that makes it.
+    """
+    for path, command in ((paths.windows, "hms validate"), (paths.folds, "hms split")):
+        if not path.is_file():
+            raise InputError(f"{path} is missing. Run `{command}` first.")
+    return {
+        "views": {name: _view_hash(paths, member, name) for name in params.members[member].views},
+        "windows": hash_file(paths.windows),
+        "folds": hash_file(paths.folds),
+        "params": hash_json(
+            {
+                "training": params.training.model_dump(mode="json"),
+                "member": params.members[member].model_dump(mode="json"),
+                "split": params.split.model_dump(mode="json"),
+            }
+        ),
+        "code": code_key(paths, params, "train", member),
+    }
+
+
+def _view_hash(paths: Paths, member: str, view: str) -> str:
+    path = paths.view(view) / MANIFEST
+    if not path.is_file():
+        raise InputError(
+            f"Member {member} reads view {view!r}, but {path.parent} has no features."
+            f" Run `hms features {view}` first."
+        )
+    return hash_json(_read_json(path, f"hms features {view}"))
+
+
+def fold_key(inputs: dict[str, Any], member: str, fold: int) -> str:
+    """Name of a fold's folder and of its checkpoint's: hash of what its training reads."""
+    return hash_json([f"{member}-{fold}", inputs])
+
+
+def missing_folds(
+    paths: Paths, params: Params, member: str, folds: Sequence[int] | None = None
+) -> list[int]:
+    """Folds of a member that no finished training with the present inputs has left."""
+    inputs = member_inputs(paths, params, member)
+    chosen = range(params.split.n_folds) if folds is None else folds
+    return [
+        fold
+        for fold in chosen
+        if not (paths.finished / fold_key(inputs, member, fold) / MANIFEST).is_file()
+    ]
+
+
+def seal(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest with the hash of itself."""
+    return manifest | {SEAL: hash_json(manifest)}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write a fold's manifest, sealed."""
+    write_json(folder / MANIFEST, seal(manifest))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """A fold's manifest.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged or not as it was written.
+    """
+    advice = "hms train, or dvc checkout"
+    manifest = _read_json(folder / MANIFEST, advice)
+    stated = manifest.pop(SEAL, None)
+    if stated != hash_json(manifest):
+        raise InputError(f"{folder / MANIFEST} is not as it was written. Run {advice}.")
+    return manifest
+
+
+def check_files(folder: Path, manifest: dict[str, Any], *names: str) -> None:
+    """Compare files of a fold with the hashes in its manifest.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : dict
+    *names : str
+        Some of ``FILES``; all where none is named.
+
+    Raises
+    ------
+    InputError
+        A file is missing or changed; it is named.
+    """
+    for name in names or FILES:
+        path = folder / name
+        if not path.is_file() or hash_file(path) != manifest["files"][name]:
+            what = "is not as its training wrote it" if path.exists() else "is missing"
+            raise InputError(f"{path} {what}. Run dvc checkout, or hms train again.")
+
+
+def find_finished(folder: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest of a finished fold; a damaged one is said and removed.
+
+    Parameters
+    ----------
+    folder : Path
+    inputs : dict
+        From ``member_inputs``.
+    """
+    if not folder.exists():
+        return None
+    try:
+        manifest = read_manifest(folder)
+        check_files(folder, manifest)
+        if manifest["inputs"] != inputs:
+            raise InputError(f"{folder / MANIFEST} names other inputs.")
+    except InputError as err:
+        log.warning("A finished fold is damaged and trained again: %s", err)
+        shutil.rmtree(folder)
+        return None
+    return manifest
+
+
+def link_fold(finished: Path, target: Path) -> None:
+    """Put a finished fold's files at ``target``: links where the disk has them, else copies."""
+    with atomic(target) as temporary:
+        temporary.mkdir()
+        for name in (*FILES, MANIFEST):
+            _link(finished / name, temporary / name)
+
+
+def share_recorded(paths: Paths) -> None:
+    """Let finished folds share the bytes that DVC has recorded, so that weights lie once.
+
+    DVC copies an output's files into its cache and links the output to the cache; the finished
+    fold would keep the first copy.
+    """
+    for target in paths.members.glob("*/fold-*"):
+        try:
+            manifest = read_manifest(target)
+            key = fold_key(manifest["inputs"], manifest["member"], manifest["fold"])
+        except (InputError, KeyError):
+            continue
+        finished = paths.finished / key
+        for name in (*FILES, MANIFEST):
+            ours, theirs = finished / name, target / name
+            if not (ours.is_file() and theirs.is_file()) or ours.samefile(theirs):
+                continue
+            if hash_file(ours) == hash_file(theirs):
+                with atomic(ours) as temporary:
+                    _link(theirs, temporary)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _read_json(path: Path, command: str) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing. Run {command} first.") from None
+    except ValueError:
+        raise InputError(f"{path} cannot be read as JSON. Run {command} again.") from None
