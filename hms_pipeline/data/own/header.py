@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ def _open(path: Path) -> Any:
     for coding in codings:
         options = {} if coding is None else {"encoding": coding}
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # read_clinical has said what there is to say
                 return mne.io.read_raw(path, preload=False, verbose="error", **options)
         except Exception as err:  # readers of 30 formats raise anything on a damaged file
