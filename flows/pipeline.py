@@ -28,6 +28,7 @@ from .lock import Held, exclusive
 from .processes import end_orphans
 from .recovery import clear_up
 from .slots import ensure_limits, machine_slots, release_left
+from .trainings import HMS
 
 REFUSED = "Refused"
 ALWAYS = "always changed"
@@ -302,7 +303,7 @@ class Tracking:
     @classmethod
     def start(cls, paths: Paths, plan: Plan, held: Held) -> Tracking:
         """Start the parent run if anything that is tracked will run."""
-        ours = any(plan.graph.commands[stage].startswith("python -m hms_pipeline ") for stage in plan.stale)
+        ours = any(plan.graph.commands[stage].startswith(HMS) for stage in plan.stale)
         if not ours:
             return cls()
         from hms_pipeline.registry.disk import check_disk

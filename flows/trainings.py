@@ -10,7 +10,8 @@ from hms_pipeline.config import Paths, load_params
 from hms_pipeline.training.finished import missing_folds
 
 PREFIX = "train@"
-COMMAND = "python -m hms_pipeline train "
+HMS = "python -m hms_pipeline "  # how a stage of this project begins
+COMMAND = f"{HMS}train "
 
 
 class Trainings:

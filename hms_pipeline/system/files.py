@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +44,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left while they wrote ``path`` by ``atomic``."""
+    import psutil
+
     for left in path.parent.glob(f".tmp-*-{path.name}"):
         if not psutil.pid_exists(int(left.name.split("-")[1])):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

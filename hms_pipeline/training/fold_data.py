@@ -18,7 +18,6 @@ from ..features.view import BuiltView
 from ..features.views import build_views
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
-from .finished import member_inputs
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,9 @@ class MemberData:
     inputs: dict
 
     @classmethod
-    def read(cls, paths: Paths, params: Params, member: str, *, verify: bool = True) -> MemberData:
+    def read(
+        cls, paths: Paths, params: Params, member: str, inputs: dict, *, verify: bool = True
+    ) -> MemberData:
         """Read and check what a member's trainings need.
 
         Parameters
@@ -110,6 +111,7 @@ class MemberData:
         paths : Paths
         params : Params
         member : str
+        inputs : dict
         verify : bool
             Whether to compare the features with their checksums, which reads all of them.
 
@@ -118,7 +120,6 @@ class MemberData:
         InputError
             Something is missing or made from other inputs; the sentence names the command.
         """
-        inputs = member_inputs(paths, params, member)
         windows = read_windows(paths).sort_values("label_id", ignore_index=True)
         if not windows["label_id"].is_unique:
             raise InputError("Kept windows must have unique label_ids. Run `hms validate` again.")

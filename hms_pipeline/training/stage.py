@@ -65,7 +65,7 @@ def run(
     def trainer() -> Trainer:
         from .train import Trainer  # with PyTorch, which linking finished folds does not need
 
-        return Trainer(paths, params, member, device)
+        return Trainer(paths, params, member, inputs, device)
 
     manifests = {}
     for fold in chosen:

@@ -30,12 +30,16 @@ class Trainer:
     paths : Paths
     params : Params
     member : str
+    inputs : dict
+        From ``finished.member_inputs``.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     """
 
-    def __init__(self, paths: Paths, params: Params, member: str, device: str = "auto") -> None:
-        self.paths, self.params, self.member = paths, params, member
+    def __init__(
+        self, paths: Paths, params: Params, member: str, inputs: dict, device: str = "auto"
+    ) -> None:
+        self.paths, self.params, self.member, self.inputs = paths, params, member, inputs
         torch.set_num_threads(params.training.threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
@@ -44,7 +48,7 @@ class Trainer:
     @cached_property
     def data(self) -> MemberData:
         """Windows, folds and verified features."""
-        return MemberData.read(self.paths, self.params, self.member)
+        return MemberData.read(self.paths, self.params, self.member, self.inputs)
 
     @cached_property
     def views(self) -> ResidentViews | MappedViews:

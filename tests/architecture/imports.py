@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "hms_pipeline"
 ROOMS = (
-    "schema", "system", "catalogue", "config", "signal", "data", "simulator",
+    "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
     "validation", "features", "datasets", "models", "training", "ensemble", "inference",
     "scoring", "tracking", "registry", "report", "cli",
 )  # fmt: skip
@@ -21,9 +21,9 @@ def modules() -> list[str]:
 
 
 def room_of(module: str) -> str | None:
-    """The room a module lies in; None for the package's own ``__init__``."""
+    """The room a module lies in; None for the package's own ``__init__`` and ``__main__``."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 else None
+    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else None
 
 
 @cache

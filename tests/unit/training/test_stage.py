@@ -107,7 +107,7 @@ def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
 def test_the_weights_kept_are_those_that_gave_the_oof(paths, params, ema_decay):
     params = changed(params, ema_decay=ema_decay)
     train(paths, params, "eegnet", 0)
-    data = MemberData.read(paths, params, "eegnet").fold(0)
+    data = MemberData.read(paths, params, "eegnet", {}).fold(0)
     network = build_model(params.members["eegnet"], data.shapes)
     network.load_state_dict(load_file(paths.fold("eegnet", 0) / "weights.safetensors"))
     views = [torch.from_numpy(store[data.label_ids[data.held_out]]) for store in data.stores]
@@ -249,7 +249,7 @@ def test_features_of_other_parameters_are_refused(params, tmp_path):
     window_rows(range(4)).to_parquet(paths.windows, index=False)
     split_stage.run(paths, params)
     features_stage.run(paths, params, "bipolar")
-    assert MemberData.read(paths, params, "eegnet").fold(0).shapes == ((18, 2500),)
+    assert MemberData.read(paths, params, "eegnet", {}).fold(0).shapes == ((18, 2500),)
     data = params.model_dump(mode="json")
     data["views"]["bipolar"]["scale_uv"] = 64.0
     with pytest.raises(InputError, match="need parameters .* Run `hms features bipolar`"):
