@@ -138,8 +138,7 @@ def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> He
     InputError
         The file cannot be read, or it paused and its annotations do not say for how long.
     """
-    raw = _open(path)
-    marks = raw.annotations
+    raw, marks = _open(path)
     if len(marks) and not _is_edf(path):  # others count samples, EDF+ states seconds
         paused_s = duration_s - raw.n_times / raw.info["sfreq"]
         if abs(paused_s) > _PAUSE_S:
@@ -147,7 +146,7 @@ def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> He
                 f"Annotations need their time, but {path.name} paused for {paused_s:g} s and counts"
                 " samples. Give a table of labels with onset or start_s."
             )
-    shift = raw.first_time if marks.orig_time is not None else 0.0
+    shift = raw.first_time if marks.orig_time is not None and not _is_edf(path) else 0.0
     return Header(
         _clock(raw, path, zone),
         tuple(
@@ -200,7 +199,8 @@ def _is_edf(path: Path) -> bool:
     return path.suffix.lower() in (".edf", ".bdf")
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> tuple[Any, Any]:
+    """MNE's view of the file, and its annotations."""
     import mne
 
     # Texts of EDF+ should be UTF-8; older software writes its own code page.
@@ -210,7 +210,9 @@ def _open(path: Path) -> Any:
         try:
             with warnings.catch_warnings(), redirect_stdout(StringIO()):
                 warnings.simplefilter("ignore")  # read_clinical has said what there is to say
-                return mne.io.read_raw(path, preload=False, verbose="error", **options)
+                raw = mne.io.read_raw(path, preload=False, verbose="error", **options)
+                # A recording's own are cut where its samples end, as if it had not paused.
+                return raw, mne.read_annotations(path, **options) if options else raw.annotations
         except Exception as err:  # readers of 30 formats raise anything on a damaged file
             failed = err
     raise InputError(

@@ -4,6 +4,7 @@ import datetime as dt
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import edfio
 import numpy as np
 import pytest
 
@@ -82,6 +83,38 @@ def test_an_edfs_clock_and_annotations(tmp_path: Path, fraction_s: float) -> Non
     header = read_header(path, 60.0)
     assert header.marks == ((12.5, 10.0, "Anfall ä"), (20.0, 0.0, "x"))
     assert header.clock.start == start
+
+
+def test_annotations_behind_a_pause_keep_their_time(tmp_path: Path) -> None:
+    """EDF+ states seconds: 20 s of samples and a pause of 30 s, which time stamps tell."""
+    marks = [(2.0, 10.0, "before"), (45.0, 10.0, "across the end"), (49.0, None, "behind")]
+    path = write_edf_plus(tmp_path / "rec.edf", noise(0, 20), marks)
+    content = path.read_bytes().replace(b"EDF+C", b"EDF+D")
+    for second in range(19, 9, -1):
+        stamp = f"+{second}\x14\x14\0".encode()
+        assert content.count(stamp) == 1
+        content = content.replace(stamp, f"+{second + 30}\x14\x14\0".encode())
+    path.write_bytes(content)
+    assert read_header(path, 50.0).marks == tuple((a, b or 0.0, text) for a, b, text in marks)
+
+
+def test_annotations_in_an_old_code_page(tmp_path: Path) -> None:
+    path = write_edf_plus(tmp_path / "rec.edf", noise(0, 5), [(2.0, None, "Krampf xy ")])
+    path.write_bytes(path.read_bytes().replace(b"Krampf xy ", "Anfälle ö!".encode("latin-1")))
+    assert read_header(path, 5.0).marks == ((2.0, 0.0, "Anfälle ö!"),)
+
+
+def test_a_plain_edf_has_a_clock_and_no_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "rec.edf"
+    signal = edfio.EdfSignal(noise(0, 5)[0], 200, label="Fz")
+    edfio.Edf([signal], starttime=EVENING.time()).write(path)
+    content = bytearray(path.read_bytes())
+    content[168:176] = b"01.03.26"
+    path.write_bytes(content)
+    assert b"EDF Annotations" not in content
+    header = read_header(path, 5.0)
+    assert header.marks == ()
+    assert header.clock.start == EVENING
 
 
 def test_annotations_of_a_fif_that_was_cropped_count_from_its_first_sample(tmp_path: Path) -> None:
