@@ -42,6 +42,11 @@ def test_marks_that_overlap_by_half_vote_on_each_other() -> None:
     assert votes == {6000: (0, 1, 1, 0, 0, 0), 6800: (0, 1, 1, 0, 0, 0), 8200: ONE["other"]}
 
 
+def test_exactly_half_counts() -> None:
+    votes, _ = count_votes([mark(30, "lpd", "a"), mark(35, "gpd", "b")])
+    assert votes == {6000: (0, 1, 1, 0, 0, 0), 7000: (0, 1, 1, 0, 0, 0)}
+
+
 def test_long_marks_meet_on_the_recordings_tens_of_seconds() -> None:
     first, second = mark(97, "seizure", "a", 41), mark(103, "seizure", "b", 30)
     votes, _ = count_votes([first, second])
