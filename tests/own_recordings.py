@@ -56,6 +56,21 @@ def write_edf_plus(
     return path
 
 
+def pause(path: Path, at_s: int, seconds: int) -> Path:
+    """Let the time stamps of an EDF+'s records of 1 s tell of a pause."""
+    content = path.read_bytes().replace(b"EDF+C", b"EDF+D")
+    last = at_s
+    while f"+{last + 1}\x14\x14\0".encode() in content:
+        last += 1
+    for second in range(last, at_s - 1, -1):
+        old, new = (f"+{k}\x14\x14".encode() for k in (second, second + seconds))
+        padded = old + b"\0" * (1 + len(new) - len(old))
+        assert content.count(padded) == 1
+        content = content.replace(padded, new + b"\0")
+    path.write_bytes(content)
+    return path
+
+
 def noise(seed: int, seconds: float, sfreq: float = SFREQ) -> np.ndarray:
     """EEG-like noise, shape (20, n_times), µV."""
     rng = np.random.default_rng(seed)

@@ -13,9 +13,9 @@ from hms_pipeline.config import Paths, load_params
 from hms_pipeline.data.competition import read_train
 from hms_pipeline.data.own.folder import Options, import_recordings
 from hms_pipeline.data.own.labels import read_labels
+from hms_pipeline.data.reading import DirectReader
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.schema import CLASSES, SFREQ, VOTE_COLUMNS
-from hms_pipeline.scoring.content import content_hash
 from hms_pipeline.validation import stage
 from tests.own_recordings import STEP_UV, write_hospital, write_texts
 
@@ -28,7 +28,7 @@ def test_forty_recordings(tmp_path: Path) -> None:
     made = write_hospital(tmp_path / "hospital", 40, 660, 60)
     labels = read_labels(write_texts(tmp_path / "texts.csv"))
     recordings = {one.path.name: one.path for one in made}
-    options = Options(identify=content_hash, spectrogram_missing=0.1)
+    options = Options(reader=DirectReader(), spectrogram_missing=0.1)
     imported = import_recordings(recordings, labels, tmp_path / "data", options)
     assert not imported.left_out
     for one in made:

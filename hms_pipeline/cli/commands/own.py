@@ -52,23 +52,23 @@ def import_(
     """Write own recordings and labels in the competition's layout, to train on."""
     from ...data.own.folder import NothingImportedError, Options, import_recordings
     from ...data.own.labels import read_labels
-    from ...scoring.content import content_hash
+    from ...data.reading import ReadingProcess
 
     context: Context = ctx.obj
     refuse_filled(out_folder)
     missing = context.params.validation.missing_values
-    options = Options(
-        identify=content_hash,
-        spectrogram_missing=missing.spectrogram_share if missing.interpolate else 0.0,
-        rename=label_names(rename or []),
-        zone=_zone(timezone),
-        secret=secret.read_bytes() if secret else b"",
-    )
     found = dict(_recordings(recordings))
     said = read_labels(labels, patients)
     beside = report or out_folder.resolve().with_name(f"{out_folder.resolve().name}-import.csv")
     try:
-        with progress_bar("import") as progress:
+        with ReadingProcess() as reader, progress_bar("import") as progress:
+            options = Options(
+                reader=reader,
+                spectrogram_missing=missing.spectrogram_share if missing.interpolate else 0.0,
+                rename=label_names(rename or []),
+                zone=_zone(timezone),
+                secret=secret.read_bytes() if secret else b"",
+            )
             imported = import_recordings(found, said, out_folder, options, progress)
     except NothingImportedError as err:
         _write_report(err.imported, beside)
@@ -81,7 +81,7 @@ def import_(
 
 def _recordings(given: Path) -> Iterator[tuple[str, Path]]:
     """Names below the folder and paths."""
-    from ...scoring.content import is_clinical, list_recordings
+    from ...data.content import is_clinical, list_recordings
 
     if not given.exists():
         raise InputError(f"Recordings need a folder or file, but {given} does not exist.")

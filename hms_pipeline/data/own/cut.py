@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ from ...signal.multitaper import competition_spectrogram
 from ...system.errors import InputError
 from ...system.files import hash_bytes
 from ..competition import eeg_path, spectrogram_path
+from ..reading import Recording
+from ..window import across_pauses
 from ..write import ROW_GROUP, write_eeg, write_spectrogram
 from .votes import Fault
 
@@ -44,14 +46,6 @@ LONGEST_EEG = round(1800 * SFREQ)  # of the first window's start to the last one
 LONGEST_SPECTROGRAM = round(6 * 3600 * SFREQ)
 ROWS_AT_ONCE = 150
 HEART = EEG_COLUMNS.index(EKG)
-
-
-class Recording(Protocol):
-    """What is read of a recording: any stretch of it at 200 Hz, in microvolts."""
-
-    n_times: int
-
-    def read(self, start: int, stop: int) -> np.ndarray: ...
 
 
 @dataclass
@@ -116,7 +110,7 @@ def cut_recording(
         A stretch of the recording cannot be read.
     """
     windows = {start - BEFORE_LABEL: given for start, given in votes.items()}
-    inside = [w for w in windows if _fits(w, recording.n_times, spectrogram_missing, cut)]
+    inside = [w for w in windows if _fits(w, recording, spectrogram_missing, cut)]
     for part in _overlapping(inside, TEN_MINUTES, LONGEST_SPECTROGRAM):
         offsets = {w: SPECTROGRAM_STEP_S * round((w - part[0]) / ROW) for w in part}
         first = part[0] - BEFORE_WINDOW
@@ -161,8 +155,8 @@ def spectrogram_of(recording: Recording, start: int, n_rows: int) -> np.ndarray:
     Returns
     -------
     ndarray, shape (4, 100, n_rows), float32
-        µV²/Hz. A row is NaN where its 2 s were not recorded; the second on both sides of it that
-        it also looks at is the signal's reflection at the recording's ends.
+        µV²/Hz. A row is NaN where its 2 s were not recorded or it looks at a pause; the second on
+        both sides of it that it also looks at is the signal's reflection at the recording's ends.
     """
     out = np.empty((len(REGIONS), len(SPECTROGRAM_FREQS), n_rows), np.float32)
     for first in range(0, n_rows, ROWS_AT_ONCE):
@@ -171,7 +165,8 @@ def spectrogram_of(recording: Recording, start: int, n_rows: int) -> np.ndarray:
         piece = torch.from_numpy(_mirrored(recording, at, at + (n + 2) * ROW))
         out[..., first : first + n] = competition_spectrogram(piece[None])[0, ..., 1:-1].numpy()
     inside = start + ROW * np.arange(n_rows)
-    out[..., (inside < 0) | (inside + ROW > recording.n_times)] = np.nan
+    paused = across_pauses(inside - ROW // 2, 2 * ROW, recording.pauses)
+    out[..., (inside < 0) | (inside + ROW > recording.n_times) | paused] = np.nan
     return out
 
 
@@ -187,14 +182,18 @@ def _mirrored(recording: Recording, start: int, stop: int) -> np.ndarray:
     return piece
 
 
-def _fits(window: int, n_times: int, spectrogram_missing: float, cut: Cut) -> bool:
-    """Whether a window's 50 s were recorded, and enough of its ten minutes."""
+def _fits(window: int, recording: Recording, spectrogram_missing: float, cut: Cut) -> bool:
+    """Whether a window's 50 s were recorded without a pause, and enough of its ten minutes."""
+    n_times = recording.n_times
     if window < 0 or window + WINDOW_SAMPLES > n_times:
         cut.leave_out(
             window, "outside the recording",
             f"The 50 s around the labelled 10 s begin at {window / SFREQ:g} s, but the recording"
             f" holds 0 to {n_times / SFREQ:g} s.",
         )  # fmt: skip
+        return False
+    if across_pauses(np.array([window]), WINDOW_SAMPLES, recording.pauses)[0]:
+        cut.leave_out(window, "pause", "The recording pauses in the 50 s around it.")
         return False
     first = window - BEFORE_WINDOW
     absent = max(0, -first) + max(0, first + TEN_MINUTES - n_times)

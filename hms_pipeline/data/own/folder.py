@@ -17,7 +17,7 @@ import pandas as pd
 from ...schema import SFREQ, TRAIN_COLUMNS, WINDOW_S, WINDOW_SAMPLES
 from ...system.errors import InputError
 from ...system.files import atomic
-from ..clinical import read_clinical
+from ..reading import Reader
 from .cut import Cut, cut_recording, make_id
 from .header import Header, mark_texts, read_header
 from .labels import ONE_READER, Label, Labels, LeftOut
@@ -34,8 +34,8 @@ class Options:
 
     Parameters
     ----------
-    identify : callable
-        Path of a recording → hash of its content.
+    reader : Reader
+        Opens recordings and names them by their content.
     spectrogram_missing : float
         Largest share of a window's ten minutes that may not have been recorded.
     rename : mapping of str to str
@@ -46,7 +46,7 @@ class Options:
         Enters the numbers of patients that are named.
     """
 
-    identify: Callable[[Path], str]
+    reader: Reader
     spectrogram_missing: float
     rename: Mapping[str, str] = field(default_factory=dict)
     zone: tzinfo | None = None
@@ -173,7 +173,7 @@ class _Import:
         """
         content = self._content(name, path)
         patient_id = self._patient_id(name, content)
-        recording = read_clinical(path, dict(self._options.rename) or None)
+        recording = self._options.reader.open(path, self._options.rename, {})
         if recording.n_times < WINDOW_SAMPLES:
             raise InputError(
                 f"A window needs {WINDOW_S:g} s of EEG, but {path.name} has"
@@ -195,12 +195,7 @@ class _Import:
         ]
 
     def _content(self, name: str, path: Path) -> str:
-        try:
-            content = self._options.identify(path)
-        except OSError as err:
-            raise InputError(
-                f"{path.name} cannot be read ({err.strerror}). Copy it again."
-            ) from None
+        content = self._options.reader.identify(path)
         other = self._contents.setdefault(content, name)
         if other != name:
             raise InputError(

@@ -123,7 +123,7 @@ class Header:
 
 
 def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> Header:
-    """Read the clock and annotations of a file that ``read_clinical`` has opened.
+    """Read the clock and annotations of a file that a ``Reader`` has opened.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def _open(path: Path) -> tuple[Any, Any]:
         options = {} if coding is None else {"encoding": coding}
         try:
             with warnings.catch_warnings(), redirect_stdout(StringIO()):
-                warnings.simplefilter("ignore")  # read_clinical has said what there is to say
+                warnings.simplefilter("ignore")  # its reader has said what there is to say
                 raw = mne.io.read_raw(path, preload=False, verbose="error", **options)
                 # A recording's own are cut where its samples end, as if it had not paused.
                 return raw, mne.read_annotations(path, **options) if options else raw.annotations

@@ -30,6 +30,9 @@ class Memory:
     """A recording in memory that notes how much is read of it."""
 
     eeg: np.ndarray
+    pauses: tuple[tuple[int, int], ...] = ()
+    name: str = "rec.edf"
+    warnings: tuple[str, ...] = ()
     reads: list[int] = field(default_factory=list)
 
     @property
@@ -125,6 +128,22 @@ def test_a_window_across_a_pause_is_left_out(root: Path, twelve_minutes: np.ndar
     assert [row["start_s"] * 200 - LABEL for row in cut.rows] == [55_000, 66_010]
     assert [fault.kind for fault in cut.faults] == ["pause"] * 2
     assert [row["eeg_sub_id"] for row in cut.rows] == [0, 0]
+
+
+@pytest.mark.parametrize("pause", [(66_000, 66_010), (66_000, 66_000)])
+def test_a_window_across_a_known_pause_is_left_out(
+    root: Path, twelve_minutes: np.ndarray, pause: tuple[int, int]
+) -> None:
+    """Two equal numbers: an unknown time passed there, and no sample is missing."""
+    windows = [55_999, 56_001, pause[0] - 1, pause[1]]
+    cut = run(Memory(twelve_minutes, (pause,)), windows, root, missing=0.1)
+    assert [row["start_s"] * 200 - LABEL for row in cut.rows] == [55_999, pause[1]]
+    assert [fault.kind for fault in cut.faults] == ["pause"] * 2
+    spectrogram = read_spectrogram(spectrogram_path(root, cut.rows[0]["spectrogram_id"]))
+    starts = 55_999 - 55_000 + 400 * np.arange(spectrogram.shape[2])
+    touched = (starts - 200 < pause[1]) & (starts + 600 > pause[0])
+    assert np.isnan(spectrogram[..., touched]).all()
+    assert np.isfinite(spectrogram[..., ~touched & (starts + 400 <= 144_000)]).all()
 
 
 def test_an_eeg_without_a_whole_window_is_not_written(root: Path) -> None:

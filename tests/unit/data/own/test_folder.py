@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,15 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.data.competition import eeg_path, read_train
-from hms_pipeline.data.own import folder as own_folder
 from hms_pipeline.data.own.folder import Options, import_recordings
 from hms_pipeline.data.own.labels import read_labels
 from hms_pipeline.data.own.names import Names
 from hms_pipeline.data.own.report import Imported, NothingImportedError
+from hms_pipeline.data.reading import DirectReader
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.schema import SFREQ, TRAIN_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.scoring.content import content_hash
 from hms_pipeline.system.errors import InputError
-from tests.own_recordings import NAME, READERS, STEP_UV, noise, write_edf_plus, write_texts
+from tests.own_recordings import NAME, READERS, STEP_UV, noise, pause, write_edf_plus, write_texts
 
 pytest.importorskip("mne")
 START = dt.datetime(2026, 3, 1, 22, 15, 0)
@@ -49,7 +49,7 @@ def table(path: Path, *rows: str, header: str = "file,start_s,class,reader,patie
 def run(
     recordings: Mapping[str, Path], labels: Path, out: Path, patients: Path | None = None, **options
 ) -> Imported:
-    given = Options(**{"identify": content_hash, "spectrogram_missing": 1.0} | options)
+    given = Options(**{"reader": DirectReader(), "spectrogram_missing": 1.0} | options)
     return import_recordings(recordings, read_labels(labels, patients), out, given)
 
 
@@ -137,26 +137,34 @@ def test_one_bad_file_costs_one_file(hospital: dict[str, Path], tmp_path: Path) 
     assert said["doe_a.edf"][0] == "repeat"
 
 
+class HalfDamaged(DirectReader):
+    """Long recordings, of which the first cannot be read to its end."""
+
+    def open(self, path: Path, rename: Mapping[str, str], limits: Mapping[str, object]) -> Long:
+        return Long(fails=path.name == "doe_a.edf")
+
+
+@dataclass(frozen=True)
+class Long:
+    fails: bool
+    name: str = "rec.edf"
+    n_times: int = 800_000
+    pauses: tuple[tuple[int, int], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        if self.fails and stop > 600_000:
+            raise InputError("The file is damaged.")
+        shape = (20, stop - start)
+        return np.random.default_rng(abs(start)).normal(size=shape).astype(np.float32)
+
+
 def test_a_recording_that_fails_half_way_leaves_nothing(
-    hospital: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hospital: dict[str, Path], tmp_path: Path
 ) -> None:
-    real = own_folder.read_clinical
-
-    class Failing:
-        def __init__(self, path: Path) -> None:
-            self._of = real(path)
-            self.n_times, self.warnings = self._of.n_times * 50, self._of.warnings
-            self._fails = path.name == "doe_a.edf"
-
-        def read(self, start: int, stop: int) -> np.ndarray:
-            if self._fails and stop > 600_000:
-                raise InputError("The file is damaged.")
-            shape = (20, stop - start)
-            return np.random.default_rng(abs(start)).normal(size=shape).astype(np.float32)
-
-    monkeypatch.setattr(own_folder, "read_clinical", lambda path, rename: Failing(path))
     rows = [f"{name},{at},lpd,ann," for name in ("doe_a.edf", "doe_b.edf") for at in (400, 3400)]
-    imported = run(hospital, table(tmp_path / "labels.csv", *rows), tmp_path / "data")
+    labels = table(tmp_path / "labels.csv", *rows)
+    imported = run(hospital, labels, tmp_path / "data", reader=HalfDamaged())
     assert {row["file"] for row in imported.rows} == {"ward/doe_b.edf"}
     assert len(list((tmp_path / "data").rglob("*.parquet"))) == 4
     assert imported.left_out[0].reason == "The file is damaged. Its labels: 2."
@@ -238,6 +246,21 @@ def test_where_nothing_is_left_no_folder_is_made(hospital: dict[str, Path], tmp_
         run(hospital, labels, tmp_path / "data")
     assert not (tmp_path / "data").exists()
     assert set(caught.value.imported.report["what"]) == {"class", "outside the recording"}
+
+
+def test_labels_around_a_pause(tmp_path: Path) -> None:
+    """Recorded from 0 to 75 s and from 105 to 180 s."""
+    marks = [(at, 10.0, "ann: lpd") for at in (40.0, 50.0, 125.0, 130.0)]
+    eeg = noise(5, 150)
+    path = pause(write_edf_plus(tmp_path / "rec.edf", eeg, marks), 75, 30)
+    texts = write_texts(tmp_path / "texts.csv")
+    imported = run({"rec.edf": path}, texts, tmp_path / "data")
+    assert [row["start_s"] for row in imported.rows] == [40.0, 125.0, 130.0]
+    assert [(left.kind, left.start_s) for left in imported.left_out] == [("pause", 50.0)]
+    reader = WindowReader(tmp_path / "data")
+    for row, sample in zip(imported.rows, (4_000, 15_000, 16_000), strict=True):
+        truth = eeg[:, sample : sample + 10_000]
+        assert np.abs(reader.read(row).eeg - truth).max() <= STEP_UV / 2 + 1e-4
 
 
 def test_six_votes(hospital: dict[str, Path], tmp_path: Path) -> None:
