@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config import Paths
 from hms_pipeline.data.competition import read_train
 from hms_pipeline.data.own.folder import Options, import_recordings
 from hms_pipeline.data.own.labels import read_labels
@@ -18,10 +17,10 @@ from hms_pipeline.data.window import WindowReader
 from hms_pipeline.schema import CLASSES, SFREQ, VOTE_COLUMNS
 from hms_pipeline.validation import stage
 from tests.own_recordings import STEP_UV, write_hospital, write_texts
+from tests.recipes import recipe
 
 pytest.importorskip("mne")
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
 
 
 def test_forty_recordings(tmp_path: Path) -> None:
@@ -56,9 +55,8 @@ def _same_samples(rows: list[dict], eeg: np.ndarray, reader: WindowReader) -> No
 
 
 def _validated(folder: Path, n_windows: int) -> None:
-    shutil.copy(ROOT / "recipes" / "tiny.yaml", folder / "params.yaml")
     paths = Paths(folder / "data", folder / "artifacts", folder / "params.yaml")
-    summary = stage.run(paths, load_params(paths.params), workers=1)
+    summary = stage.run(paths, recipe("tiny"), workers=1)
     assert summary["counts"]["window"] == {"all": n_windows, "kept": n_windows, "quarantined": 0}
     assert not summary["critical_failures"]
     kept = pd.read_parquet(paths.windows)
