@@ -26,8 +26,8 @@ import pandas as pd
 from hms_pipeline.config import load_params
 from hms_pipeline.data.competition import eeg_path, read_train, spectrogram_path
 from hms_pipeline.data.recording import read_eeg, read_spectrogram
+from hms_pipeline.data.write import write_eeg, write_spectrogram
 from hms_pipeline.schema import WINDOW_SAMPLES
-from hms_pipeline.simulator.files import write_eeg, write_spectrogram
 from hms_pipeline.simulator.sample import write_sample
 from hms_pipeline.validation.landmarks import landmark_hashes
 from hms_pipeline.validation.matching import candidates, correlate

@@ -42,6 +42,8 @@ def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
     RecordingError
         ``missing_file`` or ``unreadable_file``.
     """
+    if not isinstance(source, bytes):
+        _refuse_endless(Path(source), label)
     try:
         stream = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
         return CheckedFile(stream)
@@ -152,8 +154,20 @@ def read_spectrogram(source: Path | str | bytes) -> np.ndarray:
     return values.reshape(len(REGIONS), -1, values.shape[1])
 
 
+def _refuse_endless(path: Path, label: str) -> None:
+    # Reading a pipe or a device may never end.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise RecordingError(
+            f"{label} must be a regular file, but is a pipe, socket or device. Copy its content"
+            " into a file.",
+            "unreadable_file",
+        )
+
+
 def _to_array(table: pa.Table) -> np.ndarray:
-    """Columns as rows of one float32 array; nulls become NaN."""
+    """Columns as rows of one float32 array, whatever their precision; nulls become NaN."""
+    if len(set(table.schema.types)) > 1:
+        table = table.cast(pa.schema([(name, pa.float32()) for name in table.column_names]))
     batches = table.combine_chunks().to_batches()
     if not batches:
         return np.empty((table.num_columns, 0), np.float32)

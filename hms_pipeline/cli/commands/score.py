@@ -48,7 +48,7 @@ def score(
 
     context: Context = ctx.obj
     check_out(out_file, TABLES)
-    renames = _renames(rename or [])
+    renames = label_names(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
     writer = RecordingWriter(report, annotations, facts) if report or annotations else None
@@ -138,7 +138,8 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
     return predictor, facts
 
 
-def _renames(pairs: Sequence[str]) -> dict[str, str]:
+def label_names(pairs: Sequence[str]) -> dict[str, str]:
+    """``LABEL=ELECTRODE`` as a mapping; raises InputError for anything else."""
     for pair in pairs:
         if "=" not in pair:
             raise InputError(f"--rename needs LABEL=ELECTRODE, got {pair!r}. Example: FPZ=Fz.")
