@@ -47,6 +47,7 @@ class RecordingWriter:
                 spectrogram_times_s=scores.spectrogram_times_s,
                 duration_s=scores.duration_s,
                 hop_s=scores.hop_s,
+                pauses_s=scores.pauses_s,
                 warnings=scores.warnings,
                 source=scores.source,
                 identifier=scores.id,

@@ -17,7 +17,7 @@ DISCOVER = {"catalogue:discover": "an entry of a catalogue counts where the reci
 COMPUTED_IMPORTS = {
     "registry.evidence:module": "of a version's own code: the roots of `register` name the modules",
     "registry.serving.model_code:load_code": "of a version's own code, as above",
-    "registry.serving.model_code:_import": "of a version's own code, as above",
+    "registry.serving.model_code:HashedCode": "of a version's own code, as above",
 }
 # Catalogue → the package of its entries, and the decorator that registers them.
 CATALOGUES = {

@@ -1,7 +1,7 @@
-"""Clinical recordings (EDF, BDF, BrainVision, FIF and whatever else MNE reads) as 20 columns.
+"""Clinical recordings (EDF, BDF, GDF, BrainVision, FIF and what else MNE reads) as 20 columns.
 
-Nothing of a header but channel labels, units and rates is looked at: names, dates and numbers of
-patients never leave the file.
+Nothing of a header but channel labels, units, rates and times is looked at: names, dates and
+numbers of patients never leave the file.
 
 Examples
 --------
@@ -12,38 +12,28 @@ Examples
 
 from __future__ import annotations
 
-import logging
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import count, pairwise
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..schema import EEG_COLUMNS, EKG, SFREQ
 from ..system.errors import InputError
-from .clinical_montage import Reconstruction, reconstruct
+from .clinical_montage import Reconstruction, by_reason, reconstruct
 from .clinical_names import Channel, parse_labels
-from .clinical_resample import Resampler
+from .clinical_signals import Judgement, Signals, faults, judge, n_times_of
+from .content import files_of
+from .formats import FORMATS, format_of
+from .formats.format import Segment, Source, SourceChannel, UnavailableError, require_regular
+from .resample import RATE
 
-log = logging.getLogger(__name__)
-
-_TYPES = ("eeg", "ecg", "bio", "misc")  # MNE's channel types that may hold EEG or EKG
-_UNITS = {"µV": 1e-6, "uV": 1e-6, "mV": 1e-3, "V": 1.0, "nV": 1e-9}  # in volts
-# A recording's amplitude and loops are judged by so many stretches, spread over all of it.
-_CHECKED, _CHECKED_S = 60, 5.0
-# MNE's sentence where a reader lacks a package, and how to install that.
-_LACKING = re.compile(r"module (\S+) is needed, but it could not be .*?pip install (\S+)", re.S)
-
-
-class PassingError(InputError):
-    """A recording was not read for a reason outside it, so another time it may be.
-
-    A package is not installed, the file is not there, or its disk does not answer.
-    """
+SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
+_MOST_NAMED = 20  # pauses or labels in one sentence
 
 
 @dataclass(frozen=True)
@@ -55,11 +45,11 @@ class ClinicalRecording:
     name : str
         The file's name, for sentences to the user; it may hold a patient's name.
     n_times : int
-        Samples at 200 Hz.
+        Samples at 200 Hz from the recording's start to its end, pauses included.
     sfreq : float
-        The file's own rate.
+        The EEG's rate in the file.
     available : tuple of str
-        Columns of ``schema.EEG_COLUMNS`` that were recorded.
+        Columns of ``schema.EEG_COLUMNS`` that were recorded and are used.
     interpolated : tuple of str
         Electrodes taken from their neighbours.
     derivations : tuple of str
@@ -67,6 +57,9 @@ class ClinicalRecording:
     bipolar_only : bool
         Whether potentials were reconstructed from derivations alone; only their differences
         along the chains mean anything.
+    pauses : tuple of (int, int)
+        Samples between which nothing was recorded, or at which (two equal numbers) an unknown
+        time passed.
     warnings : tuple of str
         What the user should know; nothing of the file's header is quoted but labels.
     """
@@ -78,8 +71,9 @@ class ClinicalRecording:
     interpolated: tuple[str, ...]
     derivations: tuple[str, ...]
     bipolar_only: bool
+    pauses: tuple[tuple[int, int], ...]
     warnings: tuple[str, ...]
-    _resampler: Resampler
+    _signals: Signals
     _matrix: np.ndarray
 
     @property
@@ -97,17 +91,22 @@ class ClinicalRecording:
         Parameters
         ----------
         start, stop : int
-            Samples; what lies outside the recording is NaN.
+            Samples; what lies outside the recording or in a pause is NaN.
 
         Returns
         -------
         ndarray, shape (20, stop - start), float32
             Microvolts; NaN where a column was not recorded.
+
+        Raises
+        ------
+        InputError
+            The stretch is unreadable.
         """
         out = np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
         a, b = max(start, 0), min(stop, self.n_times)
         if a < b:
-            out[:, a - start : b - start] = self._matrix @ self._resampler.read(a, b)
+            out[:, a - start : b - start] = _combined(self._matrix, self._signals.read(a, b))
         return out
 
     def blocks(self, block_s: float) -> Iterator[np.ndarray]:
@@ -135,7 +134,7 @@ def open_clinical(
     Parameters
     ----------
     path : Path
-        A file MNE reads (``.edf``, ``.bdf``, ``.vhdr``, ``.fif``, ``.set``, ...).
+        A file (or folder) of one of ``formats.FORMATS``.
     rename : mapping of str to str, optional
         The file's label → an electrode, ``EKG`` or a derivation.
     max_interpolated, max_disagreement, amplitude_uv
@@ -146,158 +145,142 @@ def open_clinical(
     InputError
         The file is unreadable, its channels do not allow the montage, it is flat, or its amplitude
         cannot be microvolts. What reads it later raises the same where the rest is unreadable.
-    PassingError
-        MNE or a package that it needs is not installed, or the disk does not answer.
+    UnavailableError
+        A package that reads it is not installed, or the disk does not answer.
     """
     path = Path(path)
-    raw, remarks = _open(path)
-    labels = [raw.ch_names[i] for i in _eligible(raw)]
-    parsed = parse_labels(labels, rename)
-    used = [(label, c) for label, c in zip(labels, parsed, strict=True) if c is not None]
-    channels = [c for _, c in used]
-    montage = reconstruct(channels, path.name, max_interpolated)
-    picks = [raw.ch_names.index(label) for label, _ in used]
-    scale, unit_remarks = _scales(raw, [label for label, _ in used])
-    read = _reader(raw, path, picks, scale)
-    resampler = Resampler(read, len(raw.times), float(raw.info["sfreq"]), path.name)
-    stretches = _stretches(read, len(raw.times), float(raw.info["sfreq"]))
-    amplitudes, disagreement = _measure(stretches, channels, montage)
-    _check_amplitude(amplitudes, path.name, amplitude_uv)
-    loops = _loop_remarks(disagreement, max_disagreement)
+    source = open_source(path)
+    labels = [channel.label for channel in source.channels]
+    parsed = dict(enumerate(parse_labels(labels, rename)))
+    used = {pick: channel for pick, channel in parsed.items() if channel is not None}
+    n_times = n_times_of(source, path.name)
+    used, judgement, left_out = _usable(source, used)
+    channels = list(used.values())
+    others = [label for pick, label in enumerate(labels) if parsed[pick] is None]
+    montage = reconstruct(channels, path.name, max_interpolated, left_out, others)
+    _check_amplitude(judgement, channels, path.name, amplitude_uv)
+    pauses, said = _pauses(source.segments)
     return ClinicalRecording(
         name=path.name,
-        n_times=resampler.n_times,
-        sfreq=float(raw.info["sfreq"]),
+        n_times=n_times,
+        sfreq=float(_rate(source, used)),
         available=tuple(
             c for c in EEG_COLUMNS if c in {end for ch in channels for end in (ch.plus, ch.minus)}
         ),
         interpolated=montage.interpolated,
         derivations=tuple(c.label for c in channels if c.plus != EKG and c.is_derivation),
         bipolar_only=montage.bipolar_only,
-        warnings=(*montage.warnings, *unit_remarks, *loops, *remarks),
-        _resampler=resampler,
+        pauses=pauses,
+        warnings=(
+            *_left_out_remarks(left_out),
+            *montage.warnings,
+            *_unit_remarks(source, used),
+            *_loop_remarks(judgement, montage, max_disagreement),
+            *said,
+            *source.remarks,
+        ),
+        _signals=Signals(source, list(used)),
         _matrix=montage.matrix,
     )
 
 
-def _open(path: Path) -> tuple[Any, tuple[str, ...]]:
-    try:
-        import mne
-    except ImportError:
-        raise PassingError(
-            f"Reading {path.name} needs MNE, which is not installed."
-            " Install it with: pip install 'hms-pipeline[clinical]'."
-        ) from None
-    if not path.exists():
-        raise PassingError(f"File {path.name} does not exist. Correct its path.")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            raw = mne.io.read_raw(path, preload=False, verbose="error")
-    except Exception as err:  # readers of 30 formats raise anything on a damaged file
-        raise _unreadable(path, err) from None
-    # MNE's sentences may quote the header, so only what kind they are is passed on.
-    texts = [str(item.message).lower() for item in caught]
-    log.debug("the reader gave %d warnings", len(texts))
-    short = any("number of records" in text or "truncated" in text for text in texts)
-    return raw, ("The file is shorter or longer than its header says.",) if short else ()
+def open_source(path: Path) -> Source:
+    """Open a file as it is, by the format of its ending.
 
-
-def _reader(
-    raw: Any, path: Path, picks: Sequence[int], scale: np.ndarray
-) -> Callable[[int, int], np.ndarray]:
-    def read(start: int, stop: int) -> np.ndarray:
-        try:
-            values = raw.get_data(picks=picks, start=start, stop=stop, verbose="error")
-        except Exception as err:  # a file that opens may still be cut short or damaged
-            raise _unreadable(path, err) from None
-        return scale[:, None] * values
-
-    return read
-
-
-def _unreadable(path: Path, err: Exception) -> InputError:
-    lacking = _LACKING.search(str(err)) if isinstance(err, RuntimeError) else None
-    if lacking:
-        return PassingError(
-            f"Reading {path.name} needs the package {lacking[1]}, which is not installed."
-            f" Install it with: pip install {lacking[2]}."
+    Raises
+    ------
+    InputError
+        The ending is of no format, a file is no regular one, or it cannot be read.
+    """
+    found = format_of(path)
+    if found is None:
+        endings = sorted(e for form in FORMATS.values() for e in form.endings)
+        raise InputError(
+            f"A recording needs an ending of a known format, but {path.name} has none. Choose one"
+            f" of {endings}."
         )
-    kind = PassingError if isinstance(err, OSError | ImportError | MemoryError) else InputError
-    return kind(
-        f"A recording that MNE reads is needed, but {path.name} could not be read"
-        f" ({type(err).__name__}). Check that the file is whole and its ending right."
+    if not path.exists():
+        raise UnavailableError(f"File {path.name} does not exist. Correct its path.")
+    for file in files_of(path):
+        require_regular(file)
+    source = found.open(path)
+    if not source.channels:
+        raise InputError(
+            f"A recording needs EEG channels, but {path.name} has none. Give the file with the EEG."
+        )
+    return replace(source, channels=_numbered(source.channels))
+
+
+def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
+    """Channels whose labels differ: a repeated ``T8-P8`` becomes ``T8-P8-0``, ``T8-P8-1``."""
+    times = Counter(channel.label for channel in channels)
+    numbers = {label: count() for label, n in times.items() if n > 1}
+    return tuple(
+        replace(c, label=f"{c.label}-{next(numbers[c.label])}") if c.label in numbers else c
+        for c in channels
     )
 
 
-def _eligible(raw: Any) -> list[int]:
-    return [i for i, kind in enumerate(raw.get_channel_types()) if kind in _TYPES]
+Used = dict[int, Channel]  # place in the source's channels → what its label says
+LeftOut = list[tuple[str, str]]  # label and reason
 
 
-def _scales(raw: Any, labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    # MNE gives volts where it knows the unit and the file's numbers where it does not.
-    units = {label: raw._orig_units.get(label) for label in labels}
-    unknown = [label for label in labels if raw._orig_units and units[label] not in _UNITS]
-    applied = _applied(raw)
-    scale = np.ones(len(labels))
-    for i, label in enumerate(labels):
-        if label not in unknown:
-            scale[i] = 1e6 * _UNITS[units[label]] / applied[label] if label in applied else 1e6
-    if not unknown:
-        return scale, ()
-    return scale, (f"Channels {unknown[:20]} state no unit of voltage; taken as microvolts.",)
+def _usable(source: Source, used: Used) -> tuple[Used, Judgement, LeftOut]:
+    """Channels that hold signals, what they look like, and those that do not."""
+    wrong = faults(source, list(used))
+    sound = [pick for pick in used if pick not in wrong]
+    judgement = judge(Signals(source, sound), source) if sound else Judgement.empty()
+    odd = judgement.implausible([used[pick] for pick in sound])
+    wrong |= {sound[row]: reason for row, reason in odd.items()}
+    kept = [row for row in range(len(sound)) if row not in odd]
+    left_out = [(used[pick].label, wrong[pick]) for pick in used if pick in wrong]
+    return {sound[row]: used[sound[row]] for row in kept}, judgement.of(kept), left_out
 
 
-def _applied(raw: Any) -> dict[str, float]:
-    # MNE's EDF and BDF readers call "uv" and "UV" µV and know "nV", but do not scale them to volts,
-    # so the factor that they multiply by is looked up.
-    if type(raw).__name__ not in ("RawEDF", "RawBDF"):
-        return {}
-    return dict(zip(raw.ch_names, raw._raw_extras[0]["units"], strict=True))
+def _rate(source: Source, used: Used) -> Fraction:
+    return next(source.channels[pick].sfreq for pick, c in used.items() if c.plus != EKG)
 
 
-def _stretches(
-    read: Callable[[int, int], np.ndarray], n_times: int, sfreq: float
-) -> Iterator[np.ndarray]:
-    """Stretches from the first sample to the last, at the file's rate; all of a short file."""
-    length = max(1, min(n_times, round(_CHECKED_S * sfreq)))
-    n_stretches = min(_CHECKED, ceil(n_times / length))
-    for start in np.linspace(0, n_times - length, n_stretches).astype(int).tolist():
-        try:
-            stretch = read(start, start + length)
-        except InputError as err:
-            if start == 0 or isinstance(err, PassingError):
-                raise
-            continue  # whoever reads so far is told
-        yield stretch
+def _combined(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """``matrix @ values``, where a missing value matters only to rows that it is part of."""
+    missing = ~np.isfinite(values)
+    if not missing.any():
+        return matrix @ values
+    out = matrix @ np.where(missing, 0.0, values)
+    out[(np.nan_to_num(matrix) != 0).astype(float) @ missing > 0] = np.nan
+    return out
 
 
-def _measure(
-    stretches: Iterator[np.ndarray], channels: Sequence[Channel], montage: Reconstruction
-) -> tuple[np.ndarray, float]:
-    """Amplitude wherever a scalp channel moves, and the share by which loops disagree there."""
-    scalp = [c.plus != EKG for c in channels]
-    amplitudes, power, misfit = [np.zeros(0)], 0.0, 0.0
-    for stretch in stretches:
-        with np.errstate(invalid="ignore"):  # infinite samples
-            low, high = np.percentile(stretch[scalp], [16, 84], axis=1)
-            spread = high - low
-        # Readers that resample leave rounding errors on a flat line.
-        moves = np.isfinite(spread) & (spread > 1e-9 * np.maximum(abs(low), abs(high)))
-        amplitudes.append(spread[moves] / 2)
-        if moves.any() and np.isfinite(stretch).all():
-            power += float(np.mean(np.square(stretch)))
-            misfit += float(np.mean(np.square(montage.residual @ stretch)))
-    return np.concatenate(amplitudes), (misfit / power) ** 0.5 if power else 0.0
+def _pauses(segments: Sequence[Segment]) -> tuple[tuple[tuple[int, int], ...], tuple[str, ...]]:
+    """Pauses in samples at 200 Hz, and what to say of them."""
+    gaps = [(before.end, after.onset) for before, after in pairwise(segments)]
+    known = [(a, b) for a, b in gaps if b - a >= SHORTEST_PAUSE_S]
+    unknown = [a for a, b in gaps if a == b]
+    said = []
+    if known:
+        places = ", ".join(
+            f"{float(b - a):.6g} s at {float(a):.6g} s" for a, b in known[:_MOST_NAMED]
+        )
+        total = float(sum(b - a for a, b in known))
+        said.append(f"Pauses of {total:.6g} s in all: {places}.")
+    if unknown:
+        places = ", ".join(f"{float(a):.6g} s" for a in unknown[:_MOST_NAMED])
+        said.append(
+            f"Pauses of unknown length at {places}; times after them count what was recorded only."
+        )
+    places = sorted([*known, *((a, a) for a in unknown)])
+    return tuple((ceil(a * RATE), ceil(b * RATE)) for a, b in places), tuple(said)
 
 
-def _check_amplitude(amplitudes: np.ndarray, name: str, limits: tuple[float, float]) -> None:
-    if not amplitudes.size:
+def _check_amplitude(
+    judgement: Judgement, channels: Sequence[Channel], name: str, limits: tuple[float, float]
+) -> None:
+    typical = judgement.typical_uv([k for k, c in enumerate(channels) if c.plus != EKG])
+    if np.isnan(typical):
         raise InputError(
             f"EEG must vary over time, but {name} is flat in every stretch that was looked at."
             " Give a recording with electrodes connected."
         )
-    typical = float(np.median(amplitudes))
     low, high = limits
     if not low <= typical <= high:
         raise InputError(
@@ -306,7 +289,21 @@ def _check_amplitude(amplitudes: np.ndarray, name: str, limits: tuple[float, flo
         )
 
 
-def _loop_remarks(disagreement: float, limit: float) -> tuple[str, ...]:
+def _left_out_remarks(left_out: LeftOut) -> tuple[str, ...]:
+    return tuple(f"Left out {text}." for text in by_reason(left_out))
+
+
+def _unit_remarks(source: Source, used: Used) -> tuple[str, ...]:
+    unknown = [source.channels[pick].label for pick in used if not source.channels[pick].has_unit]
+    if not unknown:
+        return ()
+    return (f"Channels {unknown[:_MOST_NAMED]} state no unit of voltage; taken as microvolts.",)
+
+
+def _loop_remarks(judgement: Judgement, montage: Reconstruction, limit: float) -> tuple[str, ...]:
+    power = np.trace(judgement.products)
+    misfit = np.trace(montage.residual @ judgement.products @ montage.residual.T)
+    disagreement = (misfit / power) ** 0.5 if power > 0 else 0.0
     if disagreement <= limit:
         return ()
     return (

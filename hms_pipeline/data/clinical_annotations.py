@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..system.files import atomic
 from ..system.errors import InputError
+from ..system.files import atomic
 
 ENDINGS = (".csv", ".txt", ".fif", ".fif.gz")
 

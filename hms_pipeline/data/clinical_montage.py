@@ -24,6 +24,8 @@ from ..schema import DIFFERENTIAL, DOUBLE_BANANA, EKG, ELECTRODES, MIDLINE
 from ..system.errors import InputError
 from .clinical_names import Channel
 
+Found = tuple[str, str]  # a file's name, and what else was found in it
+_MOST_NAMED = 20
 PAIRS = (*DOUBLE_BANANA, *DIFFERENTIAL)  # what every view reads of the potentials
 
 # Inclination from the vertex (negative: left) and azimuth in degrees, idealised 10-20 sphere.
@@ -62,7 +64,11 @@ class Reconstruction:
 
 
 def reconstruct(
-    channels: Sequence[Channel], name: str, max_interpolated: int = 3
+    channels: Sequence[Channel],
+    name: str,
+    max_interpolated: int = 3,
+    left_out: Sequence[tuple[str, str]] = (),
+    others: Sequence[str] = (),
 ) -> Reconstruction:
     """Find the electrodes' potentials behind the channels.
 
@@ -74,6 +80,10 @@ def reconstruct(
         The file's name, for the error sentence.
     max_interpolated : int
         Electrodes that may be missing; they are interpolated by spherical splines.
+    left_out : sequence of (str, str)
+        Labels of channels that are not used and why, for the error sentence.
+    others : sequence of str
+        Labels that name no electrode, likewise.
 
     Raises
     ------
@@ -90,7 +100,7 @@ def reconstruct(
     for row, site in enumerate(ELECTRODES):
         if site in nodes:
             matrix[row, columns] = potentials[nodes.index(site)]
-    missing = _check(present, parts, name, max_interpolated)
+    missing = _check(present, parts, _found(name, left_out, others), max_interpolated)
     filled = _fill(matrix, missing, present, one_zero=len({parts[s] for s in present}) == 1)
     matrix[-1] = _heart_row(channels)
     residual = np.zeros((len(channels), len(channels)))
@@ -103,6 +113,20 @@ def reconstruct(
         bipolar_only,
         _warnings(channels, filled, [s for s in missing if s not in filled], bipolar_only),
     )
+
+
+def by_reason(left_out: Sequence[tuple[str, str]]) -> list[str]:
+    """Labels of one reason together.
+
+    Examples
+    --------
+    >>> by_reason([("Fp1", "flat"), ("O2", "flat")])
+    ["['Fp1', 'O2'] (flat)"]
+    """
+    labels: dict[str, list[str]] = {}
+    for label, reason in left_out:
+        labels.setdefault(reason, []).append(label)
+    return [f"{found[:_MOST_NAMED]} ({reason})" for reason, found in labels.items()]
 
 
 def spline_weights(
@@ -179,15 +203,25 @@ def _potentials(
     return solution[:, : len(scalp)], edges
 
 
-def _check(present: list[str], parts: dict[str, int], name: str, max_missing: int) -> list[str]:
+def _found(name: str, left_out: Sequence[tuple[str, str]], others: Sequence[str]) -> Found:
+    said = [f"left out {text}" for text in by_reason(left_out)]
+    if others:
+        said.append(f"other labels are {list(others[:_MOST_NAMED])}")
+    return name, f" ({'; '.join(said)})" if said else ""
+
+
+def _check(present: list[str], parts: dict[str, int], found: Found, most: int) -> list[str]:
+    name, said = found
     missing = [site for site in ELECTRODES if site not in present]
-    if len(missing) > max_missing:
+    if len(missing) > most:
         advice = (
             "Map them with --rename, or leave midline members out."
             if set(missing) <= set(MIDLINE)
             else "Map them with --rename."
         )
-        raise InputError(f"Montage needs electrodes {missing}, but {name} has {present}. {advice}")
+        raise InputError(
+            f"Montage needs electrodes {missing}, but {name} has {present}{said}. {advice}"
+        )
     apart = [
         f"{a}-{b}"
         for a, b in dict.fromkeys(PAIRS)
@@ -196,7 +230,8 @@ def _check(present: list[str], parts: dict[str, int], name: str, max_missing: in
     if apart or (set(missing) - set(MIDLINE) and len({parts[site] for site in present}) > 1):
         raise InputError(
             f"Montage needs the derivations {apart}, but the channels of {name} do not connect"
-            " their electrodes. Export the recording with a common reference or the double banana."
+            f" their electrodes{said}. Export the recording with a common reference or the double"
+            " banana."
         )
     return missing
 
@@ -229,7 +264,7 @@ def _warnings(
 ) -> tuple[str, ...]:
     found = []
     if filled:
-        found.append(f"Electrodes {filled} are missing; interpolated from the others.")
+        found.append(f"Electrodes {filled} are interpolated from the others.")
     if empty:
         found.append(f"Electrodes {empty} are missing; their derivations stay empty.")
     if bipolar_only:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..schema import EEG_COLUMNS, REGIONS, SPECTROGRAM_COLUMNS
 from ..system.errors import InputError
+from .parquet_pages import CheckedFile, PageError
 
 logger = logging.getLogger(__name__)
 
@@ -33,17 +34,19 @@ class RecordingError(InputError):
         self.fault = fault
 
 
-def open_parquet(source: Path | str | bytes, label: str) -> pq.ParquetFile:
-    """Open a parquet file or its bytes; page checksums are verified where the writer made them.
+def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
+    """Open a parquet file or its bytes; what is read of it is held against its pages first.
 
     Raises
     ------
     RecordingError
         ``missing_file`` or ``unreadable_file``.
     """
-    stream = pa.BufferReader(source) if isinstance(source, bytes) else str(source)
+    if not isinstance(source, bytes):
+        _refuse_endless(Path(source), label)
     try:
-        return pq.ParquetFile(stream, page_checksum_verification=True)
+        stream = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+        return CheckedFile(stream)
     except FileNotFoundError:
         raise RecordingError(
             f"{label} is needed, but is not there. Copy it from the competition.", "missing_file"
@@ -53,7 +56,7 @@ def open_parquet(source: Path | str | bytes, label: str) -> pq.ParquetFile:
 
 
 def read_columns(
-    file: pq.ParquetFile,
+    file: CheckedFile,
     columns: Sequence[str],
     label: str,
     start: int = 0,
@@ -63,7 +66,7 @@ def read_columns(
 
     Parameters
     ----------
-    file : ParquetFile
+    file : CheckedFile
         From ``open_parquet``.
     columns : sequence of str
         Floating-point columns to read.
@@ -151,8 +154,20 @@ def read_spectrogram(source: Path | str | bytes) -> np.ndarray:
     return values.reshape(len(REGIONS), -1, values.shape[1])
 
 
+def _refuse_endless(path: Path, label: str) -> None:
+    # Reading a pipe or a device may never end.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise RecordingError(
+            f"{label} must be a regular file, but is a pipe, socket or device. Copy its content"
+            " into a file.",
+            "unreadable_file",
+        )
+
+
 def _to_array(table: pa.Table) -> np.ndarray:
-    """Columns as rows of one float32 array; nulls become NaN."""
+    """Columns as rows of one float32 array, whatever their precision; nulls become NaN."""
+    if len(set(table.schema.types)) > 1:
+        table = table.cast(pa.schema([(name, pa.float32()) for name in table.column_names]))
     batches = table.combine_chunks().to_batches()
     if not batches:
         return np.empty((table.num_columns, 0), np.float32)
@@ -212,6 +227,8 @@ def _reason(err: BaseException) -> str:
         return "no permission to read it"
     if isinstance(err, IsADirectoryError) or "is a directory" in text:
         return "it is a folder"
+    if isinstance(err, PageError):
+        return str(err)
     if "crc checksum" in text or "checksum" in text:
         return "a page's checksum is wrong"
     if "magic bytes" in text or "too small" in text or "file size is 0" in text:

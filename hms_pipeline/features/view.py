@@ -144,7 +144,7 @@ class BuiltView:
         return tuple(self(blank).shape[1:])
 
     def __call__(self, batch: WindowBatch) -> Tensor:
-        """Compute the view of every window.
+        """Compute the view of every window; a constant on an electrode changes nothing.
 
         Parameters
         ----------
@@ -166,7 +166,7 @@ class BuiltView:
                 " Give it, or leave out the members that read this view."
             )
         with torch.no_grad(), full_precision(batch.eeg.device):
-            return self.view.function(batch, **self._arguments)
+            return self.view.function(batch.centred(), **self._arguments)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -67,6 +67,14 @@ class WindowBatch:
     @property
     def inputs(self) -> tuple[str, ...]:
         return ("eeg",) if self.spectrogram is None else ("eeg", "spectrogram")
+
+    def centred(self) -> WindowBatch:
+        """The same with each channel's mean over the window removed.
+
+        A constant on an electrode, such as a DC-coupled amplifier leaves, is no EEG.
+        """
+        means = self.eeg.mean(-1, keepdim=True, dtype=torch.float64)
+        return replace(self, eeg=self.eeg - means.to(self.eeg.dtype))
 
     def split(self, size: int) -> list[WindowBatch]:
         """Smaller batches of at most ``size`` windows, in order."""

@@ -43,6 +43,7 @@ def write_recording_report(
     spectrogram_times_s: Array | None = None,
     duration_s: float | None = None,
     hop_s: float | None = None,
+    pauses_s: Sequence[tuple[float, float]] = (),
     warnings: Sequence[str] = (),
     source: Mapping[str, Any] | None = None,
     identifier: str = "",
@@ -69,6 +70,8 @@ def write_recording_report(
         Centres of its columns.
     duration_s, hop_s : float, optional
         Taken from the timeline where None.
+    pauses_s : sequence of (float, float)
+        When nothing was recorded; the time axis goes on through them.
     warnings : sequence of str
         Of the whole recording.
     source : mapping, optional
@@ -111,7 +114,10 @@ def write_recording_report(
                 None if spectrogram is None else np.asarray(spectrogram, dtype=float),
                 spectrogram_times_s,
                 [window.start_s + WINDOW_S / 2 for window in notable],
+                pauses_s,
             ),
+            "n_pauses": len(pauses_s),
+            "paused_s": sum(b - a for a, b in pauses_s),
             "windows": [window_context(window, members) for window in notable],
             "warnings": [
                 *({"text": text, "where": ""} for text in warnings),
@@ -173,9 +179,10 @@ def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
 
 
 def _thin(centre_s: Array, probs: Array, spread: Array | None, hop_s: float) -> dict[str, Any]:
-    """Average neighbouring windows until they fit the drawing."""
+    """Average the windows of equal stretches of time until they fit the drawing."""
     factor = -(-len(centre_s) // MAX_POINTS)
-    edges = np.arange(0, len(centre_s), factor)
+    stretch = np.floor((centre_s - centre_s[0]) / (hop_s * factor) + 1e-6)
+    edges = np.r_[0, np.flatnonzero(np.diff(stretch)) + 1]
     counts = np.diff(np.append(edges, len(centre_s)))
     return {
         "time": np.add.reduceat(centre_s, edges) / counts,

@@ -123,6 +123,7 @@ def timeline_svg(
     spectrogram: Array | None = None,
     spectrogram_times_s: Array | None = None,
     notable_s: Sequence[float] = (),
+    pauses_s: Sequence[tuple[float, float]] = (),
 ) -> Markup:
     """Probabilities over a recording, stacked, above its spectrogram on the same time axis.
 
@@ -140,6 +141,8 @@ def timeline_svg(
         Centres of its rows; spread evenly over the recording where None.
     notable_s : sequence of float
         Centres of the windows that are shown below, numbered in this order.
+    pauses_s : sequence of (float, float)
+        When nothing was recorded; shaded, and time like all other.
     """
     scale = (WIDTH - LEFT - RIGHT) / max(duration_s, 1e-9)
     parts: list[str] = []
@@ -150,11 +153,16 @@ def timeline_svg(
     parts += _leading(centre_s, probs, hop_s, scale, duration_s, y, 10)
     y += 10 + 8
     if disagreement is not None and len(disagreement):
-        parts += _disagreement(centre_s, disagreement, scale, y, 34)
+        parts += _disagreement(centre_s, disagreement, hop_s, scale, y, 34)
         y += 34 + 10
     if spectrogram is not None and np.isfinite(spectrogram).any():
         parts += _spectrogram(spectrogram, spectrogram_times_s, scale, duration_s, y, 52)
         y += len(REGIONS) * 55 + 3
+    parts += [
+        f'<rect class="pause" x="{LEFT + a * scale:.1f}" y="22"'
+        f' width="{max((b - a) * scale, 1.0):.1f}" height="{y - 22:.1f}"/>'
+        for a, b in pauses_s
+    ]
     parts += [
         f'<line class="notable" x1="{LEFT + s * scale:.1f}" y1="20" x2="{LEFT + s * scale:.1f}"'
         f' y2="{y:.1f}"/>'
@@ -222,17 +230,20 @@ def _leading(
 
 
 def _disagreement(
-    centre_s: Array, values: Array, scale: float, y: float, height: float
+    centre_s: Array, values: Array, hop_s: float, scale: float, y: float, height: float
 ) -> list[str]:
     top = max(0.1, float(np.max(values)))
-    points = " ".join(
-        f"{LEFT + t * scale:.1f},{y + height * (1 - v / top):.1f}"
-        for t, v in zip(centre_s, values, strict=True)
-    )
+    lines = [
+        " ".join(
+            f"{LEFT + t * scale:.1f},{y + height * (1 - v / top):.1f}"
+            for t, v in zip(centre_s[rows], values[rows], strict=True)
+        )
+        for rows in _segments(centre_s, hop_s)
+    ]
     return [
         f'<line class="grid" x1="{LEFT}" y1="{y + height:.1f}" x2="{WIDTH - RIGHT}"'
         f' y2="{y + height:.1f}"/>',
-        f'<polyline class="disagreement" points="{points}"/>',
+        *(f'<polyline class="disagreement" points="{points}"/>' for points in lines),
         f'<text class="tick" x="{LEFT - 6}" y="{y + 11:.1f}" text-anchor="end">members</text>',
         f'<text class="tick" x="{LEFT - 6}" y="{y + 22:.1f}" text-anchor="end">disagree</text>',
     ]

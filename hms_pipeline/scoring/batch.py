@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,12 @@ import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.competition import read_test
+from ..data.reading import Reader, ReadingProcess
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
-from .inputs import WindowItem, find_items, refuse_empty
+from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
 from .recording import Progress, RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
 
@@ -70,6 +72,7 @@ def score_inputs(
     keep_names: bool = False,
     on_recording: OnRecording | None = None,
     is_told: Callable[[str], bool] | None = None,
+    reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
     """Score folders and files into one table.
@@ -94,6 +97,8 @@ def score_inputs(
     is_told : callable, optional
         Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
         that a killed run scored and told already are scored again where it is not.
+    reader : Reader, optional
+        Opens recordings; by default in a process of its own, which no file outlives.
     progress : callable, optional
         Called with inputs done and in all.
 
@@ -104,31 +109,44 @@ def score_inputs(
     """
     out = Path(out)
     check_out(out, TABLES)
-    items = find_items(inputs, keep_names=keep_names)
+    names = Names()
+    items = find_items(inputs, keep_names=keep_names, names=names)
     parts = out.parent / f".{out.name}.parts"
     done = n_resumed = 0
     tables = []
-    for unit in group(items, params.chunk_windows):
-        key = group_key(unit, predictor, params, rename)
-        part, told = parts / f"{key}.parquet", parts / f"{key}.told.parquet"
-        if on_recording is None or isinstance(unit[0], WindowItem):
-            known = _known(part, told)
-        else:
-            part, known = told, _known(told) if is_told and is_told(unit[0].id) else _nothing()
-        n_resumed += len(known)
-        there = set(known["id"])
-        rest = [item for item in unit if item.id not in there]
-        if rest:
-            scored = score_group(predictor, rest, params, rename, on_recording)
-            known = in_order(pd.concat([known, scored]) if there else scored, unit)
-            _keep(part, known)
-        tables.append(known)
-        done += len(unit)
-        if progress:
-            progress(done, len(items))
+    with nullcontext(reader) if reader else ReadingProcess() as opener:
+        for unit in group(items, params.chunk_windows):
+            if isinstance(unit[0], RecordingItem):
+                unit = [identified(unit[0], opener, names)]
+            part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
+            part, known = _resumed(part, unit[0], on_recording, is_told)
+            n_resumed += len(known)
+            there = set(known["id"])
+            rest = [item for item in unit if item.id not in there]
+            if rest:
+                scored = score_group(predictor, rest, params, rename, opener, on_recording)
+                known = in_order(pd.concat([known, scored]) if there else scored, unit)
+                _keep(part, known)
+            tables.append(known)
+            done += len(unit)
+            if progress:
+                progress(done, len(items))
     summary = _finish(pd.concat(tables, ignore_index=True), out, n_resumed)
     shutil.rmtree(parts, ignore_errors=True)
     return summary
+
+
+def _resumed(
+    part: Path,
+    first: Item,
+    on_recording: OnRecording | None,
+    is_told: Callable[[str], bool] | None,
+) -> tuple[Path, pd.DataFrame]:
+    """Where a group's scores are kept, and those that a killed run left."""
+    told = part.with_suffix(".told.parquet")
+    if on_recording is None or isinstance(first, WindowItem):
+        return part, _known(part, told)
+    return told, _known(told) if is_told and is_told(first.id) else _nothing()
 
 
 def check_out(out: Path, endings: Sequence[str] = ()) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 
 from ..config.scoring import ScoringParams
+from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
+from ..data.reading import Reader, ReadingProcess
 from ..data.window import Window
 from ..system.errors import InputError
-from ..system.files import hash_bytes
 from .batch import BatchSummary
-from .content import content_hash as hash_recording
-from .content import files_of, is_parquet, list_recordings
-from .inputs import item_of_file
+from .inputs import Item, RecordingItem, WindowItem, item_of_file
 from .recording import Progress, WindowScorer
-from .units import COLUMNS, save_part, score_group
+from .units import COLUMNS, reason, save_part, score_group
 
 MADE_BY = "content_hash"  # column of the tables: the model that scored
 
@@ -32,6 +32,7 @@ def score_inbox(
     *,
     observe: Observe | None = None,
     rename: Mapping[str, str] | None = None,
+    reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
     """Score what is new in an inbox, each content once.
@@ -50,7 +51,7 @@ def score_inbox(
     params : ScoringParams
     observe : callable, optional
         Windows → a table of statistics of their inputs, kept beside the scores for drift.
-    rename, progress
+    rename, reader, progress
         See ``batch.score_inputs``.
 
     Returns
@@ -58,16 +59,17 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s)
-    n_scored = 0
-    for done, (key, path) in enumerate(new.items()):
-        if progress:
-            progress(done, len(new))
-        table = _score_file(predictor, path, params, rename, observe)
-        if not table["passing"].any():
-            save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
-        n_scored += int(table["error"].isna().sum())
-        failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
+    with nullcontext(reader) if reader else ReadingProcess() as opener:
+        new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
+        n_scored = 0
+        for done, (key, item) in enumerate(new.items()):
+            if progress:
+                progress(done, len(new))
+            table = _score_item(predictor, item, params, rename, opener, observe)
+            if not table["passing"].any():
+                save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
+            n_scored += int(table["error"].isna().sum())
+            failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
     if progress:
         progress(len(new), len(new))
     return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
@@ -103,13 +105,13 @@ def read_inbox_scores(
 
 
 def _new_recordings(
-    inbox: Path, out: Path, settle_s: float
-) -> tuple[dict[str, Path], list[tuple[str, str]]]:
-    """Key → recording without a table, by path; those that cannot be read, and why."""
+    inbox: Path, out: Path, settle_s: float, reader: Reader
+) -> tuple[dict[str, Item], list[tuple[str, str]]]:
+    """Key → what has no table yet, by path; those that cannot be read, and why."""
     if not inbox.is_dir():
         raise InputError(f"Inbox {inbox} is not a folder. Make it, or give another one.")
     settled = time.time() - settle_s
-    new: dict[str, Path] = {}
+    new: dict[str, Item] = {}
     failed = []
     for path in list_recordings(sorted(inbox.rglob("*"))):
         if path.is_dir() and is_parquet(path):  # a data set of many files, each listed itself
@@ -117,27 +119,34 @@ def _new_recordings(
         try:
             if max(file.stat().st_mtime for file in [path, *files_of(path)]) > settled:
                 continue
-            key = hash_recording(path)[:32]
-        except OSError as err:
-            name = f"unreadable-{hash_bytes(str(path).encode())[:12]}"
-            failed.append((name, f"could not be read ({type(err).__name__})"))
+            content = reader.identify(path)
+        except (InputError, OSError) as err:
+            failed.append((unreadable_id(path), reason(err, path, unreadable_id(path))))
             continue
-        if not (out / f"{key}.parquet").exists():
-            new.setdefault(key, path)
+        key = content[:32]
+        if not (out / f"{key}.parquet").exists() and key not in new:
+            new[key] = _item(path, content)
     return new, failed
 
 
-def _score_file(
+def _item(path: Path, content: str) -> Item:
+    item = item_of_file(path)
+    if isinstance(item, WindowItem):
+        return item
+    return RecordingItem(path, item.id or f"recording-{content[:12]}", content)
+
+
+def _score_item(
     predictor: WindowScorer,
-    path: Path,
+    item: Item,
     params: ScoringParams,
     rename: Mapping[str, str] | None,
+    reader: Reader,
     observe: Observe | None,
 ) -> pd.DataFrame:
-    item = item_of_file(path)
     seen: list[pd.DataFrame] = []
     scorer = predictor if observe is None else _Observed(predictor, observe, seen)
-    table = score_group(scorer, [item], params, rename)
+    table = score_group(scorer, [item], params, rename, reader)
     if seen and table["error"].isna().all():
         table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
     return table.assign(**{MADE_BY: predictor.content_hash})

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
 
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
+from ..data.content import (
+    content_hash,
+    is_clinical,
+    is_parquet,
+    list_recordings,
+    unreadable_id,
+)
+from ..data.reading import Reader
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window, WindowReader, cut
 from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_bytes
-from .content import anonymous_id, content_hash, is_clinical, is_parquet, list_recordings
+
+RESERVED = "index"  # the name of a report's first page
 
 
 @dataclass(frozen=True)
@@ -47,20 +57,72 @@ class WindowItem:
 
 @dataclass(frozen=True)
 class RecordingItem:
-    """A recording longer than a window, or one whose length is not known before it is read."""
+    """A recording longer than a window, or one whose length is not known before it is read.
 
-    id: str
+    Parameters
+    ----------
+    path : Path
+    id : str
+        Empty until the content gives it, for clinical recordings that keep no name.
+    content : str
+        SHA-256 of all its files; empty until they were read.
+    fault : InputError or None
+        Why they could not be.
+    """
+
     path: Path
+    id: str = ""
+    content: str = ""
+    fault: InputError | None = None
 
     def key(self) -> str:
-        return hash_bytes(self.id.encode(), _file_key(self.path))
+        """Hash of what it is made of."""
+        return hash_bytes(self.id.encode(), self.content.encode())
 
 
 Item = WindowItem | RecordingItem
 
 
-def find_items(inputs: Sequence[Path], *, keep_names: bool = False) -> list[Item]:
-    """List what there is to score.
+class Names:
+    """Names that differ, whatever is asked for: for rows of a table and for pages of a report."""
+
+    def __init__(self) -> None:
+        self._taken = {RESERVED}
+
+    def take(self, name: str) -> str:
+        """The name, or it with the first free number; letters' case makes no difference.
+
+        Examples
+        --------
+        >>> names = Names()
+        >>> [names.take(name) for name in ("rec", "rec.2", "rec", "index")]
+        ['rec', 'rec.2', 'rec.3', 'index.2']
+        """
+        free = (f"{name}.{n}" if n > 1 else name for n in count(1))
+        found = next(text for text in free if text.casefold() not in self._taken)
+        self._taken.add(found.casefold())
+        return found
+
+
+def identified(item: RecordingItem, reader: Reader, names: Names) -> RecordingItem:
+    """A recording with its content's hash and its name, which no other has."""
+    if item.content:
+        content, fault = item.content, None
+    else:
+        try:
+            content, fault = reader.identify(item.path), None
+        except InputError as err:
+            content, fault = "", err
+    name = item.id or names.take(
+        f"recording-{content[:12]}" if content else unreadable_id(item.path)
+    )
+    return RecordingItem(item.path, name, content, fault)
+
+
+def find_items(
+    inputs: Sequence[Path], *, keep_names: bool = False, names: Names | None = None
+) -> list[Item]:
+    """List what there is to score, under names that differ.
 
     Parameters
     ----------
@@ -69,6 +131,8 @@ def find_items(inputs: Sequence[Path], *, keep_names: bool = False) -> list[Item
         other folders with recordings in them, EEG parquets, clinical files.
     keep_names : bool
         Use clinical files' stems as ids, which may hold patients' names.
+    names : Names, optional
+        Those that are taken; the items' are added.
 
     Raises
     ------
@@ -76,7 +140,8 @@ def find_items(inputs: Sequence[Path], *, keep_names: bool = False) -> list[Item
         An input is missing, of an unknown kind, or a folder with nothing to score.
     """
     items = [item for path in inputs for item in _of_input(Path(path), keep_names)]
-    return _unique(items)
+    taken = names or Names()
+    return [replace(item, id=taken.take(item.id)) if item.id else item for item in items]
 
 
 def _of_input(path: Path, keep_names: bool) -> Iterator[Item]:
@@ -149,13 +214,13 @@ def item_of_file(path: Path, *, keep_names: bool = False) -> Item:
         See ``find_items``.
     """
     if not is_parquet(path):
-        return RecordingItem(path.stem if keep_names else anonymous_id(path), path)
+        return RecordingItem(path, path.stem if keep_names else "")
     try:
         n_times = open_parquet(path, path.name).metadata.num_rows
     except InputError:
         n_times = 0  # reported with its reason when its turn comes
     if n_times > WINDOW_SAMPLES:
-        return RecordingItem(path.stem, path)
+        return RecordingItem(path, path.stem)
     spectrogram = _spectrogram_beside(path)
     files = (path,) if spectrogram is None else (path, spectrogram)
     return WindowItem(path.stem, 0.0, files, partial(_load_parquet, path, spectrogram))
@@ -193,18 +258,8 @@ def _spectrogram_ids(root: Path) -> dict[str, str]:
     return dict(zip(table["eeg_id"], table["spectrogram_id"], strict=True))
 
 
-def _unique(items: Iterable[Item]) -> list[Item]:
-    items = list(items)
-    names = pd.Series([item.id for item in items], dtype=object)
-    repeats = names.groupby(names).cumcount()
-    return [
-        item if n == 0 else type(item)(**{**vars(item), "id": f"{item.id}.{n + 1}"})
-        for item, n in zip(items, repeats, strict=True)
-    ]
-
-
 def _file_key(path: Path) -> bytes:
     try:
         return content_hash(path).encode()
-    except OSError:
+    except (InputError, OSError):
         return b"missing"

@@ -17,7 +17,9 @@ import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
-from ..data.window import Window
+from ..data.content import anonymous_id, is_parquet
+from ..data.reading import Recording, facts_of
+from ..data.window import Window, across_pauses
 from ..ensemble.metrics import disagreement
 from ..schema import (
     CLASSES,
@@ -29,8 +31,14 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from .content import anonymous_id, is_parquet
-from .sources import ROW_REACH_S, Recording, around, open_recording, own_spectrogram, window_starts
+from .sources import (
+    ROW_REACH_S,
+    around,
+    open_recording,
+    own_spectrogram,
+    paused_rows,
+    window_starts,
+)
 
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
@@ -94,6 +102,8 @@ class RecordingScores:
     spectrogram_times_s : ndarray, shape (n,)
         Centres of its columns.
     notable : tuple of NotableWindow
+    pauses_s : tuple of (float, float)
+        When nothing was recorded, in seconds from the start.
     warnings : tuple of str
         Of the recording; those of single windows are in the timeline.
     source : dict
@@ -109,6 +119,7 @@ class RecordingScores:
     spectrogram: np.ndarray
     spectrogram_times_s: np.ndarray
     notable: tuple[NotableWindow, ...]
+    pauses_s: tuple[tuple[float, float], ...]
     warnings: tuple[str, ...]
     source: dict[str, Any]
 
@@ -146,7 +157,22 @@ def score_recording(
     """
     path = Path(path)
     recording = open_recording(path, params, rename)
-    starts = window_starts(recording.n_times, params.hop_s)
+    name = path.stem if keep_names or is_parquet(path) else anonymous_id(path)
+    return score_opened(predictor, recording, name, params, progress)
+
+
+def score_opened(
+    predictor: WindowScorer,
+    recording: Recording,
+    name: str,
+    params: ScoringParams,
+    progress: Progress | None = None,
+) -> RecordingScores:
+    """Score a recording that is open, under a name; see ``score_recording``.
+
+    Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
+    """
+    starts = _starts(recording, params.hop_s)
     spectrogram = own_spectrogram(recording, params.block_s)
     batches, kept, reasons = [], [], []
     for first, batch in _batches(recording, spectrogram, starts, params):
@@ -161,7 +187,7 @@ def score_recording(
     timeline = _timeline(starts[kept], batches, member_probs)
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
-        id=path.stem if keep_names or is_parquet(path) else anonymous_id(path),
+        id=name,
         duration_s=recording.n_times / SFREQ,
         hop_s=float(params.hop_s),
         timeline=timeline,
@@ -170,8 +196,13 @@ def score_recording(
         spectrogram=shown,
         spectrogram_times_s=times_s,
         notable=_notable(recording, timeline, member_probs, params.notable),
-        warnings=(*recording.warnings, *_left_out(len(starts), kept, reasons)),
-        source=_source(recording),
+        pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
+        warnings=(
+            *recording.warnings,
+            *_interrupted(recording, params.hop_s, len(starts)),
+            *_left_out(len(starts), kept, reasons),
+        ),
+        source=facts_of(recording),
     )
 
 
@@ -190,22 +221,47 @@ def write_annotations(scores: RecordingScores, path: Path) -> Path:
     return write_marks(path, onset, end - onset, [f"HMS/{CLASSES[leading[i]]}" for i in first])
 
 
+def _starts(recording: Recording, hop_s: int) -> np.ndarray:
+    """First samples of the windows that no pause interrupts."""
+    every = window_starts(recording.n_times, hop_s)
+    starts = every[~across_pauses(every, WINDOW_SAMPLES, recording.pauses)]
+    if not len(starts):
+        raise InputError(
+            f"A window needs {WINDOW_S:g} s of EEG without a pause, but every one of"
+            f" {recording.name} is interrupted. {' '.join(recording.warnings)}"
+        )
+    return starts
+
+
+def _interrupted(recording: Recording, hop_s: int, n_starts: int) -> tuple[str, ...]:
+    n_windows = len(window_starts(recording.n_times, hop_s))
+    if n_starts == n_windows:
+        return ()
+    return (f"{n_windows - n_starts} of {n_windows} windows left out: a pause interrupts them.",)
+
+
 def _batches(
     recording: Recording, spectrogram: np.ndarray, starts: np.ndarray, params: ScoringParams
 ) -> Iterator[tuple[int, list[Window]]]:
+    paused = paused_rows(recording, spectrogram.shape[2])
     for k in range(0, len(starts), params.batch_windows):
         some = starts[k : k + params.batch_windows]
-        stretch = recording.read(int(some[0]), int(some[-1]) + WINDOW_SAMPLES)
-        yield (
-            k,
-            [
+        windows = []
+        for near in _without_gaps(some):  # what lies in a pause between them is not read
+            stretch = recording.read(int(near[0]), int(near[-1]) + WINDOW_SAMPLES)
+            windows += [
                 Window(
-                    stretch[:, s - some[0] : s - some[0] + WINDOW_SAMPLES],
-                    around(spectrogram, int(s), params.spectrogram_coverage),
+                    stretch[:, s - near[0] : s - near[0] + WINDOW_SAMPLES],
+                    around(spectrogram, int(s), params.spectrogram_coverage, paused),
                 )
-                for s in some
-            ],
-        )
+                for s in near
+            ]
+        yield k, windows
+
+
+def _without_gaps(starts: np.ndarray) -> list[np.ndarray]:
+    """Starts in groups of windows that touch each other."""
+    return np.split(starts, np.flatnonzero(np.diff(starts) > WINDOW_SAMPLES) + 1)
 
 
 def _predict(
@@ -285,8 +341,3 @@ def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shown = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     times_s = np.add.reduceat(centres_s, edges) / np.diff(np.r_[edges, n_rows])
     return shown, times_s
-
-
-def _source(recording: Recording) -> dict[str, Any]:
-    fields = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
-    return {name: getattr(recording, name) for name in fields if hasattr(recording, name)}

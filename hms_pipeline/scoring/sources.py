@@ -1,21 +1,17 @@
-"""Recordings of any kind, read piece by piece, and the spectrogram that they yield themselves."""
+"""A recording in windows, and the spectrogram that it yields itself."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from ..config.scoring import ScoringParams
-from ..data.clinical import open_clinical
-from ..data.recording import open_parquet, read_eeg
-from ..data.window import cut
+from ..data.reading import DirectReader, Reader, Recording
+from ..data.window import across_pauses, cut
 from ..schema import (
-    EEG_COLUMNS,
     REGIONS,
     SFREQ,
     SPECTROGRAM_BINS,
@@ -26,67 +22,35 @@ from ..schema import (
 )
 from ..signal.multitaper import competition_spectrogram
 from ..system.errors import InputError
-from .content import is_parquet
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400
 ROW_REACH_S = 4.0  # what one row covers; row j here covers [2j, 2j + 4] s
 
 
-class Recording(Protocol):
-    """What scoring needs of a recording: any stretch of it at 200 Hz."""
-
-    name: str
-    n_times: int
-    warnings: tuple[str, ...]
-
-    def read(self, start: int, stop: int) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class ParquetRecording:
-    """An EEG parquet of any length, read by row groups."""
-
-    path: Path
-    n_times: int
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def open(cls, path: Path) -> ParquetRecording:
-        read_eeg(path, 0, 1)  # columns and types, before the length
-        return cls(path, open_parquet(path, path.name).metadata.num_rows)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        first = max(start, 0)
-        if first >= min(stop, self.n_times):
-            return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
-        return cut(read_eeg(self.path, first, stop), start - first, stop - start)
-
-
 def open_recording(
-    path: Path, params: ScoringParams, rename: Mapping[str, str] | None = None
+    path: Path,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None = None,
+    reader: Reader | None = None,
 ) -> Recording:
     """Open a parquet or clinical recording of at least one window.
+
+    Parameters
+    ----------
+    path : Path
+    params : ScoringParams
+    rename : mapping of str to str, optional
+        Label in the file → electrode.
+    reader : Reader, optional
+        By default it is read in this process.
 
     Raises
     ------
     InputError
         It is unreadable, its channels do not fit, or it is shorter than 50 s.
     """
-    recording: Recording = (
-        ParquetRecording.open(path)
-        if is_parquet(path)
-        else open_clinical(
-            path,
-            rename,
-            max_interpolated=params.max_interpolated,
-            max_disagreement=params.max_disagreement,
-            amplitude_uv=params.amplitude_uv,
-        )
-    )
+    limits = params.model_dump(include={"max_interpolated", "max_disagreement", "amplitude_uv"})
+    recording = (reader or DirectReader()).open(path, rename, limits)
     if recording.n_times < WINDOW_SAMPLES:
         raise InputError(
             f"A window needs {WINDOW_S:g} s of EEG at {SFREQ:g} Hz, but {recording.name} has"
@@ -118,7 +82,7 @@ def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
     Returns
     -------
     ndarray, shape (4, 100, n_rows), float32
-        Row j covers [2j, 2j + 4] s and is centred at 2j + 2 s.
+        Row j covers [2j, 2j + 4] s and is centred at 2j + 2 s; NaN where that holds a pause.
     """
     n_rows = max(0, (recording.n_times - int(ROW_REACH_S * SFREQ)) // ROW_SAMPLES + 1)
     out = np.full((len(REGIONS), len(SPECTROGRAM_BINS), n_rows), np.nan, dtype=np.float32)
@@ -128,14 +92,35 @@ def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
         # The recipe's row i covers [2i - 1, 2i + 3] s of what it is given: one second earlier
         # and one row more on both sides put row 1 at [2 * first, 2 * first + 4].
         start = first * ROW_SAMPLES - ROW_SAMPLES // 2
-        piece = recording.read(start, start + (n + 2) * ROW_SAMPLES)
+        stop = start + (n + 2) * ROW_SAMPLES
+        if any(a <= start and stop <= b for a, b in recording.pauses):
+            continue
+        piece = recording.read(start, stop)
         rows = competition_spectrogram(torch.from_numpy(piece)[None])[0]
         out[:, :, first : first + n] = rows[:, :, 1 : n + 1].numpy()
+    out[:, :, paused_rows(recording, n_rows)] = np.nan
     return out
 
 
-def around(spectrogram: np.ndarray, start: int, coverage: float) -> np.ndarray | None:
+def paused_rows(recording: Recording, n_rows: int) -> np.ndarray:
+    """Which rows of a recording's spectrogram hold a pause, shape (n_rows,)."""
+    starts = np.arange(n_rows) * ROW_SAMPLES
+    return across_pauses(starts, int(ROW_REACH_S * SFREQ), recording.pauses)
+
+
+def around(
+    spectrogram: np.ndarray, start: int, coverage: float, paused: np.ndarray
+) -> np.ndarray | None:
     """The ten minutes of a recording's spectrogram around the window at sample ``start``.
+
+    Parameters
+    ----------
+    spectrogram : ndarray, shape (4, 100, n_rows)
+    start : int
+    coverage : float
+        Share of the ten minutes that must have been recorded.
+    paused : ndarray, shape (n_rows,)
+        Rows that count as not recorded.
 
     Returns
     -------
@@ -145,7 +130,7 @@ def around(spectrogram: np.ndarray, start: int, coverage: float) -> np.ndarray |
     # Ten minutes around the window's centre begin 275 s before it; the recipe's first row begins
     # one second before those.
     first = (start - int(276 * SFREQ)) // ROW_SAMPLES
-    n_inside = min(first + SPECTROGRAM_ROWS, spectrogram.shape[2]) - max(first, 0)
+    n_inside = int((~paused[max(first, 0) : max(first + SPECTROGRAM_ROWS, 0)]).sum())
     if n_inside < coverage * SPECTROGRAM_ROWS:
         return None
     return cut(spectrogram, first, SPECTROGRAM_ROWS)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..config.scoring import ScoringParams
-from ..data.clinical import PassingError
+from ..data.content import files_of
+from ..data.formats.format import UnavailableError
+from ..data.reading import Reader
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic, hash_bytes, hash_json
 from .inputs import Item, RecordingItem, WindowItem
-from .recording import RecordingScores, WindowScorer, score_recording
+from .recording import RecordingScores, WindowScorer, score_opened
+from .sources import open_recording
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
@@ -56,6 +58,7 @@ def score_group(
     items: Sequence[Item],
     params: ScoringParams,
     rename: Mapping[str, str] | None,
+    reader: Reader,
     on_recording: Callable[[RecordingScores], None] | None = None,
 ) -> pd.DataFrame:
     """Score one group.
@@ -64,8 +67,11 @@ def score_group(
     ----------
     predictor : WindowScorer
     items : sequence of Item
+        Recordings that were identified.
     params : ScoringParams
     rename : mapping of str to str, optional
+    reader : Reader
+        Opens recordings.
     on_recording : callable, optional
         Told each recording's scores in full, for a report.
 
@@ -76,7 +82,7 @@ def score_group(
         ``passing``: whether that reason lies outside the input, so that another time may succeed.
     """
     if isinstance(items[0], RecordingItem):
-        return _score_recording(predictor, items[0], params, rename, on_recording)
+        return _score_recording(predictor, items[0], params, rename, reader, on_recording)
     return score_windows(predictor, items, params.batch_windows)
 
 
@@ -85,14 +91,18 @@ def _score_recording(
     item: RecordingItem,
     params: ScoringParams,
     rename: Mapping[str, str] | None,
+    reader: Reader,
     on_recording: Callable[[RecordingScores], None] | None,
 ) -> pd.DataFrame:
     try:
-        scores = score_recording(predictor, item.path, params, rename=rename)
+        if item.fault:
+            raise item.fault
+        recording = open_recording(item.path, params, rename, reader)
+        scores = score_opened(predictor, recording, item.id, params)
     except (InputError, OSError) as err:
-        return _failure(item.id, 0.0, _reason(err, item.path, item.id), _is_passing(err))
+        return _failure(item.id, 0.0, reason(err, item.path, item.id), _is_passing(err))
     if on_recording:
-        on_recording(replace(scores, id=item.id))
+        on_recording(scores)
     table = scores.timeline.drop(columns="disagreement").assign(
         id=item.id, error=None, passing=False
     )
@@ -132,8 +142,8 @@ def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[p
             windows.append(reading.result())
             good.append((item, reading))
         except (InputError, OSError) as err:
-            reason = _reason(err, item.files[0], item.id)
-            tables.append(_failure(item.id, item.start_s, reason, _is_passing(err)))
+            said = reason(err, item.files[0], item.id)
+            tables.append(_failure(item.id, item.start_s, said, _is_passing(err)))
     if good:
         try:
             scores = predictor.predict(windows)
@@ -167,13 +177,19 @@ def _failure(id_: str, start_s: float, reason: str, passing: bool = False) -> pd
 def _is_passing(err: Exception) -> bool:
     # Readers turn an error of the system into a sentence; it stays beside that as the context.
     system = getattr(err.__context__, "errno", None) is not None
-    return system or isinstance(err, OSError | PassingError)
+    return system or isinstance(err, OSError | UnavailableError)
 
 
-def _reason(err: Exception, path: Path, id_: str) -> str:
-    # A sentence kept in a file must not hold the name of a patient's file, nor a folder.
+def reason(err: Exception, path: Path, id_: str) -> str:
+    """Why an input was set aside, without the name of a patient's file or a folder."""
     text = str(err) if isinstance(err, InputError) else f"could not be read ({type(err).__name__})"
-    return text.replace(str(path), id_).replace(path.name, id_)
+    try:
+        files = files_of(path)
+    except (InputError, OSError):
+        files = [path]
+    for file in [path, *files]:
+        text = text.replace(str(file), id_).replace(file.name, id_)
+    return text
 
 
 def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:

@@ -83,6 +83,15 @@ def test_scaling_is_fixed_by_the_recipe_and_not_by_the_window(built):
     assert (built(louder).abs().mean() - built(batch).abs().mean()).abs() > 0.05
 
 
+@pytest.mark.parametrize("most_uv", [1.0, 1e3, 1e5])
+def test_a_constant_per_electrode_changes_nothing(built, most_uv):
+    """DC-coupled amplifiers give up to ±100 mV; single precision then leaves steps of 0.008 µV."""
+    batch = random_batch()
+    constants = (2 * torch.rand(1, 20, 1, generator=torch.Generator().manual_seed(1)) - 1) * most_uv
+    moved = WindowBatch(batch.eeg + constants, batch.spectrogram)
+    torch.testing.assert_close(built(moved), built(batch), rtol=0, atol=2e-3)
+
+
 def test_an_empty_window_gives_finite_values(built):
     blank = WindowBatch(torch.zeros(1, 20, 10_000), torch.zeros(1, 4, 100, 300))
     assert torch.isfinite(built(blank)).all()

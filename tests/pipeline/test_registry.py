@@ -169,12 +169,12 @@ def test_what_happens_behind_the_ledger_is_reported(maker):
 
 def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
     register(maker, POOR)
-    _, bundle = api.champion_bundle(maker.paths)
+    champion = stage._champion(Registry.open(maker.paths))
     maker.grow(14)
     maker.vote(maker.train(GOOD))
     maker.blend()
     asked = []
-    code = evidence.load_code(bundle)
+    code = evidence.load_code(champion.bundle)
     predictor = evidence.module(code, "inference.predictor").Predictor
     only = predictor.only
 
@@ -184,7 +184,7 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
 
     monkeypatch.setattr(predictor, "only", spy)
     table = challenger_table(maker.paths, maker.with_gate())
-    losses = champion_losses(bundle, table, maker.paths.data)
+    losses = champion_losses(champion, table, maker.paths.data)
     assert np.isfinite(losses).all()
     assert asked == [(0,), (1,)]  # new patients by every fold; known ones are in its OOF
 
@@ -193,7 +193,7 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
     asked.clear()
     seen = []
     monkeypatch.setattr(evidence, "check_no_leak", lambda plan, folds: seen.append(plan))
-    champion_losses(bundle, moved, maker.paths.data)
+    champion_losses(champion, moved, maker.paths.data)
     plan = seen[0]
     known = plan[plan["patient_id"] < 12]
     assert (known["network"] == known["patient_id"] % 2).all()

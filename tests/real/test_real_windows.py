@@ -10,13 +10,13 @@ import pytest
 
 from hms_pipeline.config import load_params
 from hms_pipeline.data.clinical import read_clinical
-from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.recording import read_eeg
 from hms_pipeline.data.window import Window
 from hms_pipeline.inference.checks import check_window
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.batch import score_inputs
 
+from ..recordings import write_edf
 from ..scorer import REAL, ROOT, Scorer, scoring
 
 WINDOWS = sorted((REAL / "iiic").glob("*.parquet"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +156,20 @@ def test_wrong_shapes_are_refused(shape):
         eeg_to_parquet(np.zeros(shape))
     with pytest.raises(InputError, match="shape"):
         spectrogram_to_parquet(np.zeros(shape))
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_columns_may_have_several_precisions(tmp_path, kind):
+    eeg = np.round(_eeg())
+    eeg = np.nan_to_num(eeg)
+    eeg[3, 5:9] = np.nan
+    columns = {name: pa.array(row) for name, row in zip(EEG_COLUMNS, eeg, strict=True)}
+    columns["T3"] = pa.array(eeg[EEG_COLUMNS.index("T3")].astype(kind))
+    path = _write(tmp_path / "1.parquet", columns)
+    np.testing.assert_array_equal(read_eeg(path), eeg)
+
+
+def test_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "1.parquet")
+    with pytest.raises(RecordingError, match=r"1\.parquet must be a regular file"):
+        read_eeg(tmp_path / "1.parquet")

@@ -14,7 +14,7 @@ from hms_pipeline.data.window import Window
 from hms_pipeline.inference.client import encode_json, encode_request
 from hms_pipeline.system.errors import InputError
 
-from ..data.test_clinical import noise
+from ...recordings import noise
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -206,3 +207,22 @@ def test_clock_and_facts():
     assert facts({"a": {"b": None}, "c": (1, 2), "d": []}) == [
         ("a · b", "–"), ("c", "1, 2"), ("d", "–"),
     ]  # fmt: skip
+
+
+def test_a_pause_is_time_and_shaded(tmp_path):
+    """3,000 windows, two hours of pause: points are on their own side of it, the axis on time."""
+    table = timeline(3000)
+    table.loc[1500:, "start_s"] += 7200.0
+    out = write_recording_report(
+        tmp_path / "r.html", timeline=table, model=MODEL, duration_s=37_250.0, hop_s=10.0,
+        pauses_s=[(15_040.0, 22_240.0)],
+    )  # fmt: skip
+    text = check(out)
+    assert "10:20:50 from start to end, 2:00:00 of it not recorded" in text
+    assert "Times count from the recording's start, pauses included" in text
+    assert text.count('class="pause"') == 1
+    assert text.count('class="disagreement"') == 2
+    times = np.array(json.loads(re.search(r'"time": (\[[^\]]*\])', text)[1]))
+    assert not ((times > 15_020 + 10) & (times < 22_225 - 10)).any()
+    for tick in ("1:00:00", "9:00:00"):
+        assert f">{tick}</text>" in text

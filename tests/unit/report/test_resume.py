@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from hms_pipeline.cli.pages import RecordingWriter
-from hms_pipeline.data.clinical_edf import write_edf
+from hms_pipeline.data.reading import DirectReader
 from hms_pipeline.scoring.batch import BatchSummary, score_inputs
 
+from ...recordings import noise, write_edf
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def writer(tmp_path: Path) -> RecordingWriter:
 def run(scorer: Scorer, recordings: list[Path], writer: RecordingWriter | None) -> BatchSummary:
     out = recordings[0].parent / "scores.csv"
     told = writer and writer.is_done
-    return score_inputs(scorer, recordings, out, scoring(), on_recording=writer, is_told=told)
+    return score_inputs(
+        scorer, recordings, out, scoring(), on_recording=writer, is_told=told, reader=DirectReader()
+    )
 
 
 def killed(recordings: list[Path], writer: RecordingWriter | None) -> None:

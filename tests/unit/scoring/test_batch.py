@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
+from hms_pipeline.data.reading import DirectReader
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.scoring.batch import score_inputs, write_submission
+from hms_pipeline.scoring import batch
+from hms_pipeline.scoring.batch import write_submission
 from hms_pipeline.scoring.inputs import WindowItem, find_items
 from hms_pipeline.scoring.units import score_batches
 from hms_pipeline.system.errors import InputError
 
+from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise, raw_array, write_brainvision
 
 PROBS = list(VOTE_COLUMNS)
+score_inputs = partial(batch.score_inputs, reader=DirectReader())
 
 
 def competition(root: Path, n: int = 5) -> Path:
@@ -104,7 +108,7 @@ def test_bad_files_are_set_aside_with_their_reasons(folder: Path, tmp_path: Path
     summary = score_inputs(Scorer(), inputs, tmp_path / "scores.csv", scoring())
     assert (summary.n_scored, summary.n_failed) == (1, 4)
     errors = (tmp_path / "scores.errors.csv").read_text()
-    for reason in ("cut.parquet", "10000 rows", "needs a signal", "could not be read"):
+    for reason in ("cut.parquet", "10000 rows", "needs a signal", "has 1 bytes"):
         assert reason.replace("cut.parquet", "cut") in errors
     assert "Wintergreen" not in errors
     assert str(tmp_path) not in errors
@@ -122,6 +126,51 @@ def test_recordings_give_a_row_a_window(tmp_path: Path) -> None:
     table = pd.read_csv(summary.out)
     assert list(table["start_s"]) == [0, 10, 20]
     assert table["id"].str.startswith("recording-").all()
+
+
+@pytest.mark.parametrize("keep_names", [True, False])
+def test_names_of_rows_and_pages_differ(tmp_path: Path, keep_names: bool) -> None:
+    """Stems that are equal, end in a number, differ in case only, or are a page's own."""
+    eeg = noise(seconds=60).astype(np.float32)
+    names = ["a/rec", "b/rec", "c/rec.2", "d/index", "e/Rec", "f/rec.3", "g/rec"]
+    paths = [tmp_path / f"{name}.parquet" for name in names]
+    paths += [tmp_path / "h/rec.edf", tmp_path / "i/rec.edf"]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        if path.suffix == ".edf":
+            write_edf(path, eeg)  # of one content
+        else:
+            path.write_bytes(eeg_to_parquet(eeg))
+    told: list[str] = []
+    summary = score_inputs(
+        Scorer(), paths, tmp_path / "scores.csv", scoring(), keep_names=keep_names,
+        on_recording=lambda scores: told.append(scores.id),
+    )  # fmt: skip
+    ids = list(dict.fromkeys(pd.read_csv(summary.out)["id"]))
+    assert ids == told
+    assert len({name.casefold() for name in ids}) == len(paths)
+    assert "index" not in ids
+
+
+def test_one_recording_under_many_roofs(tmp_path: Path) -> None:
+    """Hostile files of every kind between two good ones, read in a process of their own."""
+    good = noise(seconds=60)
+    for name in ("a_good.edf", "z_good.edf"):
+        write_edf(tmp_path / name, good)
+    os.mkfifo(tmp_path / "b_pipe.edf")
+    os.mkfifo(tmp_path / "b_pipe.parquet")
+    (tmp_path / "c_device.edf").symlink_to("/dev/zero")
+    (tmp_path / "d_loop.edf").symlink_to(tmp_path / "d_loop.edf")
+    (tmp_path / "e_folder.edf").mkdir()
+    (tmp_path / "f.set").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    (tmp_path / "g_raw.fif").write_bytes(bytes(1000))
+    (tmp_path / "h.vhdr").write_bytes(b"\xff" * 1000)
+    (tmp_path / "i.eeg").write_bytes(b"0")
+    found = batch.score_inputs(Scorer(), [tmp_path], tmp_path / "out" / "scores.csv", scoring())
+    assert (found.n_scored, found.n_failed) == (4, 9)
+    for name, said in found.failed:
+        assert said.endswith((".", ")")), (name, said)
+        assert str(tmp_path) not in said
 
 
 def test_ids_stay_unique(folder: Path, tmp_path: Path) -> None:
@@ -166,8 +215,8 @@ def test_a_submission_needs_every_row(tmp_path: Path) -> None:
 
 
 def test_a_failure_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_edf(tmp_path / "rec.edf", noise(seconds=60))
-    inputs, out = [tmp_path / "rec.edf"], tmp_path / "scores.csv"
+    raw_array(noise(seconds=60)).save(tmp_path / "rec_raw.fif", verbose="error")
+    inputs, out = [tmp_path / "rec_raw.fif"], tmp_path / "scores.csv"
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "mne", None)
         with pytest.raises(InputError, match="needs MNE"):

@@ -25,7 +25,7 @@ from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import to_json
 from tests.recipes import recipe
 
-from ..data.test_clinical import noise
+from ...recordings import noise
 
 PARAMS = recipe("tiny").drift
 

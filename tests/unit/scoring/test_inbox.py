@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,16 +20,19 @@ import yaml
 from flows import drift as drift_flow
 from flows import score as score_flow
 from hms_pipeline.config import Paths
-from hms_pipeline.data.clinical_edf import write_edf
+from hms_pipeline.data.reading import DirectReader, ReadingProcess
 from hms_pipeline.schema import VOTE_COLUMNS
-from hms_pipeline.scoring.inbox import read_inbox_scores, score_inbox
+from hms_pipeline.scoring import inbox as inboxes
+from hms_pipeline.scoring.inbox import read_inbox_scores
+from hms_pipeline.system.worker import Worker
 from tests.recipes import write
 
+from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import ROOT, Scorer, scoring
-from ..data.test_clinical import noise, raw_array, write_brainvision
 from .test_batch import competition
 
 NOW = scoring(settle_s=0)
+score_inbox = partial(inboxes.score_inbox, reader=DirectReader())
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +86,7 @@ def test_an_inbox_keeps_what_was_observed(folder: Path, tmp_path: Path) -> None:
 def test_without_an_extra_nothing_is_done(
     inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_edf(inbox / "Wintergreen.edf", noise(seconds=60))
+    raw_array(noise(seconds=60)).save(inbox / "Wintergreen_raw.fif", verbose="error")
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "mne", None)
         first = score_inbox(Scorer(), inbox, tmp_path / "out", NOW)
@@ -91,13 +95,14 @@ def test_without_an_extra_nothing_is_done(
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 2
 
 
-@pytest.mark.parametrize("ending", ["edf", "parquet"])
+@pytest.mark.parametrize("ending", ["fif", "parquet"])
 def test_a_disk_that_does_not_answer_is_asked_again(
     folder: Path, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    path = inbox / f"Wintergreen.{ending}"
-    write_edf(path, noise(seconds=50))
-    if ending == "parquet":
+    path = inbox / f"Wintergreen_raw.{ending}"
+    if ending == "fif":
+        raw_array(noise(seconds=50)).save(path, verbose="error")
+    else:
         shutil.copyfile(folder / "test_eegs" / "100.parquet", path)
 
     def fails(*_: object, **__: object) -> None:
@@ -166,6 +171,26 @@ def test_a_folder_is_scored_once(
     monkeypatch.setattr(mne.io, "read_raw", lambda *_, **__: raw)
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 1
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 0
+
+
+def test_an_inbox_gets_past_pipes_devices_and_crashes(
+    folder: Path, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(folder / "test_eegs" / "100.parquet", inbox / "a.parquet")
+    for k, name in enumerate(("crash.edf", "rec.edf", "raise.edf")):
+        write_edf(inbox / name, noise(seconds=50, seed=k))
+    os.mkfifo(inbox / "pipe.edf")
+    (inbox / "zero.edf").symlink_to("/dev/zero")
+    with ReadingProcess() as process:
+        process._worker = Worker("tests.misbehaving", 2**30)
+        first, second = (
+            inboxes.score_inbox(Scorer(), inbox, tmp_path / "out", NOW, reader=process)
+            for _ in range(2)
+        )
+        process._worker.close()
+    assert (first.n_scored, first.n_failed) == (2, 4)
+    # What the files themselves did is known; what has no content is met again.
+    assert (second.n_scored, second.n_failed) == (0, 2)
 
 
 def test_scores_are_read_by_their_model(folder: Path, inbox: Path, tmp_path: Path) -> None:

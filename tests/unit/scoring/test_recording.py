@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import eeglabio
 import mne
 import numpy as np
 import pytest
 import torch
 
-from hms_pipeline.data.clinical_edf import write_edf
 from hms_pipeline.data.encode import eeg_to_parquet
+from hms_pipeline.data.reading import ParquetRecording
 from hms_pipeline.data.window import Window, cut
-from hms_pipeline.schema import SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
+from hms_pipeline.schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from hms_pipeline.scoring.recording import score_recording, write_annotations
-from hms_pipeline.scoring.sources import ParquetRecording, around, own_spectrogram, window_starts
+from hms_pipeline.scoring.sources import around, own_spectrogram, paused_rows, window_starts
 from hms_pipeline.signal.multitaper import competition_spectrogram
 from hms_pipeline.system.errors import InputError
 
+from ...recordings import noise, raw_array, restamp, write_edf
 from ...scorer import Scorer, scoring
-from ..data.test_clinical import noise
 
 PROBS = list(VOTE_COLUMNS)
 
@@ -51,7 +53,7 @@ def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> No
     start = int(300 * SFREQ)  # ten minutes around its centre are [25, 625] s
     ten_minutes = torch.from_numpy(eeg[:, int(25 * SFREQ) : int(625 * SFREQ)].copy())[None]
     recipe = competition_spectrogram(ten_minutes)[0].numpy()
-    ours = around(spectrogram, start, 1.0)
+    ours = around(spectrogram, start, 1.0, paused_rows(recording, spectrogram.shape[2]))
     # The recipe's end rows lack a second, which the recording itself has.
     np.testing.assert_allclose(ours[..., 1:-1], recipe[..., 1:-1], rtol=1e-4, atol=1e-6)
 
@@ -151,3 +153,100 @@ def test_too_short_is_refused(tmp_path: Path) -> None:
 def test_window_starts_lie_inside() -> None:
     assert list(window_starts(WINDOW_SAMPLES, 10)) == [0]
     assert window_starts(24 * 3600 * 200, 10)[-1] + WINDOW_SAMPLES <= 24 * 3600 * 200
+
+
+# ---------------------------------------------------------------- pauses, ends, constants
+@pytest.mark.parametrize("pause_s", [0, 30, 600])
+def test_windows_that_a_pause_interrupts_are_left_out(tmp_path: Path, pause_s: int) -> None:
+    """What is before the pause and what is behind it are scored as if each were alone."""
+    eeg = noise(seconds=240)
+    raw = raw_array(eeg)
+    path = tmp_path / "rec.set"
+    marks = [np.array([value]) for value in ("boundary", 120.0, float(pause_s))]
+    eeglabio.raw.export_set(
+        str(path), raw.get_data(), 200, raw.ch_names, precision="double", annotations=marks
+    )
+    scores = score_recording(Scorer(), path, scoring())
+    starts = scores.timeline["start_s"].to_numpy()
+    before, behind = starts[starts < 120], starts[starts >= 120]
+    assert before.tolist() == list(range(0, 80, 10))
+    assert behind.tolist() == [s for s in range(120, 200 + pause_s, 10) if s >= 120 + pause_s]
+    assert scores.duration_s == 240 + pause_s
+    assert scores.pauses_s == ((120, 120 + pause_s),)
+    assert any("windows left out: a pause interrupts them" in text for text in scores.warnings)
+    rows = scores.timeline.set_index("start_s")[PROBS]
+    alone = Scorer().predict([Window(eeg[:, 24_000:34_000].astype(np.float32))])
+    np.testing.assert_allclose(rows.loc[120 + pause_s], alone.probs[0], atol=1e-5)
+
+
+def test_a_recording_of_interrupted_stretches_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=60))
+    restamp(path, [k if k < 30 else k + 100 for k in range(60)])
+    with pytest.raises(InputError, match=r"without a pause.*Pauses of 100 s"):
+        score_recording(Scorer(), path, scoring())
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 60.0])
+def test_the_own_spectrogram_has_nothing_where_a_pause_is(tmp_path: Path, pause_s: float) -> None:
+    path, _ = parquet(tmp_path, 700)
+    recording = ParquetRecording.open(path)
+    paused = replace(recording, pauses=((60_000, 60_000 + int(pause_s * 200)),))
+    whole, holed = own_spectrogram(recording, 300), own_spectrogram(paused, 300)
+    rows = paused_rows(paused, whole.shape[2])
+    first, last = np.flatnonzero(rows)[[0, -1]]
+    assert (first, last) == (149, 149 + int(pause_s // 2))
+    assert np.isnan(holed[..., rows]).all()
+    np.testing.assert_array_equal(holed[..., ~rows], whole[..., ~rows])
+    start = int(300 * SFREQ)
+    assert around(whole, start, 1.0, np.zeros(len(rows), bool)) is not None
+    assert around(holed, start, 1.0, rows) is None
+    assert around(holed, start, 0.8, rows) is not None
+
+
+def test_ends_get_no_spectrogram_and_every_window_a_row(tmp_path: Path) -> None:
+    path, _ = parquet(tmp_path, 655)
+    timeline = score_recording(Scorer(), path, scoring()).timeline
+    assert timeline["start_s"].tolist() == list(range(0, 601, 10))
+    assert set(timeline["members_used"].iloc[[0, -1]]) == {"eegnet"}
+    assert (
+        timeline.loc[timeline["members_used"] == "eegnet", "warnings"] == "no spectrogram"
+    ).all()
+
+
+@pytest.mark.parametrize(("sfreq", "n", "windows"), [
+    (200, 9980, 0), (200, 10_000, 1), (256, 12_799, 0), (256, 12_800, 1), (250, 12_500, 1),
+    (200, 11_999, 1), (200, 12_000, 2), (200, 120_000, 56),
+])  # fmt: skip
+def test_lengths_around_a_window(tmp_path: Path, sfreq: int, n: int, windows: int) -> None:
+    raw = raw_array(noise(seconds=n / sfreq, sfreq=sfreq)[:, :n], sfreq=sfreq)
+    path = tmp_path / "rec_raw.fif"
+    raw.save(path, verbose="error")
+    if not windows:
+        with pytest.raises(InputError, match="needs 50 s of EEG"):
+            score_recording(Scorer(), path, scoring())
+        return
+    assert len(score_recording(Scorer(), path, scoring()).timeline) == windows
+
+
+def test_a_constant_changes_no_spectrogram(tmp_path: Path) -> None:
+    eeg = noise(seconds=100).astype(np.float32)
+    constants = np.linspace(-1e5, 1e5, 20, dtype=np.float32)[:, None]
+    spectrograms = []
+    for k, x in enumerate((eeg, eeg + constants)):
+        path = tmp_path / f"{k}.parquet"
+        path.write_bytes(eeg_to_parquet(x))
+        spectrograms.append(own_spectrogram(ParquetRecording.open(path), 60))
+    plain, moved = spectrograms
+    np.testing.assert_allclose(moved, plain, rtol=2e-2, atol=1e-4)
+
+
+def test_without_an_ekg_and_with_a_bad_channel(tmp_path: Path) -> None:
+    raw = raw_array(noise(19, seconds=60), names=EEG_COLUMNS[:19])
+    raw.info["bads"] = ["T3"]
+    raw.save(tmp_path / "rec_raw.fif", verbose="error")
+    scores = score_recording(Scorer(), tmp_path / "rec_raw.fif", scoring())
+    assert len(scores.timeline) == 2
+    assert scores.source["interpolated"] == ("T3",)
+    for said in ("marked bad", "interpolated from the others", "No EKG channel"):
+        assert any(said in text for text in scores.warnings)

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.scoring.content import (
+from hms_pipeline.data.content import (
     anonymous_id,
-    companions,
     content_hash,
     files_of,
     list_recordings,
+    parts_of,
 )
-from hms_pipeline.scoring.inputs import find_items
 
 FORMATS = [(".vhdr", ".eeg"), (".vhdr", ".vmrk"), (".set", ".fdt"), (".lay", ".dat")]
 FORMATS += [(".cdt", ".cdt.dpa"), (".VHDR", ".EEG"), (".eeg", ".pnt")]
@@ -43,8 +42,6 @@ def test_equal_headers_with_other_data_are_two_recordings(
         (tmp_path / folder / f"rec{data}").write_text(f"samples of {folder}")
     headers = [tmp_path / folder / f"rec{header}" for folder in ("p1", "p2")]
     assert len({content_hash(path) for path in headers}) == 2
-    items = find_items(headers)
-    assert len({item.id for item in items}) == len({item.key() for item in items}) == 2
     (tmp_path / "p2" / f"rec{data}").write_text("samples of p1")
     assert len({content_hash(path) for path in headers}) == 1
 
@@ -52,13 +49,13 @@ def test_equal_headers_with_other_data_are_two_recordings(
 def test_a_header_may_name_files_of_another_stem(tmp_path: Path) -> None:
     write(tmp_path, rec_vhdr="[Common Infos]\nDataFile=scan.eeg\nMarkerFile=$b.vmrk\n")
     write(tmp_path, scan_eeg="samples", rec_vmrk="marks", other_eeg="of nobody")
-    assert {p.name for p in companions(tmp_path / "rec.vhdr")} == {"scan.eeg", "rec.vmrk"}
+    assert {p.name for p in parts_of(tmp_path / "rec.vhdr")} == {"scan.eeg", "rec.vmrk"}
 
 
 def test_a_header_names_no_file_of_another_folder(tmp_path: Path) -> None:
     write(tmp_path, secret_txt="x")
     folder = write(tmp_path / "in", rec_vhdr="DataFile=../secret.txt\nMarkerFile=..\n")
-    assert companions(folder / "rec.vhdr") == []
+    assert parts_of(folder / "rec.vhdr") == []
 
 
 def test_files_of_a_header_are_no_recordings_of_their_own(tmp_path: Path) -> None:
@@ -67,7 +64,6 @@ def test_files_of_a_header_are_no_recordings_of_their_own(tmp_path: Path) -> Non
     (tmp_path / "rec.mff" / "inside.edf").write_text("x")
     found = list_recordings(sorted(tmp_path.rglob("*")))
     assert [path.name for path in found] == ["nihon.eeg", "rec.mff", "rec.vhdr"]
-    assert len(find_items([tmp_path])) == 3
 
 
 def test_a_folder_is_a_recording_whatever_its_name(tmp_path: Path) -> None:
@@ -78,7 +74,7 @@ def test_a_folder_is_a_recording_whatever_its_name(tmp_path: Path) -> None:
     a, b = tmp_path / "a.mff", tmp_path / "b.mff"
     assert content_hash(a) == content_hash(b)
     assert [path.name for path in files_of(a)] == ["signal1.bin"]
-    assert find_items([a])[0].id == anonymous_id(a)
+    assert anonymous_id(a) == f"recording-{content_hash(a)[:12]}"
     (b / "signal1.bin").write_bytes(b"others")
     assert content_hash(a) != content_hash(b)
 

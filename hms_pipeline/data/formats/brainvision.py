@@ -1,0 +1,217 @@
+"""BrainVision: a text header that names a file of samples and one of markers.
+
+References
+----------
+Brain Products, "BrainVision core data format 1.0", 2019.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+
+from ...system.errors import InputError
+from .format import (
+    MICROVOLTS,
+    TOLERANCE_S,
+    Source,
+    SourceChannel,
+    decoded,
+    exact,
+    joined,
+    opened,
+    recording_format,
+    require_regular,
+)
+from .mne_raw import open_with_mne
+
+_KINDS = {"INT_16": "<i2", "UINT_16": "<u2", "INT_32": "<i4", "IEEE_FLOAT_32": "<f4"}
+_PARTS = {"datafile": (".eeg", ".dat", ".avg", ".seg"), "markerfile": (".vmrk",)}
+_MOST_TEXT = 2**24  # bytes of a text file that are read
+_MOST_CHANNELS = 10_000
+# Description, place, and where there are any size, channel and date.
+_SEGMENT = re.compile(
+    r"^Mk\d+=New Segment,[^,\r\n]*,(\d+)(?:,[^,\r\n]*,[^,\r\n]*(?:,(\d+))?)?", re.M
+)
+
+Sections = dict[str, dict[str, str]]
+
+
+def brainvision_parts(path: Path) -> list[Path]:
+    """The files that a header names, else those of its own stem; those that are there."""
+    if not path.is_file():
+        return []
+    common = _sections(path).get("common infos", {})
+    found = (_part(path, common, key) for key in _PARTS)
+    return [file for file in found if file is not None]
+
+
+@recording_format("brainvision", ".vhdr", parts=brainvision_parts)
+def open_brainvision(path: Path) -> Source:
+    """Open a BrainVision recording by its header.
+
+    A recording that was renamed is found by the header's own stem. Markers tell of pauses; the
+    file of markers may be missing.
+    """
+    require_regular(path)
+    sections = _sections(path)
+    common = sections.get("common infos", {})
+    samples = _samples_file(path, common)
+    n_channels, interval_s = _sizes(common, path)
+    breaks = list(_breaks(_part(path, common, "markerfile"), interval_s))
+    if common.get("dataformat", "BINARY").upper() != "BINARY":
+        source = open_with_mne(path, [samples], overrides={"marker_fname": False})
+        return replace(source, segments=joined(source.segments[0].duration, breaks))
+    kind = _kind(sections.get("binary infos", {}), path)
+    n_times = require_regular(samples) // (n_channels * np.dtype(kind).itemsize)
+    channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
+    by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
+    shape = (n_channels, n_times)
+
+    def read(picks: Sequence[int], start: int, stop: int) -> np.ndarray:
+        load = _read_vectorized if by_channel else _read_multiplexed
+        values = load(samples, kind, shape, picks, start, stop)
+        return gains[list(picks), None] * values
+
+    return Source(channels, joined(n_times * interval_s, breaks), read)
+
+
+def _sections(path: Path) -> Sections:
+    with opened(path) as stream:
+        text = decoded(stream.read(_MOST_TEXT))
+    found: Sections = {}
+    section: dict[str, str] = {}
+    for line in text.splitlines():
+        line = line.strip()
+        if line.startswith("["):
+            section = found.setdefault(line.strip("[] ").lower(), {})
+        elif "=" in line and not line.startswith(";"):
+            key, value = line.split("=", 1)
+            section.setdefault(key.strip().lower(), value.strip())
+    return found
+
+
+def _part(path: Path, common: dict[str, str], key: str) -> Path | None:
+    named = PureWindowsPath(common.get(key, "").replace("$b", path.stem)).name
+    names = [named] if named else []
+    names += [path.stem + spelt for e in _PARTS[key] for spelt in (e, e.upper())]
+    return next((file for file in map(path.with_name, names) if _is_there(file, key)), None)
+
+
+def _is_there(file: Path, key: str) -> bool:
+    # What is no regular file is refused as samples, and not needed as markers.
+    return file.exists() if key == "datafile" else file.is_file()
+
+
+def _samples_file(path: Path, common: dict[str, str]) -> Path:
+    found = _part(path, common, "datafile")
+    if found is None:
+        there = sorted({file.suffix for file in path.parent.glob("*") if file.suffix})
+        raise InputError(
+            f"A BrainVision header needs its file of samples, but the one that {path.name} names is"
+            f" not beside it, nor one of its own stem ending in {list(_PARTS['datafile'])}; files"
+            f" there end in {there[:20]}. Copy all files of the recording, with one stem."
+        )
+    return found
+
+
+def _sizes(common: dict[str, str], path: Path) -> tuple[int, Fraction]:
+    n_channels, interval = (
+        exact(common.get(key, "")) for key in ("numberofchannels", "samplinginterval")
+    )
+    if not n_channels or n_channels.denominator != 1 or not 0 < n_channels <= _MOST_CHANNELS:
+        raise _wrong(path, "NumberOfChannels", f"1 to {_MOST_CHANNELS}", common)
+    if not interval or interval < 0:
+        raise _wrong(path, "SamplingInterval", "microseconds", common)
+    return int(n_channels), interval / 1_000_000
+
+
+def _kind(binary: dict[str, str], path: Path) -> str:
+    kind = _KINDS.get(binary.get("binaryformat", "").upper())
+    if kind is None:
+        raise _wrong(path, "BinaryFormat", f"one of {list(_KINDS)}", binary)
+    big = binary.get("usebigendianorder", "NO").upper() == "YES"
+    return kind.replace("<", ">") if big else kind
+
+
+def _wrong(path: Path, key: str, needed: str, section: dict[str, str]) -> InputError:
+    return InputError(
+        f"A BrainVision header needs {key} ({needed}), but {path.name} states"
+        f" {section.get(key.lower(), '')!r}. Correct it, or export the recording again."
+    )
+
+
+def _channels(
+    rows: dict[str, str], n_channels: int, sfreq: Fraction
+) -> tuple[tuple[SourceChannel, ...], np.ndarray]:
+    channels, gains = [], np.ones(n_channels)
+    for k in range(n_channels):
+        label, _, step, unit = (rows.get(f"ch{k + 1}", "").split(",") + [""] * 4)[:4]
+        resolution = exact(step or "1")
+        per_unit = MICROVOLTS.get(unit.strip() or "µV")
+        gains[k] = float(resolution or 0) * (per_unit or 1.0)
+        fault = None if resolution else "no resolution"
+        channels.append(
+            SourceChannel(label.replace(r"\1", ",").strip(), sfreq, per_unit is not None, fault)
+        )
+    return tuple(channels), gains
+
+
+def _read_multiplexed(
+    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
+) -> np.ndarray:
+    n_channels, _ = shape
+    values = _values(samples, kind, start * n_channels, (stop - start) * n_channels)
+    return values.reshape(-1, n_channels).T[list(picks)]
+
+
+def _read_vectorized(
+    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
+) -> np.ndarray:
+    _, n_times = shape
+    rows = [_values(samples, kind, pick * n_times + start, stop - start) for pick in picks]
+    return np.stack(rows)
+
+
+def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
+    width = np.dtype(kind).itemsize
+    with opened(samples) as stream:
+        stream.seek(first * width)
+        content = stream.read(n * width)
+    if len(content) < n * width:
+        raise InputError(
+            f"{samples.name} became shorter while it was read. Copy the recording again."
+        )
+    return np.frombuffer(content, kind)
+
+
+def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fraction, Fraction]]:
+    """Where new segments begin, and for how long nothing was recorded before; 0 where unknown."""
+    if markers is None:
+        return
+    with opened(markers) as stream:
+        found = _SEGMENT.findall(decoded(stream.read(_MOST_TEXT)))
+    before: tuple[Fraction, datetime | None] | None = None
+    for place, date in found:
+        at, clock = (int(place) - 1) * interval_s, _clock(date)
+        if before is not None:
+            pause = Fraction(0)
+            if clock is not None and before[1] is not None:
+                passed = Fraction(round((clock - before[1]).total_seconds() * 1e6), 1_000_000)
+                pause = passed - (at - before[0])
+            if pause >= 0 and (pause > TOLERANCE_S or None in (clock, before[1])):
+                yield at, pause
+        before = at, clock
+
+
+def _clock(date: str) -> datetime | None:
+    try:
+        return datetime.strptime(date, "%Y%m%d%H%M%S%f")
+    except ValueError:
+        return None

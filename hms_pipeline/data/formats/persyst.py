@@ -1,0 +1,52 @@
+"""Persyst: a text header and a file of samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path, PureWindowsPath
+
+from .format import TOLERANCE_S, Source, decoded, exact, joined, opened, recording_format
+from .mne_raw import open_with_mne
+
+_MOST_TEXT = 2**24  # bytes of the header that are read
+_NAMED = re.compile(r"^[ \t]*File[ \t]*=[ \t]*(\S[^\r\n]*)", re.I | re.M)
+_TIMES = re.compile(r"^\[SampleTimes\]\s*$(.*?)(?=^\[|\Z)", re.I | re.M | re.S)
+_DAY_S = 86_400
+
+
+def persyst_parts(path: Path) -> list[Path]:
+    """The file of samples that the header names, else the one of its own stem."""
+    if not path.is_file():
+        return []
+    names = [PureWindowsPath(name.strip()).name for name in _NAMED.findall(_text(path))]
+    names += [path.stem + ".dat", path.stem + ".DAT"]
+    found = (path.with_name(name) for name in names if name)
+    return list(dict.fromkeys(file for file in found if file != path and file.exists()))[:1]
+
+
+@recording_format("persyst", ".lay", parts=persyst_parts)
+def open_persyst(path: Path) -> Source:
+    """Open a Persyst recording; the header's sample times tell of pauses."""
+    source = open_with_mne(path, persyst_parts(path))
+    duration = source.segments[-1].start + source.segments[-1].duration
+    breaks = _breaks(_text(path), source.channels[0].sfreq) if source.channels else ()
+    return replace(source, segments=joined(duration, breaks))
+
+
+def _text(path: Path) -> str:
+    with opened(path) as stream:
+        return decoded(stream.read(_MOST_TEXT))
+
+
+def _breaks(text: str, sfreq: Fraction) -> Iterator[tuple[Fraction, Fraction]]:
+    """Pauses between lines ``sample=second of the day``."""
+    lines = [line.split("=") for found in _TIMES.findall(text) for line in found.split()]
+    pairs = [(exact(line[0]), exact(line[1])) for line in lines if len(line) == 2]
+    known = [(sample / sfreq, clock) for sample, clock in pairs if None not in (sample, clock)]
+    for (before, earlier), (at, later) in zip(known[:-1], known[1:], strict=True):
+        pause = (later - earlier) % _DAY_S - (at - before)
+        if pause > TOLERANCE_S:
+            yield at, pause

@@ -1,0 +1,242 @@
+"""Recordings opened in a process of their own, which hands blocks over.
+
+Readers of thirty formats crash, hang and take memory on odd files. Here that ends one process and
+costs one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..schema import EEG_COLUMNS
+from ..system.errors import InputError
+from ..system.worker import Worker, WorkerError
+from .clinical import open_clinical
+from .content import content_hash, files_of, is_parquet
+from .formats.format import UnavailableError
+from .recording import open_parquet, read_eeg
+from .window import cut
+
+MEMORY_BYTES = 4 * 2**30  # that reading one recording may take
+PATIENCE_S = 60.0  # for an answer, and the time that its bytes take on a slow disk
+SLOWEST = 10e6  # bytes a second
+FACTS = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
+
+
+class Recording(Protocol):
+    """Any stretch of a recording at 200 Hz.
+
+    Attributes
+    ----------
+    name : str
+        The file's name, for sentences.
+    n_times : int
+        Samples from its start to its end, pauses included.
+    pauses : tuple of (int, int)
+        See ``clinical.ClinicalRecording``.
+    warnings : tuple of str
+    """
+
+    name: str
+    n_times: int
+    pauses: tuple[tuple[int, int], ...]
+    warnings: tuple[str, ...]
+
+    def read(self, start: int, stop: int) -> np.ndarray: ...
+
+
+class Reader(Protocol):
+    """Names recordings by their content and opens them."""
+
+    def identify(self, path: Path) -> str: ...
+
+    def open(
+        self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
+    ) -> Recording: ...
+
+
+@dataclass(frozen=True)
+class ParquetRecording:
+    """An EEG parquet of any length, read by row groups."""
+
+    path: Path
+    n_times: int
+    pauses: tuple[tuple[int, int], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def open(cls, path: Path) -> ParquetRecording:
+        read_eeg(path, 0, 1)  # columns and types, before the length
+        return cls(path, open_parquet(path, path.name).metadata.num_rows)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        first = max(start, 0)
+        if first >= min(stop, self.n_times):
+            return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
+        return cut(read_eeg(self.path, first, stop), start - first, stop - start)
+
+
+class DirectReader:
+    """Reads in this process; for files that are trusted."""
+
+    def identify(self, path: Path) -> str:
+        """SHA-256 of a recording's content; see ``content.content_hash``."""
+        return content_hash(path)
+
+    def open(
+        self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
+    ) -> Recording:
+        """Open a parquet or a clinical recording.
+
+        Parameters
+        ----------
+        path : Path
+        rename, limits
+            See ``clinical.open_clinical``; ``limits`` are its keyword arguments.
+
+        Raises
+        ------
+        InputError
+            It cannot be read or used.
+        """
+        if is_parquet(path):
+            return ParquetRecording.open(path)
+        return open_clinical(path, rename, **limits)
+
+
+@dataclass(frozen=True)
+class OpenedElsewhere:
+    """A recording that a ``ReadingProcess`` holds open; the last one that it opened."""
+
+    name: str
+    n_times: int
+    pauses: tuple[tuple[int, int], ...]
+    warnings: tuple[str, ...]
+    source: dict[str, Any]
+    _path: Path
+    _process: ReadingProcess
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """A stretch, shape (20, stop - start), float32 µV; see ``ClinicalRecording.read``."""
+        return self._process.call("read", self._path, start, stop)
+
+
+def facts_of(recording: Recording) -> dict[str, Any]:
+    """Rate, columns and derivations of a clinical recording, for a report."""
+    if isinstance(recording, OpenedElsewhere):
+        return recording.source
+    return {name: getattr(recording, name) for name in FACTS if hasattr(recording, name)}
+
+
+class ReadingProcess:
+    """Reads in a process of its own, which lives as long as no file ends it.
+
+    Examples
+    --------
+    >>> with ReadingProcess() as reader:  # doctest: +SKIP
+    ...     recording = reader.open(Path("rec.edf"), None, {})
+    """
+
+    def __init__(self) -> None:
+        self._worker = Worker(__name__, MEMORY_BYTES)
+
+    def __enter__(self) -> ReadingProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+    def identify(self, path: Path) -> str:
+        """SHA-256 of a recording's content; see ``content.content_hash``."""
+        return self.call("identify", path)
+
+    def open(
+        self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
+    ) -> OpenedElsewhere:
+        """Open a recording; see ``DirectReader.open``."""
+        facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
+        return OpenedElsewhere(*facts, _path=path, _process=self)
+
+    def call(self, function: str, path: Path, *args: Any) -> Any:
+        """Call one of this module's functions in the process.
+
+        Raises
+        ------
+        InputError
+            The function's own, or the file ended the process, or made it hang.
+        UnavailableError
+            The process was killed from outside, or the function's own.
+        """
+        try:
+            return self._worker.call(function, path, *args, timeout_s=_patience_s(path))
+        except WorkerError as err:
+            kind = UnavailableError if "SIGKILL" in str(err) else InputError
+            raise kind(
+                f"{path.name} could not be read: the program that reads it {err}. Export the"
+                " recording again, as EDF."
+            ) from None
+
+
+def _patience_s(path: Path) -> float:
+    try:
+        n_bytes = sum(file.stat().st_size for file in files_of(path))
+    except (InputError, OSError):
+        n_bytes = 0  # said by whoever reads it
+    return PATIENCE_S + n_bytes / SLOWEST
+
+
+# ---------------------------------------------------------------- in the process
+_held: dict[Path, Recording] = {}
+
+
+def identify(path: Path) -> str:
+    """See ``DirectReader.identify``."""
+    with _sentences(path):
+        return content_hash(path)
+
+
+def open_recording(path: Path, rename: Mapping[str, str], limits: Mapping[str, Any]) -> tuple:
+    """Open a recording and keep it for ``read``; what is to be known of it."""
+    _held.clear()
+    with _sentences(path):
+        found = _held[path] = DirectReader().open(path, rename, limits)
+    return found.name, found.n_times, found.pauses, found.warnings, facts_of(found)
+
+
+def read(path: Path, start: int, stop: int) -> np.ndarray:
+    """A stretch of the recording that was opened last."""
+    with _sentences(path):
+        if path not in _held:
+            raise InputError(f"{path.name} is not open any more. Open it again.")
+        return _held[path].read(start, stop)
+
+
+@contextmanager
+def _sentences(path: Path) -> Iterator[None]:
+    """Whatever is raised becomes a sentence, of a type that can be handed over."""
+    try:
+        yield
+    except InputError as err:
+        # An error of the system stays beside the sentence that it was turned into.
+        passing = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
+        raise (UnavailableError if passing else InputError)(str(err)) from None
+    except MemoryError:
+        raise InputError(
+            f"{path.name} needs more than {MEMORY_BYTES:,} bytes of memory to be read. Split it, or"
+            " export it as EDF."
+        ) from None
+    except Exception as err:
+        kind = UnavailableError if isinstance(err, OSError) else InputError
+        raise kind(
+            f"{path.name} could not be read ({type(err).__name__}). Check that the file is whole."
+        ) from None

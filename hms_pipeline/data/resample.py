@@ -1,0 +1,105 @@
+"""Anti-aliased resampling that gives the same samples whatever stretch is asked for.
+
+Every sample at 200 Hz is a weighted mean of the file's samples around its exact time; it depends
+on nothing else. The weights sum to one for each sample, so that a constant stays a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.special import i0
+
+from ..schema import SFREQ
+from .formats.format import Segment
+
+RATE = Fraction(SFREQ)
+PERIODS = 10  # of the lower rate, to each side of a sample, that it is made of
+KAISER = 5.0  # shape of the window over them
+CHUNK = 2**14  # samples made at once; bounds the memory
+
+
+class Resampler:
+    """Reads any stretch of channels of one rate at 200 Hz, on the recording's clock.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(start, stop)`` → ndarray, shape (n_channels, stop - start), at ``sfreq``.
+    segments : sequence of Segment
+        When those samples were recorded.
+    sfreq : Fraction
+        Their rate in Hz.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], np.ndarray],
+        segments: Sequence[Segment],
+        sfreq: Fraction,
+    ) -> None:
+        self._read, self._segments, self._sfreq = read, segments, sfreq
+        self._step = sfreq / RATE  # the file's samples from one sample to the next
+        self._reach = PERIODS * max(Fraction(1), self._step)
+        self._cutoff = float(min(Fraction(1), 1 / self._step))
+
+    def read(self, start: int, stop: int) -> list[tuple[int, np.ndarray]]:
+        """What was recorded of samples ``start`` to ``stop`` at 200 Hz.
+
+        Returns
+        -------
+        list of (int, ndarray of shape (n_channels, n))
+            First sample and samples, float64, of stretches; between them nothing was recorded.
+        """
+        found = []
+        for segment in self._segments:
+            first = max(start, ceil(segment.onset * RATE))
+            last = min(stop, ceil(segment.end * RATE))
+            for k in range(first, last, CHUNK):
+                found.append((k, self._read_segment(segment, k, min(k + CHUNK, last))))
+        return found
+
+    def _read_segment(self, segment: Segment, first: int, last: int) -> np.ndarray:
+        begin = round(segment.start * self._sfreq)
+        end = begin + round(segment.duration * self._sfreq)
+        place = begin + (first / RATE - segment.onset) * self._sfreq  # of the first sample
+        if self._step == 1 and place.denominator == 1:
+            return self._read(int(place), min(int(place) + last - first, end))
+        before = max(begin, int(place - self._reach))
+        behind = min(end, ceil(place + (last - first) * self._step + self._reach) + 1)
+        weights = self._weights(place - before, last - first, behind - before)
+        return np.ascontiguousarray((weights @ self._read(before, behind).T).T)
+
+    def _weights(self, place: Fraction, n_out: int, n_in: int) -> csr_array:
+        """Weights of ``n_in`` samples in ``n_out`` others, of which the first is at ``place``.
+
+        Past the ends the last sample repeats.
+        """
+        # Places repeat after as many samples as the step's denominator.
+        n = min(n_out, self._step.denominator)
+        whole, rest = int(place // 1), float(place % 1)
+        steps = np.arange(n_out) * float(self._step)
+        if n < n_out:  # the very same places each time round
+            rounds, k = np.divmod(np.arange(n_out), n)
+            steps = steps[k]
+            whole = whole + rounds * self._step.numerator
+        places = rest + steps
+        nearest = np.floor(places).astype(np.int64)
+        reach = ceil(self._reach)
+        taps = np.arange(-reach, reach + 2)
+        values = self._kernel(taps - (places - nearest)[:n, None])
+        columns = (nearest + whole)[:, None] + taps
+        np.clip(columns, 0, n_in - 1, out=columns)
+        rows = np.arange(n_out + 1) * len(taps)
+        values = np.broadcast_to(values[np.arange(n_out) % n], columns.shape)
+        return csr_array((values.ravel(), columns.ravel(), rows), shape=(n_out, n_in))
+
+    def _kernel(self, distance: np.ndarray) -> np.ndarray:
+        """A sinc under a Kaiser window at distances in samples; each row sums to one."""
+        inside = np.maximum(0, 1 - (distance / float(self._reach)) ** 2)
+        values = np.sinc(distance * self._cutoff) * i0(KAISER * np.sqrt(inside)) * (inside > 0)
+        return values / values.sum(axis=1, keepdims=True)
