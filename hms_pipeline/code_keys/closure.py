@@ -169,40 +169,31 @@ class Code:
         bases = [self.stands_for(module, base) for base in nodes[0].bases]
         return any(not found or any(map(self.extends_framework, found)) for found in bases)
 
-    def stands_for(self, module: Module, node: ast.expr) -> set[str]:
-        """What an expression such as ``views.register("mel")`` or ``Generic[T]`` starts with."""
-        if isinstance(node, ast.Name):
-            return set(self.package.resolve(module, node.id))
-        if isinstance(node, ast.Call | ast.Subscript):
-            return self.stands_for(module, getattr(node, "func", getattr(node, "value", None)))
-        left = self.stands_for(module, node.value) if isinstance(node, ast.Attribute) else set()
-        return {
-            found
-            for target in left
-            for found in (
-                self.package.member(target[:-1], node.attr) if target.endswith(":") else {target}
-            )
-        }
+    def stands_for(self, module: Module, node: ast.AST) -> set[str]:
+        """What an expression such as ``VIEWS.register("mel")`` or ``Base[int]`` starts with."""
+        if isinstance(node, ast.Call):
+            return self.stands_for(module, node.func)
+        found = self.package.dotted(module, node)
+        if not found and isinstance(node, ast.Attribute | ast.Subscript):
+            return self.stands_for(module, node.value)
+        return {target for target in found if ":" in target}
 
     def effects(self, module: Module) -> list[ast.stmt]:
         """What a module does when it is imported, besides defining names and ``discover``."""
         defined = [node for nodes in module.definitions.values() for node in nodes]
         return [
             *(node for node in module.effects if not self._discovers(module, node)),
-            *(node for node in defined if self.registers(module, node) - DECORATORS.keys()),
+            *(node for node in defined if self._registers(module, node)),
         ]
 
     def _discovers(self, module: Module, node: ast.stmt) -> bool:
-        call = getattr(node, "value", None)
-        return isinstance(call, ast.Call) and bool(
-            self.stands_for(module, call.func) & DISCOVER.keys()
-        )
+        call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        return call and not self.stands_for(module, node.value).isdisjoint(DISCOVER)
 
-    def registers(self, module: Module, node: ast.stmt) -> set[str]:
-        """Decorators of this package, which may hand a definition on."""
+    def _registers(self, module: Module, node: ast.stmt) -> bool:
+        """Whether a decorator of this package may hand a definition to what is not known here."""
         decorators = getattr(node, "decorator_list", ())
-        found = set().union(*(self.stands_for(module, wrapper) for wrapper in decorators))
-        return {target for target in found if ":" in target}
+        return any(self.stands_for(module, wrapper) - DECORATORS.keys() for wrapper in decorators)
 
     def _imports(self, module: Module) -> set[str]:
         """What the modules that importing one runs do then: those it imports and lies in."""

@@ -8,7 +8,7 @@ stand for several: all of them count.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -197,6 +197,38 @@ class Package:
         inner = f"{module}.{name}".lstrip(".")
         own = self.resolve(self.module(module), name)
         return own or frozenset({f"{inner}:"} if inner in self.modules else ())
+
+    def dotted(
+        self, module: Module, node: ast.AST, local: Mapping[str, set[str]] | None = None
+    ) -> set[str]:
+        """What ``name`` or ``module.name`` stands for; nothing where the left is no module.
+
+        Parameters
+        ----------
+        module : Module
+        node : AST
+        local : mapping of str to set of str, optional
+            What names stand for in a definition, besides.
+
+        Raises
+        ------
+        InputError
+            A module of this package lacks the name.
+        """
+        if isinstance(node, ast.Name):
+            return self.resolve(module, node.id) | (local or {}).get(node.id, set())
+        found: set[str] = set()
+        for left in (
+            self.dotted(module, node.value, local) if isinstance(node, ast.Attribute) else ()
+        ):
+            if ":" not in left:
+                found.add(f"{left}.{node.attr}")
+            elif left.endswith(":"):
+                member = self.member(left[:-1], node.attr)
+                if not member and not node.attr.startswith("__"):
+                    module.refuse(node, f"module {left[:-1]} has no {node.attr}")
+                found |= member
+        return found
 
     def imported(self, found: Import) -> set[str]:
         """What the module that an import names does on import."""

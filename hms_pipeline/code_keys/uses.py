@@ -15,7 +15,7 @@ from typing import Any
 
 from .digest import spell
 from .known import COMPUTED_IMPORTS, RECIPE
-from .source import FUNCTIONS, IMPORTS, Module, Package, is_text, last_name
+from .source import FUNCTIONS, IMPORTS, Module, Package, last_name
 
 SECTION = "params."  # before an attribute's name: it is read from the recipe; "params.*": all are
 _WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}
@@ -26,6 +26,7 @@ _RUNNERS = {"__import__", "exec", "eval"}
 _IMPORTERS = {
     "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
     "pkgutil.resolve_name", "pydoc.locate", "runpy.run_module", "runpy.run_path",
+    "builtins.__import__", "builtins.exec", "builtins.eval",
 }  # fmt: skip
 
 
@@ -76,7 +77,7 @@ class _Reader:
         self._settled: set[int] = set()  # nodes that a node around them has answered for
         self._local: dict[str, set[str]] = {}
         self._bindings: set[str] = set()
-        parts = [part for node in nodes for part in _walk(node)]
+        parts = _walk(nodes)
         for part in parts:
             if isinstance(part, IMPORTS):
                 self._import(part)
@@ -86,8 +87,6 @@ class _Reader:
             if isinstance(part, ast.arg) and isinstance(part.annotation, ast.Subscript)
             if not self._names_recipe(part.annotation)
         }
-        for found in module.imports.get(identity.partition(":")[2], ()):
-            self._use("before", package.follow(module, found), found.node)
         for part in parts:
             reader = _READERS.get(type(part))
             if reader is not None and id(part) not in self._settled:
@@ -107,9 +106,6 @@ class _Reader:
             self.uses.targets |= self.package.imported(found)
             self.uses.targets |= {t for t in targets if ":" in t and not t.endswith(":")}
 
-    def _resolve(self, name: str) -> set[str]:
-        return self._local.get(name, set()) | self.package.resolve(self.module, name)
-
     def _use(self, name: str, targets: Iterable[str], node: ast.AST) -> None:
         self._bindings.add(f"{name} = {sorted(targets)}")
         self.uses.targets |= {target for target in targets if ":" in target}
@@ -117,7 +113,7 @@ class _Reader:
             self.module.refuse(node, "what this imports is computed")
 
     def _name(self, node: ast.Name) -> None:
-        targets = self._resolve(node.id)
+        targets = self._dotted(node)
         if targets and not isinstance(node.ctx, ast.Store):
             self._use(node.id, targets, node)
         elif node.id in _RUNNERS and not targets and self.identity not in COMPUTED_IMPORTS:
@@ -127,23 +123,10 @@ class _Reader:
 
     def _global(self, node: ast.Global) -> None:
         for name in node.names:
-            self._use(name, self._resolve(name), node)
+            self._use(name, self.package.resolve(self.module, name), node)
 
     def _dotted(self, node: ast.AST) -> set[str]:
-        """What ``module.name`` stands for; nothing where the left side is no module."""
-        if isinstance(node, ast.Name):
-            return self._resolve(node.id)
-        found: set[str] = set()
-        for left in self._dotted(node.value) if isinstance(node, ast.Attribute) else ():
-            module = left.removesuffix(":")
-            if ":" not in left:
-                found.add(f"{left}.{node.attr}")
-            elif ":" not in module:
-                member = self.package.member(module, node.attr)
-                if not member and not node.attr.startswith("__"):
-                    self.module.refuse(node, f"module {module} has no {node.attr}")
-                found |= member
-        return found
+        return self.package.dotted(self.module, node, self._local)
 
     def _attribute(self, node: ast.Attribute) -> None:
         targets = self._dotted(node)
@@ -180,7 +163,7 @@ class _Reader:
             self.uses.targets.add(f"{rest}:")
         return True
 
-    def _look_up(self, left: ast.AST | None, names: Sequence[ast.AST]) -> None:
+    def _look_up(self, left: ast.AST | None, names: Iterable[ast.AST]) -> None:
         """Attributes by their names; those of None are of anything, the recipe too."""
         recipe = left is None or self._is_recipe(left)
         for node in names:
@@ -191,16 +174,9 @@ class _Reader:
             if recipe and not known:
                 self.uses.attributes.add(f"{SECTION}*")
 
-    def _pattern(self, node: ast.MatchClass) -> None:
-        self._look_up(None, [ast.Constant(name) for name in node.kwd_attrs])
-
     def _constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.uses.strings.add(node.value)
-
-    def _statement(self, node: ast.Expr) -> None:
-        if is_text(node):
-            self._settled.add(id(node.value))
 
     # ------------------------------------------------------------ the recipe
 
@@ -218,23 +194,14 @@ class _Reader:
         return any(map(self._is_recipe, ast.iter_child_nodes(node)))
 
     def _names_recipe(self, annotation: ast.AST) -> bool:
-        parts = _walk(annotation, quoted=True)
-        return any(isinstance(p, ast.Name) and RECIPE in self._resolve(p.id) for p in parts)
+        parts = _walk([annotation, *_quoted(annotation)])
+        return any(isinstance(p, ast.Name) and RECIPE in self._dotted(p) for p in parts)
 
     def _check(self, name: str, node: ast.AST, annotation: ast.AST | None) -> None:
         """Refuse another name for the recipe."""
         hides = annotation is not None and self._names_recipe(annotation)
         if hides and not name.endswith("params") and not self.identity.startswith(RECIPE):
             self.module.refuse(node, f"{name} hides the recipe, which has to be called params")
-
-    def _argument(self, node: ast.arg) -> None:
-        self._check(node.arg, node, node.annotation)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-        self._check(node.name, node, node.returns)
-
-    def _annotated(self, node: ast.AnnAssign) -> None:
-        self._check(last_name(node.target), node, node.annotation)
 
     def _given(self, node: ast.Assign | ast.NamedExpr) -> None:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
@@ -243,28 +210,40 @@ class _Reader:
                 self.module.refuse(node, f"{name} is another name for what is called params")
 
 
-def _walk(node: ast.AST, quoted: bool = False) -> Iterator[ast.AST]:
-    """All nodes of a tree, also those of annotations in quotes."""
-    for part in ast.walk(node):
-        yield part
-        if quoted and isinstance(part, ast.Constant) and isinstance(part.value, str):
+def _walk(nodes: Iterable[ast.AST]) -> list[ast.AST]:
+    """All nodes of trees, each after the one that it is in; annotations in quotes are parsed."""
+    parts = list(nodes)
+    for part in parts:  # which grows
+        for name in part._fields:
+            value = getattr(part, name, None)
+            if isinstance(value, list):
+                parts += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and name != "ctx":
+                parts.append(value)
+                if name in ("annotation", "returns"):
+                    parts += _quoted(value)
+    return parts
+
+
+def _quoted(annotation: ast.AST) -> Iterator[ast.AST]:
+    """What is named in quotes in an annotation."""
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
             with suppress(SyntaxError):
-                yield from ast.walk(ast.parse(part.value, mode="eval"))
-        for name in () if quoted else ("annotation", "returns"):
-            if (annotation := getattr(part, name, None)) is not None:
-                yield from _walk(annotation, quoted=True)
+                yield ast.parse(part.value, mode="eval").body
 
 
 _READERS: dict[type, Callable[[_Reader, Any], None]] = {
-    **dict.fromkeys(FUNCTIONS, _Reader._function),
+    **dict.fromkeys(FUNCTIONS, lambda reader, node: reader._check(node.name, node, node.returns)),
     **dict.fromkeys((ast.Assign, ast.NamedExpr), _Reader._given),
-    ast.AnnAssign: _Reader._annotated,
+    ast.AnnAssign: lambda reader, node: reader._check(
+        last_name(node.target), node, node.annotation
+    ),
     ast.Attribute: _Reader._attribute,
     ast.Call: _Reader._call,
     ast.Constant: _Reader._constant,
-    ast.Expr: _Reader._statement,
     ast.Global: _Reader._global,
-    ast.MatchClass: _Reader._pattern,
+    ast.MatchClass: lambda reader, node: reader._look_up(None, map(ast.Constant, node.kwd_attrs)),
     ast.Name: _Reader._name,
-    ast.arg: _Reader._argument,
+    ast.arg: lambda reader, node: reader._check(node.arg, node, node.annotation),
 }

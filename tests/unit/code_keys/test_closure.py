@@ -71,6 +71,16 @@ CASES = {
          "b": "def f(): ...", "c": "def f(): ..."},
         {"b:f", "c:f"},
     ),
+    "two imports of one name by a module": (
+        {"a": "try:\n from .b import f\nexcept ImportError:\n from .c import f\n"
+              "def work(): return f", "b": "def f(): ...", "c": "def f(): ..."},
+        {"a:<import>", "b:f", "c:f"},
+    ),
+    "what a package imports of itself": (
+        {"a": "from . import b\ndef work(): return b.c.f", "b__c": "def f(): ...\ng = 1",
+         "b____init__": "from . import c"},
+        {"b.c:f"},
+    ),
     "annotations, quoted ones and those for type checkers": (
         {"a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from .b import B\n"
               "class C: ...\ndef work(b: B, c: 'C | None'): ...", "b": "class B: ..."},
@@ -197,6 +207,14 @@ def test_what_a_name_stands_for_counts(write: Write) -> None:
     assert closure(["a:work"], write(a=text.replace("os", "sys"))).digest != before
 
 
+def test_what_a_modules_name_stands_for_counts(write: Write) -> None:
+    b, c = "from .c import f as x, g as y", "def f(): ...\ndef g(): ..."
+    text = "from . import b\ndef work(): return b.x() - b.y()"
+    before = closure(["a:work"], write(a=text, b=b, c=c)).digest
+    swapped = b.replace("f as x, g as y", "g as x, f as y")
+    assert closure(["a:work"], write(a=text, b=swapped, c=c)).digest != before
+
+
 def test_how_an_import_is_written_does_not_count(write: Write) -> None:
     c = "from .b import f"
     digests = {
@@ -236,6 +254,7 @@ REFUSED = {
     "import importlib\ndef work(x): return importlib.import_module(x)": "line 2: .* is computed",
     "import importlib as i\ndef work(x): return map(i.import_module, x)": "line 2: .* is computed",
     "from importlib import import_module\ndef work(x): return import_module(f'{x}')": "is computed",
+    "import importlib as i\ndef work(): i.import_module('package.c')": "line 2: .* is not there",
     "def work(x): return __import__(x)": "line 1: .* is computed",
     "def work(x): exec(x)": "line 1: .* is computed",
     "def work(x:": "line 1: .* cannot be parsed",
