@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import ast
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..system.errors import InputError
-from .catalogues import (
-    AUGMENTATIONS,
-    EXPECTATIONS,
-    MODELS,
-    REGISTERS,
-    RULES,
-    VIEWS,
-    entry,
-    everything,
-)
 from .closure import Closure, Code
-from .source import Package
+from .known import CATALOGUES
+from .source import EFFECTS, Module, Package
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -49,19 +41,18 @@ class Keys:
 
     def __init__(self, recipe: Mapping[str, Any], package: Path = PACKAGE) -> None:
         self.recipe = recipe
-        self.code = Code(Package(package), REGISTERS)
+        self.code = Code(Package(package))
 
     def roots(self) -> dict[str, list[str]]:
         """Each piece of work (``"validate"``, ``"views.mel"``) → the definitions that do it.
 
         ``rows.<view>`` decides a stored value, ``version`` what a registered version answers.
         """
-        code = self.code
         try:
-            views = {view: entry(code, VIEWS, view) for view in self.recipe["views"]}
+            views = {view: self.entry("view", view) for view in self.recipe["views"]}
             members = {m: self._networks([m]) for m in self.recipe["members"]}
             augmentations = [
-                entry(code, AUGMENTATIONS, name)
+                self.entry("augmentation", name)
                 for name in self.recipe["training"]["augmentation"] or ()
             ]
             networks = self._networks(self.recipe["members"])
@@ -71,7 +62,7 @@ class Keys:
                 f" training.augmentation, but it lacks {err}. Add it (see recipes/)."
             ) from None
         return {
-            "validate": [*VALIDATE, *everything(code, RULES), *everything(code, EXPECTATIONS)],
+            "validate": [*VALIDATE, *self._all("rule"), *self._all("expectation")],
             "split": [*SPLIT],
             **{f"views.{name}": [*FEATURES, view] for name, view in views.items()},
             **{f"rows.{name}": [*ROWS, view] for name, view in views.items()},
@@ -85,8 +76,8 @@ class Keys:
         """Architectures and views of members."""
         chosen = [self.recipe["members"][member] for member in members]
         return sorted(
-            {entry(self.code, MODELS, member["architecture"]) for member in chosen}
-            | {entry(self.code, VIEWS, view) for member in chosen for view in member["views"]}
+            {self.entry("architecture", member["architecture"]) for member in chosen}
+            | {self.entry("view", view) for member in chosen for view in member["views"]}
         )
 
     def closure(self, work: str) -> Closure:
@@ -101,3 +92,38 @@ class Keys:
         if work not in roots:
             raise InputError(f"Unknown piece of work {work!r}. Choose one of {sorted(roots)}.")
         return self.code.closure(roots[work])
+
+    def entry(self, kind: str, name: str) -> str:
+        """The definition that a catalogue has under a name; it is found by its decorator.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        known: dict[str, str] = {}
+        for module, decorator, identity in self._decorated(kind):
+            args = getattr(decorator, "args", None)
+            if not args or not isinstance(args[0], ast.Constant):
+                module.refuse(decorator, f"the name of this {kind} is computed")
+            known[args[0].value] = identity
+        if name not in known:
+            raise InputError(f"Unknown {kind} {name!r}. Choose one of {sorted(known)}.")
+        return known[name]
+
+    def _all(self, kind: str) -> list[str]:
+        """All entries, also those that a module makes in a loop while it is imported."""
+        loops = [f"{module}:{EFFECTS}" for module in self._modules(kind)]
+        return [*(identity for _, _, identity in self._decorated(kind)), *loops]
+
+    def _decorated(self, kind: str) -> Iterator[tuple[Module, ast.expr, str]]:
+        for name in self._modules(kind):
+            module = self.code.package.module(name)
+            for own, nodes in module.definitions.items():
+                for decorator in getattr(nodes[0], "decorator_list", ()):
+                    if CATALOGUES[kind][1] in self.code.stands_for(module, decorator):
+                        yield module, decorator, f"{name}:{own}"
+
+    def _modules(self, kind: str) -> list[str]:
+        folder = f"{CATALOGUES[kind][0]}."
+        return [name for name in self.code.package.modules if name.startswith(folder)]

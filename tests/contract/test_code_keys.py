@@ -15,10 +15,8 @@ import pytest
 import yaml
 
 from hms_pipeline.code_keys import code_keys, explain
-from hms_pipeline.code_keys.catalogues import CATALOGUES, entry
-from hms_pipeline.code_keys.known import COMPUTED_IMPORTS, DECORATORS, DISCOVER, SETTLED
+from hms_pipeline.code_keys.known import COMPUTED_IMPORTS, DECORATORS, DISCOVER, RECIPE, SETTLED
 from hms_pipeline.code_keys.roots import Keys
-from hms_pipeline.code_keys.source import RECIPE
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS
 from hms_pipeline.features.views import VIEWS
 from hms_pipeline.models import MODELS
@@ -139,11 +137,8 @@ def of_architecture(*architectures: str) -> set[str]:
     return members | (PACKAGED if members else set())
 
 
-def definition(catalogue: Any, name: str) -> str:
-    return entry(Keys(RECIPE_FILE).code, catalogue, name)
-
-
-ENTRIES = {catalogue.kind: catalogue for catalogue in CATALOGUES}
+def definition(kind: str, name: str) -> str:
+    return Keys(RECIPE_FILE).entry(kind, name)
 
 
 def where(names: dict[str, set[str]], identity: str) -> set[str]:
@@ -160,12 +155,12 @@ def names(before: dict[str, str]) -> dict[str, set[str]]:
 
 def test_a_views_code_is_the_views_and_its_readers(names: dict[str, set[str]]) -> None:
     for view in VIEWS:
-        assert where(names, definition(ENTRIES["view"], view)) == of_view(view)
+        assert where(names, definition("view", view)) == of_view(view)
 
 
 def test_an_architectures_code_is_its_members(names: dict[str, set[str]]) -> None:
     for name in MODELS:
-        assert where(names, definition(ENTRIES["architecture"], name)) == of_architecture(name)
+        assert where(names, definition("architecture", name)) == of_architecture(name)
 
 
 def test_an_augmentations_code_is_all_trainings_of_a_recipe_that_names_it(
@@ -174,7 +169,7 @@ def test_an_augmentations_code_is_all_trainings_of_a_recipe_that_names_it(
     used = RECIPE_FILE["training"]["augmentation"]
     assert used.keys() == set(AUGMENTATIONS)
     for name in AUGMENTATIONS:
-        assert where(names, definition(ENTRIES["augmentation"], name)) == TRAINED
+        assert where(names, definition("augmentation", name)) == TRAINED
     without = {name: options for name, options in used.items() if name != "mixup"}
     recipe = RECIPE_FILE | {"training": {"augmentation": without}}
     left = set(explain(recipe, "train.eegnet"))
@@ -205,7 +200,7 @@ def test_every_entry_is_found_where_it_is_decorated() -> None:
         for name, made in catalogue.items():
             function = getattr(made, "function", made)
             module = function.__module__.removeprefix("hms_pipeline.")
-            assert definition(ENTRIES[kind], name) == f"{module}:{function.__qualname__}"
+            assert definition(kind, name) == f"{module}:{function.__qualname__}"
 
 
 # ---------------------------------------------------------------- what changes no key
@@ -328,11 +323,9 @@ def test_a_page_that_validation_writes_is_the_validations(copy: Copy) -> None:
 def test_every_definition_that_the_tables_name_is_there() -> None:
     package = Keys(RECIPE_FILE).code.package
     for module in SETTLED:
-        assert package.module(module) is not None, module
-    registers = [catalogue.register for catalogue in CATALOGUES]
-    for identity in (RECIPE, *DISCOVER, *DECORATORS, *COMPUTED_IMPORTS, *registers):
-        module, _, name = identity.partition(":")
-        assert name in package.module(module).definitions, identity
+        assert module in package.modules, module
+    for identity in (RECIPE, *DISCOVER, *DECORATORS, *COMPUTED_IMPORTS):
+        assert package.definition(identity), identity
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)

@@ -94,7 +94,7 @@ watch = Watch()
 
 def missed(keys: Keys, found: Closure, ran: set[tuple[str, str]]) -> list[str]:
     """What ran and is not covered."""
-    package, names = keys.code.package, set(found.names)
+    names = set(found.names)
 
     def covered(module: str, own: str) -> bool:
         identity = f"{module}:{own}"
@@ -102,7 +102,7 @@ def missed(keys: Keys, found: Closure, ran: set[tuple[str, str]]) -> list[str]:
             return True
         owner, _, method = own.partition(".")
         frame = f"{module}:{owner}"
-        return frame in names and bool(method) and method not in package.called_by_name(frame)
+        return frame in names and bool(method) and method not in keys.code.members(frame)
 
     assert len(ran) > 3
     return sorted(f"{module}:{own}" for module, own in ran if not covered(module, own))

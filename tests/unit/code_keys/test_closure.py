@@ -71,6 +71,16 @@ CASES = {
          "b": "def f(): ...", "c": "def f(): ..."},
         {"b:f", "c:f"},
     ),
+    "two imports of one name by a module": (
+        {"a": "try:\n from .b import f\nexcept ImportError:\n from .c import f\n"
+              "def work(): return f", "b": "def f(): ...", "c": "def f(): ..."},
+        {"a:<import>", "b:f", "c:f"},
+    ),
+    "what a package imports of itself": (
+        {"a": "from . import b\ndef work(): return b.c.f", "b__c": "def f(): ...\ng = 1",
+         "b____init__": "from . import c"},
+        {"b.c:f"},
+    ),
     "annotations, quoted ones and those for type checkers": (
         {"a": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from .b import B\n"
               "class C: ...\ndef work(b: B, c: 'C | None'): ...", "b": "class B: ..."},
@@ -197,6 +207,14 @@ def test_what_a_name_stands_for_counts(write: Write) -> None:
     assert closure(["a:work"], write(a=text.replace("os", "sys"))).digest != before
 
 
+def test_what_a_modules_name_stands_for_counts(write: Write) -> None:
+    b, c = "from .c import f as x, g as y", "def f(): ...\ndef g(): ..."
+    text = "from . import b\ndef work(): return b.x() - b.y()"
+    before = closure(["a:work"], write(a=text, b=b, c=c)).digest
+    swapped = b.replace("f as x, g as y", "g as x, f as y")
+    assert closure(["a:work"], write(a=text, b=swapped, c=c)).digest != before
+
+
 def test_how_an_import_is_written_does_not_count(write: Write) -> None:
     c = "from .b import f"
     digests = {
@@ -236,6 +254,7 @@ REFUSED = {
     "import importlib\ndef work(x): return importlib.import_module(x)": "line 2: .* is computed",
     "import importlib as i\ndef work(x): return map(i.import_module, x)": "line 2: .* is computed",
     "from importlib import import_module\ndef work(x): return import_module(f'{x}')": "is computed",
+    "import importlib as i\ndef work(): i.import_module('package.c')": "line 2: .* is not there",
     "def work(x): return __import__(x)": "line 1: .* is computed",
     "def work(x): exec(x)": "line 1: .* is computed",
     "def work(x:": "line 1: .* cannot be parsed",
@@ -280,7 +299,7 @@ RECIPE = {
             @model_validator(mode="after")
             def _fits(self): return self.split
             def half(self): return self.gate
-        def load() -> Params: return Params()
+        def load_params() -> Params: return Params()
         """,
     "config__sections": """
         from pydantic import BaseModel as Base, model_validator
@@ -288,31 +307,33 @@ RECIPE = {
         class Split(Base): ...
         """,
 }
-HEAD = "from typing import Any\nfrom .config.params import Params, load\n"
+HEAD = "from typing import Any\nfrom .config.params import Params, load_params\n"
 GATE = {"config.params:Params.gate", "config.sections:Gate"}
 SPLIT = {"config.params:Params.split", "config.sections:Split"}
+ALL = GATE | SPLIT | {"config.params:Params.views", "config.params:Params.half"}
 SECTIONS = {
     "def work(params: Params): return params.gate": GATE,
     "def work(params: Params | None): return params.gate, 'x'.split()": GATE,
     "def work(params: Params, text: str): return text.split()": set(),
     "def work(params: Params, text: str):\n text = text + '1'\n return text.split()": set(),
-    "class Work:\n def __init__(self, p: Params):\n  self.gate = 1\n  self.gate()": set(),
-    "def work(p: Params):\n q = p\n return q.gate": GATE,
-    "def work(p: Params):\n a, b = 1, p\n return b.gate": GATE,
-    "def work(p: Params):\n for q in (p, p): q.gate": GATE,
-    "def work(p: Params): return [q.gate for q in [p]]": GATE,
-    "def work(p: Params): return (lambda q: q.gate)(p)": GATE,
-    "def work(p: Params, q): return q.gate": GATE,
-    "def work(p: Params, q: Any): return q.gate": GATE,
-    "import copy\ndef work(p: Params): return copy.copy(p).gate": GATE,
-    "def work(): return load().split": SPLIT,
-    "def work(p: list[Params]): return p[0].split": SPLIT,
+    "class Work:\n def __init__(self, params: Params):\n  self.gate = 1\n  self.gate()": set(),
+    "def work(params: Params, gate):\n return gate.gate": set(),
+    "def work(own_params: Params): return own_params.gate": GATE,
+    "def work(params: Params): return (params or load_params()).gate": GATE,
+    "import copy\ndef work(params: Params): return copy.copy(params).gate": GATE,
+    "def work(params: Params): return params.model_copy().gate": GATE,
+    "def work(): return load_params().split": SPLIT,
+    "def work(params: list[Params]): return params[0].split": SPLIT,
     "class Job:\n params: Params\ndef work(job: Job): return job.params.split": SPLIT,
-    "def work(p: Params): return getattr(p, 'gate')": GATE,
-    "def work(p: Params): return p.half()": GATE | {"config.params:Params.half"},
-    "def work(p: Params): return p.model_dump()": GATE | SPLIT | {"config.params:Params.views"},
-    "def work(p: Params): return vars(p)": GATE | SPLIT | {"config.params:Params.views"},
-    "def work(p: Params, n): return getattr(p, n)": GATE | SPLIT | {"config.params:Params.views"},
+    "def work(params: Params): return getattr(params, 'gate')": GATE,
+    "import operator\ndef work(params: Params): return operator.attrgetter('gate.x')(params)": GATE,
+    "def work(params):\n match params:\n  case Params(gate=g): ...": GATE,
+    "def work(params: Params): return params.half()": GATE | {"config.params:Params.half"},
+    "def work(params: Params): return params.model_dump()": ALL,
+    "def work(params: Params): return vars(params)": ALL,
+    "def work(params: Params, n): return getattr(params, n)": ALL,
+    "def work(params: dict[str, Params | int]): return dict(params)": ALL,
+    "def work(own_params: Params, params: dict[str, int]): return dict(params)": set(),
 }
 
 
@@ -322,13 +343,19 @@ def test_a_section_of_the_recipe_counts_where_it_is_read(text: str, write: Write
     root = "a:Work" if "Work" in text else "a:work"
     found = reached(package, root)
     assert "config.params:Params" in found
-    assert found - {"config.params:Params", "config.params:load", "a:Job"} == SECTIONS[text]
+    assert found - {"config.params:Params", "config.params:load_params", "a:Job"} == SECTIONS[text]
 
 
-def test_an_attribute_that_hides_the_recipe_is_refused(write: Write) -> None:
-    for text in (
-        "class Work:\n recipe: Params",
-        "class Work:\n def __init__(self, p: Params): self.recipe = (p, 1)",
-    ):
-        with pytest.raises(InputError, match="line [34]: .* attribute recipe hides the recipe"):
-            closure(["a:Work"], write(a=HEAD + text, **RECIPE))
+HIDDEN = (
+    "class Work:\n recipe: Params",
+    "class Work:\n def __init__(self, recipe: Params): ...",
+    "class Work:\n def recipe(self) -> 'Params | None': ...",
+    "class Work:\n def __init__(self, params: Params): self.recipe = params",
+    "class Work:\n def work(self):\n  recipe: Params = self.params",
+)
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_another_name_for_the_recipe_is_refused(text: str, write: Write) -> None:
+    with pytest.raises(InputError, match="line [345]: .* recipe (hides|is another)"):
+        closure(["a:Work"], write(a=HEAD + text, **RECIPE))
