@@ -63,9 +63,10 @@ def open_recording(path: Path, rename: dict, limits: dict) -> tuple:
         "kill": lambda: die("SIGKILL"),
         "leave": lambda: leave(3),
         "hang": hang,
-        "memory": lambda: ask_for(2**40),
+        "memory": lambda: bytearray(2**40),
         "raise": raise_anything,
     }.items():
         if word in path.name:
-            act()
+            with reading._sentences(path):
+                act()
     return reading.open_recording(path, rename, limits)

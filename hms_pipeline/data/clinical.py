@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count, pairwise
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ from .clinical_signals import Judgement, Signals, faults, judge, n_times_of
 from .content import files_of
 from .formats import FORMATS, format_of
 from .formats.format import Segment, Source, SourceChannel, UnavailableError, require_regular
-from .resample import RATE
+from .resample import sample_at
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
 _MOST_NAMED = 20  # pauses or labels in one sentence
@@ -269,7 +268,7 @@ def _pauses(segments: Sequence[Segment]) -> tuple[tuple[tuple[int, int], ...], t
             f"Pauses of unknown length at {places}; times after them count what was recorded only."
         )
     places = sorted([*known, *((a, a) for a in unknown)])
-    return tuple((ceil(a * RATE), ceil(b * RATE)) for a, b in places), tuple(said)
+    return tuple((sample_at(a), sample_at(b)) for a, b in places), tuple(said)
 
 
 def _check_amplitude(

@@ -13,7 +13,7 @@ from ..schema import EKG
 from ..system.errors import InputError
 from .clinical_names import Channel
 from .formats.format import Source, UnavailableError
-from .resample import RATE, Resampler
+from .resample import RATE, SLACK, Resampler, sample_at
 
 MIN_SFREQ, MAX_SFREQ = 80, 100_000  # Hz; the views read up to 20 Hz
 MAX_DAYS = 14  # of a recording, pauses included; its spectrogram is held in memory
@@ -68,7 +68,7 @@ def n_times_of(source: Source, name: str) -> int:
             f"A recording may last {MAX_DAYS} days with its pauses, but {name} lasts"
             f" {float(end) / 86_400:.3g} days. Correct its header, or split it."
         )
-    return int(end * RATE)
+    return int(end * RATE + SLACK)
 
 
 def faults(source: Source, picks: Sequence[int]) -> dict[int, str]:
@@ -162,22 +162,28 @@ def judge(signals: Signals, source: Source) -> Judgement:
 def _stretches(signals: Signals, source: Source) -> Iterator[np.ndarray]:
     """Stretches at 200 Hz, spread evenly over what was recorded, without pauses."""
     length = int(_CHECKED_S * RATE)
-    firsts = [ceil(segment.onset * RATE) for segment in source.segments]
-    lasts = [int(segment.end * RATE) for segment in source.segments]
-    recorded = np.cumsum([0, *(max(0, b - a) for a, b in zip(firsts, lasts, strict=True))])
-    n = min(_CHECKED, ceil(int(recorded[-1]) / length))
-    for place in np.linspace(0, max(0, int(recorded[-1]) - length), n).astype(int).tolist():
-        k = int(np.searchsorted(recorded, place, side="right")) - 1
-        start = firsts[k] + place - int(recorded[k])
+    spans = [(sample_at(segment.onset), sample_at(segment.end)) for segment in source.segments]
+    recorded = sum(last - first for first, last in spans)
+    n = min(_CHECKED, ceil(recorded / length))
+    for place in np.linspace(0, max(0, recorded - length), n).astype(int).tolist():
         try:
-            stretch = signals.read(start, start + length)
+            stretch = [signals.read(a, b) for a, b in _cut(spans, place, place + length)]
         except InputError as err:
             if place == 0 or isinstance(err, UnavailableError):
                 raise
             continue  # whoever reads so far is told
-        there = ~np.isnan(stretch).all(axis=0)
-        if there.any():
-            yield stretch[:, there]
+        if stretch:
+            yield np.hstack(stretch)
+
+
+def _cut(spans: Sequence[tuple[int, int]], start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Where samples ``start`` to ``stop`` of those in spans lie, when pauses are not counted."""
+    before = 0
+    for first, last in spans:
+        a, b = max(start - before, 0), min(stop - before, last - first)
+        if a < b:
+            yield first + a, first + b
+        before += last - first
 
 
 def _amplitude(stretch: np.ndarray) -> np.ndarray:

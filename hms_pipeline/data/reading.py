@@ -149,6 +149,7 @@ class ReadingProcess:
 
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
+        self._patience: tuple[Path, float] | None = None  # of the last path
 
     def __enter__(self) -> ReadingProcess:
         return self
@@ -177,8 +178,10 @@ class ReadingProcess:
         UnavailableError
             The process was killed from outside, or the function's own.
         """
+        if self._patience is None or self._patience[0] != path:
+            self._patience = path, _patience_s(path)
         try:
-            return self._worker.call(function, path, *args, timeout_s=_patience_s(path))
+            return self._worker.call(function, path, *args, timeout_s=self._patience[1])
         except WorkerError as err:
             kind = UnavailableError if "SIGKILL" in str(err) else InputError
             raise kind(

@@ -18,9 +18,10 @@ from ...system.errors import InputError
 from .format import Source, recording_format
 from .mne_raw import open_with_mne
 
+_FILE_ID = 100  # the first tag
 _BLOCK_START, _BLOCK_END, _REFERENCE = 104, 105, 118  # tags; the block that names another file
 _ROLE, _NUMBER, _NAME, _NEXT = 115, 117, 118, 2  # tags of that block; the role of the next file
-_MOST_TAGS, _MOST_PARTS = 10**7, 1000
+_MOST_TAGS, _MOST_PARTS = 2**20, 1000
 _MOST_EXPANDED = 2**31  # bytes of a .fif.gz, which MNE unpacks into memory
 
 
@@ -97,8 +98,10 @@ def _tags(stream: BinaryIO) -> Iterator[tuple[int, int, int]]:
         if len(head) < 16:
             return
         kind, _, size, following = struct.unpack(">4i", head)
+        if kind <= 0 or size < 0 or (at == 0 and kind != _FILE_ID):
+            return  # no FIF file
         yield kind, size, at + 16
-        following = at + 16 + max(size, 0) if following == 0 else following
+        following = at + 16 + size if following == 0 else following
         if following <= at:
             return
         at = following

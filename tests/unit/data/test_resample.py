@@ -12,11 +12,23 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from hms_pipeline.data.formats.format import Segment, joined
-from hms_pipeline.data.resample import Resampler
+from hms_pipeline.data.resample import KAISER, Resampler
 
 from ...recordings import noise
 
-RATES = ["128", "250", "256", "500", "512", "1000", "199.8", "199.98", "333.333", "200"]
+RATES = [
+    "123.456789012345",
+    "128",
+    "250",
+    "256",
+    "500",
+    "512",
+    "1000",
+    "199.8",
+    "199.98",
+    "333.333",
+    "200",
+]
 
 
 def resampler(x: np.ndarray, sfreq: str | Fraction, segments=None) -> Resampler:
@@ -37,7 +49,7 @@ def test_blocks_equal_the_whole(sfreq: str) -> None:
     found = resampler(eeg, sfreq)
     edges = [0, 1, 333, 334, 1200, 1790]
     blocks = np.hstack([read(found, a, b, 2) for a, b in pairwise(edges)])
-    np.testing.assert_allclose(blocks, read(found, 0, 1790, 2), atol=1e-9)
+    np.testing.assert_array_equal(blocks, read(found, 0, 1790, 2))
 
 
 @given(
@@ -55,18 +67,15 @@ def test_samples_lie_at_their_exact_times(sfreq: Fraction, onset: Fraction, hz: 
     first = int(onset * 200) + 60  # ends are another matter
     ours = read(found, first, first + 500)[0]
     theirs = 100 * np.sin(2 * np.pi * hz * np.arange(first, first + 500) / 200)
-    # At 80 Hz the filter has begun to fall at 20 Hz: its gain there, and not its times, decides.
-    gain = ours @ theirs / (theirs @ theirs)
-    assert gain == pytest.approx(1, abs=2e-2)
-    np.testing.assert_allclose(ours / gain, theirs, atol=0.15)
+    np.testing.assert_allclose(ours, theirs, atol=5e-3)
 
 
 def test_resampling_agrees_with_scipy_and_stops_aliases() -> None:
     eeg = noise(1, seconds=10, sfreq=512)
-    theirs = resample_poly(eeg, 25, 64, axis=1)
+    theirs = resample_poly(eeg, 25, 64, axis=1, window=("kaiser", KAISER))
     middle = slice(200, 1800)
     ours = read(resampler(eeg, "512"), 0, 2000)
-    np.testing.assert_allclose(ours[:, middle], theirs[:, middle], atol=2e-2)
+    np.testing.assert_allclose(ours[:, middle], theirs[:, middle], atol=2e-3)
     tone = np.sin(2 * np.pi * 190 * np.arange(5120) / 512)[None]  # would fold to 10 Hz
     assert np.abs(read(resampler(tone, "512"), 200, 1800)).max() < 2e-3
 

@@ -1,0 +1,1 @@
+"""Differential tests of reading: drawn recordings, written by other libraries, read by ours."""
