@@ -31,7 +31,6 @@ RECIPE_FILE = yaml.safe_load((ROOT / "params.yaml").read_text())
 MEMBERS = RECIPE_FILE["members"]
 TRAINED = {f"train.{member}" for member in MEMBERS}
 VIEWED = {f"views.{view}" for view in RECIPE_FILE["views"]}
-BUDGET_S = 1.0
 Edit = Callable[[], set[str]]
 
 
@@ -337,22 +336,16 @@ def test_every_recipe_names_what_is_there(name: str) -> None:
 
 
 PROGRAM = """
-import json, time
-start = time.process_time()
+import json
 from hms_pipeline.code_keys import code_keys
 keys = code_keys(json.load(sys.stdin))
 heavy = sorted({"torch", "mlflow", "pydantic", "numpy", "yaml"} & sys.modules.keys())
-print(json.dumps({"keys": keys, "seconds": time.process_time() - start, "heavy": heavy}))
+print(json.dumps({"keys": keys, "heavy": heavy}))
 """
 
 
-def test_a_fresh_process_needs_no_framework_and_little_time() -> None:
-    found = min(
-        (interpreters.run(sys.executable, PROGRAM, RECIPE_FILE) for _ in range(2)),
-        key=lambda found: found["seconds"],
-    )
-    assert found["heavy"] == []
-    assert found["seconds"] < BUDGET_S
+def test_keys_need_no_framework() -> None:
+    assert interpreters.run(sys.executable, PROGRAM, RECIPE_FILE)["heavy"] == []
 
 
 @pytest.mark.parametrize("version", interpreters.VERSIONS)
