@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -26,6 +27,8 @@ from flows import stack
 from flows.engine import HISTORY
 from flows.environment import prepare, run_folder
 from flows.processes import MARK
+from hms_pipeline.config import Paths
+from hms_pipeline.config.recipes import compose, write_recipe
 
 from .toy import postpone
 
@@ -45,7 +48,7 @@ def copy_repository(source: Path, target: Path, recipe: str | None) -> Path:
     if (target / "prefect.yaml").exists():
         postpone(target)
     if recipe:
-        shutil.copy(target / "recipes" / f"{recipe}.yaml", target / "params.yaml")
+        write_recipe(target / "params.yaml", compose(target / "recipes", recipe))
         (target / "mlruns").mkdir()
         _run(["hms", "sample", "--out", "data"], target)
         _run(["dvc", "commit", "--quiet", "--force", "data.dvc"], target)
@@ -60,12 +63,12 @@ def _run(command: list[str], cwd: Path) -> None:
 def outputs(root: Path) -> dict[str, str]:
     """Hash of every cached output that dvc.lock records; none where it was cut."""
     try:
-        lock = yaml.safe_load((root / "dvc.lock").read_text())
+        lock = yaml.safe_load((root / "dvc.lock").read_text(encoding="utf-8"))
     except yaml.YAMLError:
         lock = None
     if not lock:
         return {}
-    settings = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    settings = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     return {
         out["path"]: out["md5"]
         for name, stage in lock["stages"].items()
@@ -77,9 +80,24 @@ def outputs(root: Path) -> dict[str, str]:
 def ran(root: Path) -> list[str]:
     """Stages whose command ran to its end, once for every time."""
     path = run_folder(root) / HISTORY
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
-    return [record["stage"] for record in records if record["state"] == "Completed"]
+    return [r["stage"] for r in records if r["state"] == "Completed" and "folds" not in r]
+
+
+def trained(root: Path) -> list[str]:
+    """Folds whose training MLflow calls finished, once for every time."""
+    if not (root / "mlruns" / "mlflow.db").exists():
+        return []
+    from hms_pipeline.tracking.store import experiment_id, open_client
+
+    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    client = open_client(paths)
+    runs = client.search_runs(
+        [experiment_id(client, paths)],
+        filter_string="tags.`hms.kind` = 'fold' and attributes.status = 'FINISHED'",
+    )
+    return [run.info.run_name for run in runs if run.data.tags.get("hms.how") != "restored"]
 
 
 def marked(root: Path) -> list[psutil.Process]:
@@ -175,6 +193,8 @@ class Chaos:
         (self.root / "dvc.lock").unlink(missing_ok=True)
         (run_folder(self.root) / "dvc.lock").unlink(missing_ok=True)
         (run_folder(self.root) / HISTORY).unlink(missing_ok=True)
+        for path in (self.root / "mlruns").glob("*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         _run([sys.executable, "-m", "dvc", "commit", "--quiet", "--force", "data.dvc"], self.root)
 
     def check(self) -> None:
@@ -182,11 +202,14 @@ class Chaos:
         if outputs(self.root) != self.wanted:
             self.failures.append("artifacts differ from the undisturbed run's")
         counts = ran(self.root)
-        settings = yaml.safe_load((self.root / "dvc.yaml").read_text())["stages"]
+        settings = yaml.safe_load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
         for name in sorted(set(counts)):
             always = settings.get(name.partition("@")[0], {}).get("always_changed")
             if counts.count(name) > 1 and not always:
                 self.failures.append(f"{name} ran {counts.count(name)} times")
+        twice = {name: n for name, n in Counter(trained(self.root)).items() if n > 1}
+        if twice:
+            self.failures.append(f"finished folds were trained again: {twice}")
         if left := marked(self.root):
             self.failures.append(f"left behind: {[' '.join(p.cmdline()) for p in left]}")
 

@@ -48,11 +48,11 @@ def overhead(root: Path) -> float | None:
     if not log.exists():
         return None
     own = {}
-    for line in log.read_text().splitlines():
+    for line in log.read_text(encoding="utf-8").splitlines():
         name, begin, end, _ = line.split()
         own.setdefault(name, float(end) - float(begin))
     whole = {}
-    for line in (run_folder(root) / HISTORY).read_text().splitlines():
+    for line in (run_folder(root) / HISTORY).read_text(encoding="utf-8").splitlines():
         record = json.loads(line)
         whole.setdefault(record["stage"], record["seconds"])
     return mean(whole[name] - own[name] for name in own)

@@ -20,8 +20,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-import yaml  # noqa: E402
 
+from hms_pipeline.config.recipes import compose  # noqa: E402
 from hms_pipeline.features.views import VIEWS  # noqa: E402
 from hms_pipeline.features.windows import WindowBatch  # noqa: E402
 from hms_pipeline.schema import CHAIN_PAIRS, EEG_COLUMNS, SPECTROGRAM_COLUMNS  # noqa: E402
@@ -151,12 +151,12 @@ def on_gpu(views: dict, device: str, n: int, repeats: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "full.yaml")
+    parser.add_argument("--recipe", default="full")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=15)
     arguments = parser.parse_args()
-    RECIPE = yaml.safe_load(arguments.recipe.read_text())["views"]
+    RECIPE = compose(ROOT / "recipes", arguments.recipe).views
     chosen = {name: VIEWS[name] for name in RECIPE}
     if arguments.device == "cpu":
         on_one_core(chosen, arguments.repeats)

@@ -1,11 +1,13 @@
 """The graph's own commands at any size, timed, with what they take of host and GPUs.
 
-    python -m benchmarks.full_size sample validate split --recipe recipes/full.yaml --work w
-    python -m benchmarks.full_size features train --recipe recipes/full.yaml --work w --folds 0
-    python -m benchmarks.full_size ensemble bundle submission --recipe recipes/medium.yaml --work w
+    python -m benchmarks.full_size sample validate split --recipe full --work w
+    python -m benchmarks.full_size features train --recipe full --work w --folds 0
+    python -m benchmarks.full_size ensemble bundle submission --recipe medium --work w
 
 Every step is what a user would type (``hms features mel --device cuda:1``); this script only
-starts several at once, spread over the GPUs, and watches. Data lie in ``WORK/data``, artifacts in
+starts several at once, spread over the GPUs, and watches. Folds are handed out by the flow's own
+``flows.handout``, several of a member to one process; ``--one-fold-a-process`` is the former way,
+for comparison. Data lie in ``WORK/data``, artifacts in
 ``WORK/<recipe>``, a log of every command in ``WORK/logs``, all numbers in ``WORK/full_size.jsonl``.
 Needs the core packages only (validation needs Great Expectations as well).
 
@@ -33,11 +35,15 @@ from queue import Empty, SimpleQueue
 import pandas as pd
 import psutil
 
-from hms_pipeline.config import Params, Paths, load_params
+from flows.handout import Handout
+from hms_pipeline.config import Params, Paths
+from hms_pipeline.config.params import write_params
+from hms_pipeline.config.recipes import compose
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.schema import CLASSES
 from hms_pipeline.system.files import write_json
 
+ROOT = Path(__file__).parents[1]
 RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
 QUERY = ["nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader"]
 
@@ -77,7 +83,9 @@ class Watch:
 
     def _devices(self) -> None:
         while not self._end.wait(1.0):
-            answer = subprocess.run(QUERY, capture_output=True, text=True, check=False).stdout
+            answer = subprocess.run(
+                QUERY, capture_output=True, encoding="utf-8", errors="replace", check=False
+            ).stdout
             for line in answer.splitlines():
                 index, used, memory = (re.sub(r"[^\d.]", "", part) for part in line.split(","))
                 sample = (time.monotonic(), float(used or 0), float(memory or 0) * 2**20 / 1e9)
@@ -109,9 +117,12 @@ class Job:
 class Bench:
     """One recipe in one folder."""
 
-    def __init__(self, params: Path, work: Path, devices: Sequence[str], slots: int) -> None:
-        self.params: Params = load_params(params)
+    def __init__(self, recipe: str, work: Path, devices: Sequence[str], slots: int) -> None:
+        self.params: Params = compose(ROOT / "recipes", recipe)
         self.work, self.devices, self.slots = work, list(devices), slots
+        params = work / f"{recipe}.yaml"
+        work.mkdir(parents=True, exist_ok=True)
+        write_params(params, self.params)
         self.failed: list[str] = []
         self.paths = Paths(work / "data", work / self.params.recipe, params)
         self.options = [
@@ -123,14 +134,20 @@ class Bench:
     # ---------------------------------------------------------------- commands
     def run(self, step: str, jobs: Sequence[Job], on_gpu: bool) -> list[Job]:
         """Run commands, a few at once on every device; print and keep the numbers."""
-        devices = self.devices if on_gpu else ["cpu"]
         waiting: SimpleQueue[Job] = SimpleQueue()
         for job in jobs:
             waiting.put(job)
+        return self._watch(step, list(jobs), waiting.get_nowait, on_gpu)
+
+    def _watch(
+        self, step: str, jobs: list[Job], take: Callable[[], Job], on_gpu: bool
+    ) -> list[Job]:
+        """Let every slot take jobs until there are none; ``jobs`` may grow meanwhile."""
+        devices = self.devices if on_gpu else ["cpu"]
         with Watch() as watch:
             begin = time.monotonic()
             runners = [
-                threading.Thread(target=self._serve, args=(device, waiting, on_gpu))
+                threading.Thread(target=self._serve, args=(device, take, on_gpu))
                 for _ in range(self.slots if on_gpu else 1)
                 for device in devices
             ]
@@ -149,29 +166,41 @@ class Bench:
         )
         for device in devices if devices != ["cpu"] else ():
             used, memory = watch.of_gpu(device, begin, end)
-            print(f"  {device}: {used:.0f} % busy in the mean, {memory:.1f} GB at most", flush=True)
+            ends = [watch.of_gpu(device, at, at + 30)[0] for at in (begin, end - 30)]
+            print(
+                f"  {device}: {used:.0f} % busy in the mean, {ends[0]:.0f} % in the first and"
+                f" {ends[1]:.0f} % in the last 30 s, {memory:.1f} GB at most",
+                flush=True,
+            )
         for job in jobs:
             self._tell(step, job, watch)
         return list(jobs)
 
-    def _serve(self, device: str, waiting: SimpleQueue[Job], on_gpu: bool) -> None:
+    def _serve(self, device: str, take: Callable[[], Job], on_gpu: bool) -> None:
         while True:
             try:
-                job = waiting.get_nowait()
+                job = take()
             except Empty:
                 return
             job.device = device
             self._call(job, ["--device", device] if on_gpu else [])
 
     def _call(self, job: Job, more: list[str]) -> None:
-        command = [sys.executable, "-m", "hms_pipeline.cli", *self.options, *job.arguments, *more]
+        command = [sys.executable, "-m", "hms_pipeline", *self.options, *job.arguments, *more]
         job.begin = time.monotonic()
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         job.end = time.monotonic()
         job.seconds, job.code, job.output = job.end - job.begin, done.returncode, done.stdout
-        (self.work / "logs" / f"{self.params.recipe}-{job.name}.log").write_text(job.output)
+        (self.work / "logs" / f"{self.params.recipe}-{job.name}.log").write_text(
+            job.output, encoding="utf-8"
+        )
 
     def _tell(self, step: str, job: Job, watch: Watch) -> None:
         used, memory = watch.of_gpu(job.device, job.begin, job.end)
@@ -191,12 +220,13 @@ class Bench:
         if job.code:
             line += "   FAILED: " + " ".join(job.output.split()[-60:])
         print(line, flush=True)
-        with (self.work / "full_size.jsonl").open("a") as stream:
+        with (self.work / "full_size.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
     # ---------------------------------------------------------------- steps
     def sample(self, args: argparse.Namespace) -> None:
         out = ["--out", str(self.paths.data)]
+        out += ["--patients", str(args.patients)] if args.patients else []
         self.run("sample", [Job("sample", ["sample", *out])], on_gpu=False)
 
     def validate(self, args: argparse.Namespace) -> None:
@@ -206,20 +236,41 @@ class Bench:
         self._alone("split")
 
     def features(self, args: argparse.Namespace) -> None:
-        jobs = [Job(view, ["features", view]) for view in self.params.views]
-        self.run("features", jobs, on_gpu=True)
-        stores = [self.paths.view(view) for view in self.params.views]
+        chosen = args.members or self.params.members
+        views = {view for member in chosen for view in self.params.members[member].views}
+        views = sorted(views if args.members else self.params.views)
+        self.run("features", [Job(view, ["features", view]) for view in views], on_gpu=True)
+        stores = [self.paths.view(view) for view in views]
         size = sum(path.stat().st_size for store in stores for path in store.glob("*.npy"))
         print(f"  {size / 1e9:.1f} GB of features", flush=True)
 
     def train(self, args: argparse.Namespace) -> None:
-        folds = range(self.params.split.n_folds) if args.folds is None else args.folds
-        jobs = [
-            Job(f"{member}-{fold}", ["train", member, str(fold), "--no-track"])
-            for member in args.members or self.params.members
-            for fold in folds
-        ]
-        self.run("train", jobs, on_gpu=True)
+        folds = list(range(self.params.split.n_folds)) if args.folds is None else args.folds
+        members = args.members or list(self.params.members)
+        if args.one_fold_a_process:
+            jobs = [
+                Job(f"{member}-{fold}", ["train", member, str(fold), "--no-track"])
+                for member in members
+                for fold in folds
+            ]
+            self.run("train", jobs, on_gpu=True)
+            return
+        handout, lock = Handout(self.slots * len(self.devices)), threading.Lock()
+        for member in members:
+            handout.add(member, folds)
+        jobs: list[Job] = []
+
+        def take() -> Job:
+            with lock:
+                batch = handout.take()
+                if batch is None:
+                    raise Empty
+                name = "-".join([batch.stage, *map(str, batch.folds)])
+                numbers = [str(fold) for fold in batch.folds]
+                jobs.append(Job(name, ["train", batch.stage, *numbers, "--no-track"]))
+                return jobs[-1]
+
+        self._watch("train", jobs, take, on_gpu=True)
 
     def ensemble(self, args: argparse.Namespace) -> None:
         self._alone("ensemble")
@@ -248,7 +299,7 @@ class Bench:
         job = Job("submission", [*arguments, "--out", str(out)])
         self.run("submission", [job], on_gpu=True)
         if not job.code:
-            n = len(out.read_text().splitlines()) - 1
+            n = len(out.read_text(encoding="utf-8").splitlines()) - 1
             print(f"  {n} windows, {n / job.seconds:.1f} a second, start and loading included")
 
     def _alone(self, step: str) -> None:
@@ -292,7 +343,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("steps", nargs="+", choices=list(STEPS), metavar="STEP", help=str([*STEPS]))
-    parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--recipe", default="demo", help="its name in recipes/")
+    parser.add_argument("--patients", type=int, help="of the sample; default: the recipe's")
+    parser.add_argument("--one-fold-a-process", action="store_true", help="the former way")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--devices", nargs="+", default=["cpu"], help="such as cuda:0 cuda:1")
     parser.add_argument("--at-once", type=int, default=1, help="commands on each device")
@@ -300,7 +353,7 @@ def main() -> int:
     parser.add_argument("--members", nargs="+", help="default: all of the recipe")
     parser.add_argument("--stand-in", action="store_true", help="copies for folds not trained")
     args = parser.parse_args()
-    bench = Bench(args.recipe.resolve(), args.work.resolve(), args.devices, args.at_once)
+    bench = Bench(args.recipe, args.work.resolve(), args.devices, args.at_once)
     for step in args.steps:
         STEPS[step](bench, args)
     if bench.failed:

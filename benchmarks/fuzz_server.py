@@ -4,8 +4,9 @@
     python -m benchmarks.fuzz_server --url http://127.0.0.1:8080 --n 2000
 
 Every request is made from a seed, so that a finding can be repeated (``--first SEED --n 1``). It
-fails where a request that reaches the model gets a 5xx, an echo, a path or invalid JSON, where
-MLflow's own rejection is no 4xx, or where the server answers differently afterwards.
+fails where a request gets a 5xx (a 503 with Retry-After is sent again), an echo, a path or invalid
+JSON, where MLflow's own rejection is no 4xx, or where the server answers differently afterwards.
+With ``--pid`` it tells the server's memory before, at most and after (Linux).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import itertools
 import json
 import re
 import sys
@@ -21,12 +23,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
+from benchmarks.bombs import page_bomb, run_length_bomb
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.inference.client import JSON, PARQUET, encode_request
@@ -34,7 +38,10 @@ from hms_pipeline.schema import EEG_COLUMNS, VOTE_COLUMNS
 
 MAX_BODY = 64 * 2**20  # bytes; the stated limit of what is tried
 TIMEOUT_S = 120
-_OURS = re.compile(r"(Row \d+, column|A request needs|The model failed|Scoring needs)")
+PATIENCE = 3  # tries again
+_OURS = re.compile(
+    r"(Row \d+, column|A request needs|A request may|A request\'s|The model failed|Scoring needs)"
+)
 _LEAKS = re.compile(r"Traceback|site-packages|\.py\b|/(?:home|tmp|root|usr|work|opt|var|mlruns)/")
 
 
@@ -142,6 +149,22 @@ def _big_cell(rng: np.random.Generator) -> tuple[str, bytes]:
     return PARQUET, frame([rng.bytes(size)])
 
 
+def _page_bomb(rng: np.random.Generator) -> bytes:
+    return page_bomb(2_000_000, str(rng.choice(["zstd", "gzip", "brotli"])))
+
+
+def _repeated(rng: np.random.Generator) -> tuple[str, bytes]:
+    cells = pa.array([bytes(int(rng.integers(1, 30)) * 2**20)] * 64).dictionary_encode()
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"eeg": cells}), sink, compression="zstd")
+    return PARQUET, sink.getvalue()
+
+
+def _many_values(rng: np.random.Generator) -> tuple[str, bytes]:
+    value = (b"[],", b"{},", b"1,", b'"",')[rng.integers(4)]
+    return JSON, b'{"inputs":[' + value * int(rng.integers(1, 8)) * 1_000_000 + b"0]}"
+
+
 def _wrong_columns(rng: np.random.Generator) -> tuple[str, bytes]:
     choices = (
         {"EEG": [_EEG]},
@@ -221,7 +244,16 @@ _KINDS: dict[str, Callable[[np.random.Generator], tuple[str, bytes]]] = {
     "random bytes": lambda rng: (PARQUET, rng.bytes(int(rng.integers(0, 5000)))),
     "long frame": _long_frame,
 }
-_RARE = {"bomb": _bomb, "big cell": _big_cell}  # each takes seconds or megabytes
+_RARE = {  # each takes seconds or megabytes
+    "bomb": _bomb,
+    "big cell": _big_cell,
+    "page bomb as a cell": lambda rng: (PARQUET, frame([_page_bomb(rng)])),
+    "page bomb as a body": lambda rng: (PARQUET, _page_bomb(rng)),
+    "dictionary of many rows": lambda rng: (PARQUET, run_length_bomb()),
+    "repeated cells": _repeated,
+    "JSON of many values": _many_values,
+    "chunked without end": lambda rng: (PARQUET, b""),
+}
 
 
 def rare(seed: int) -> Request:
@@ -233,14 +265,16 @@ def rare(seed: int) -> Request:
 
 
 def post(session: requests.Session, url: str, request: Request) -> Answer:
-    """Send a request; once more where the server had closed the connection between two."""
+    """Send a request; again where the server is busy or had closed the connection between two."""
     headers = {"Content-Type": request.content_type}
-    for last in (False, True):
+    endless = request.kind == "chunked without end"
+    for last in (False,) * PATIENCE + (True,):
+        body = itertools.repeat(bytes(2**16)) if endless else request.body
         try:
-            got = session.post(
-                f"{url}/invocations", data=request.body, headers=headers, timeout=TIMEOUT_S
-            )
-            break
+            got = session.post(f"{url}/invocations", data=body, headers=headers, timeout=TIMEOUT_S)
+            if got.status_code != 503 or last:
+                break
+            time.sleep(float(got.headers["Retry-After"]))
         except requests.RequestException as err:
             if last:
                 return Answer(0, type(err).__name__)
@@ -305,7 +339,11 @@ def _wrong_probabilities(text: str) -> list[str]:
 
 def probabilities(url: str) -> np.ndarray:
     """The server's answer to a good request."""
-    answer = post(requests.Session(), url, Request("good", PARQUET, _BODY))
+    return probabilities_of(post(requests.Session(), url, Request("good", PARQUET, _BODY)))
+
+
+def probabilities_of(answer: Answer) -> np.ndarray:
+    """What an answer says, shape (n_windows, 6)."""
     if answer.status != 200:
         raise RuntimeError(f"A good request gives {answer.status}: {answer.text[:300]}")
     rows = json.loads(answer.text)["predictions"]
@@ -343,7 +381,9 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--pid", type=int, help="The server's process.")
     arguments = parser.parse_args()
+    memory = [] if arguments.pid is None else [memory_mb(arguments.pid)]
     before, start = probabilities(arguments.url), time.perf_counter()
     seeds = range(arguments.first, arguments.first + arguments.n)
     counts, wrong = fuzz(arguments.url, seeds, arguments.threads)
@@ -355,7 +395,17 @@ def main() -> int:
     same = np.allclose(before, probabilities(arguments.url), atol=1e-5)
     print(f"{sum(counts.values())} requests in {elapsed_s:.0f} s, {len(wrong)} findings;", end=" ")
     print("the server answers as before" if same else "THE SERVER ANSWERS DIFFERENTLY")
+    if memory:
+        memory.append(memory_mb(arguments.pid))
+        print("memory (MB now, at most so far), before and after:", *memory)
     return int(bool(wrong) or not same)
+
+
+def memory_mb(pid: int) -> tuple[int, int]:
+    """What a process holds now, and held at most."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Vm")}
+    return int(found["VmRSS"]) // 1024, int(found["VmHWM"]) // 1024
 
 
 if __name__ == "__main__":

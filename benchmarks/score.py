@@ -1,6 +1,6 @@
 """Speed of the Predictor against the plain loop over members and folds, in the same run.
 
-``python -m benchmarks.score [--recipe recipes/full.yaml] [--device cuda] [--sizes 1 16 64]``
+``python -m benchmarks.score [--recipe full] [--device cuda] [--sizes 1 16 64]``
 scores simulated noise with networks of random weights, so that it needs neither data nor training;
 ``--bundle FOLDER`` times a registered model instead. The plain loop does what a script would: for
 each member, for each fold, compute the network's inputs and run it. ``shared`` computes each view
@@ -24,7 +24,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from hms_pipeline.config import Params, load_params
+from hms_pipeline.config import Params
+from hms_pipeline.config.recipes import compose
 from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.features.compute import compute
@@ -56,8 +57,10 @@ def random_bundle(params: Params, folder: Path) -> Path:
         "blend": Blend.equal(sorted(members)).to_dict(),
         "content_hash": "0" * 64,
     }
-    (folder / "bundle.json").write_text(json.dumps(info))
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    (folder / "bundle.json").write_text(json.dumps(info), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(
+        yaml.safe_dump(params.model_dump(mode="json")), encoding="utf-8"
+    )
     return folder
 
 
@@ -117,7 +120,7 @@ def seconds(
 def main() -> None:
     """Print one line per number of windows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--recipe", default="demo")
     parser.add_argument("--bundle", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64])
@@ -125,11 +128,10 @@ def main() -> None:
     parser.add_argument("--folds", type=int, help="networks per member, 2 or more (default: all)")
     options = parser.parse_args()
     device = torch.device(options.device)
-    params = load_params(options.recipe)
+    params = compose(Path(__file__).parents[1] / "recipes", options.recipe)
     if options.folds:
         split = params.split.model_copy(update={"n_folds": options.folds})
-        runs = {key: run for key, run in params.runs.items() if run.fold < options.folds}
-        params = params.model_copy(update={"split": split, "runs": runs})
+        params = params.model_copy(update={"split": split})
     with tempfile.TemporaryDirectory() as folder:
         bundle = options.bundle or random_bundle(params, Path(folder) / "b")
         start = time.perf_counter()

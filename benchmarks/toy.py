@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from hms_pipeline.config.recipes import compose, write_recipe
+
 STAGE = '''"""Sleep, then write a digest of the inputs; log the finished run."""
 import hashlib, json, os, pathlib, sys, time
 
@@ -25,10 +27,10 @@ name, seconds, out, *deps = sys.argv[1:]
 started = time.time()
 print(f"{name}: {len(deps)} inputs", flush=True)
 planned = pathlib.Path("failures.json")
-failures = json.loads(planned.read_text()) if planned.exists() else {}
+failures = json.loads(planned.read_text(encoding="utf-8")) if planned.exists() else {}
 if failures.get(name):
     code = failures[name].pop(0)
-    planned.write_text(json.dumps(failures))
+    planned.write_text(json.dumps(failures), encoding="utf-8")
     print(f"{name}: failing with {code}", flush=True)
     sys.exit(code)
 time.sleep(float(seconds))
@@ -38,7 +40,7 @@ for dep in map(pathlib.Path, deps):
         digest.update(path.read_bytes())
 target = pathlib.Path(out)
 target.parent.mkdir(parents=True, exist_ok=True)
-target.write_text(digest.hexdigest() + "\\n")
+target.write_text(digest.hexdigest() + "\\n", encoding="utf-8")
 with open("runs.log", "a") as log:
     log.write(f"{name} {started:.3f} {time.time():.3f} {os.environ.get('CUDA_VISIBLE_DEVICES')}\\n")
 '''
@@ -97,24 +99,25 @@ def graph(folds: int, seconds: float) -> str:
 def postpone(folder: Path) -> None:
     """Move the schedules in prefect.yaml half a day away: only what is asked for shall run."""
     path = folder / "prefect.yaml"
-    settings = yaml.safe_load(path.read_text())
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     for deployment in settings["deployments"]:
         for schedule in deployment.get("schedules", ()):
             due = datetime.now(ZoneInfo(schedule["timezone"])) + timedelta(hours=12)
             schedule["cron"] = f"{due.minute} {due.hour} * * *"
-    path.write_text(yaml.safe_dump(settings, sort_keys=False))
+    path.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
 
 def write(folder: Path, folds: int, seconds: float) -> None:
     """Write the repository, its data and its DVC configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir()
-    (folder / "data" / "train.csv").write_text("label_id\n1\n2\n")
-    (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(graph(folds, seconds))
-    (folder / ".gitignore").write_text("/artifacts/\n/data\n/.run/\n/runs.log\n/failures.json\n")
-    recipe = Path(__file__).parents[1] / "recipes" / "tiny.yaml"
-    shutil.copy(recipe, folder / "params.yaml")
+    (folder / "data" / "train.csv").write_text("label_id\n1\n2\n", encoding="utf-8")
+    (folder / "stage.py").write_text(STAGE, encoding="utf-8")
+    (folder / "dvc.yaml").write_text(graph(folds, seconds), encoding="utf-8")
+    (folder / ".gitignore").write_text(
+        "/artifacts/\n/data\n/.run/\n/runs.log\n/failures.json\n", encoding="utf-8"
+    )
+    write_recipe(folder / "params.yaml", compose(Path(__file__).parents[1] / "recipes", "tiny"))
     shutil.copy(Path(__file__).parents[1] / "prefect.yaml", folder)
     postpone(folder)
     env = {**os.environ, "DVC_NO_ANALYTICS": "true"}

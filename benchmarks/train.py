@@ -32,8 +32,9 @@ from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hms_pipeline.config import Params, load_params
+from hms_pipeline.config import Params
 from hms_pipeline.config.members import MemberParams
+from hms_pipeline.config.recipes import compose
 from hms_pipeline.config.training import TrainingParams
 from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.datasets.batches import ResidentViews, load_views
@@ -477,7 +478,7 @@ def describe(device: torch.device) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every member at the recipe's sizes")
-    parser.add_argument("--params", type=Path, default=ROOT / "recipes" / "full.yaml")
+    parser.add_argument("--recipe", default="full")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--height", type=int, default=128)
     parser.add_argument("--width", type=int, default=256)
@@ -499,7 +500,7 @@ def main() -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     print(f"{describe(device)}, torch {torch.__version__}, batch {args.batch}")
-    params = load_params(args.params)
+    params = compose(ROOT / "recipes", args.recipe)
     (full if args.full else compare)(args, params, device)
 
 

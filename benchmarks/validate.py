@@ -26,8 +26,8 @@ import pandas as pd
 from hms_pipeline.config import load_params
 from hms_pipeline.data.competition import eeg_path, read_train, spectrogram_path
 from hms_pipeline.data.recording import read_eeg, read_spectrogram
+from hms_pipeline.data.write import write_eeg, write_spectrogram
 from hms_pipeline.schema import WINDOW_SAMPLES
-from hms_pipeline.simulator.files import write_eeg, write_spectrogram
 from hms_pipeline.simulator.sample import write_sample
 from hms_pipeline.validation.landmarks import landmark_hashes
 from hms_pipeline.validation.matching import candidates, correlate
@@ -145,7 +145,9 @@ def measure(work: Path, number: int) -> None:
     if not (folder / "train.csv").exists():
         multiply(base(work), folder, n_eegs=round(number * 0.6))
     measured = validate(folder, work / f"many-{number}-artifacts")
-    summary = json.loads((work / f"many-{number}-artifacts/validated/summary.json").read_text())
+    summary = json.loads(
+        (work / f"many-{number}-artifacts/validated/summary.json").read_text(encoding="utf-8")
+    )
     files = sum(summary["counts"][kind]["all"] for kind in ("eeg", "spectrogram"))
     near = summary["rules"]["near_duplicate"]["eeg"]
     print(
@@ -212,7 +214,7 @@ def validate(folder: Path, artifacts: Path) -> dict[str, float]:
     # A script file, not -c: spawned workers import the main module again.
     script = artifacts.with_suffix(".py")
     script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(RUN)
+    script.write_text(RUN, encoding="utf-8")
     command = [sys.executable, str(script), str(folder), str(artifacts), str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment)
@@ -243,7 +245,7 @@ def family(pid: int) -> list[int]:
         children = [
             int(child)
             for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
+            for child in (task / "children").read_text(encoding="utf-8").split()
         ]
     except OSError:
         return []
@@ -253,7 +255,7 @@ def family(pid: int) -> list[int]:
 def proportional_mib(pid: int) -> float:
     """Memory of a process, shared pages divided among those that share them."""
     try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024

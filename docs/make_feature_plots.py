@@ -1,6 +1,6 @@
 """Pictures of docs/features.md: every view of one simulated window of each class.
 
-Run in the project's root: ``python docs/make_feature_plots.py [--params recipes/full.yaml]``.
+Run in the project's root: ``python docs/make_feature_plots.py [--recipe full]``.
 Writes docs/images/view_<name>.png.
 """
 
@@ -14,9 +14,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import yaml
 from PIL import Image
 
+from hms_pipeline.config.recipes import compose
 from hms_pipeline.data.window import Window
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.view import BuiltView
@@ -96,10 +96,10 @@ def clear_windows(seed: int) -> WindowBatch:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--params", type=Path, default=Path("recipes/full.yaml"))
+    parser.add_argument("--recipe", default="full")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    recipe = yaml.safe_load(arguments.params.read_text())["views"]
+    recipe = compose(Path("recipes"), arguments.recipe).views
     shown = clear_windows(arguments.seed)
     IMAGES.mkdir(exist_ok=True)
     for name, params in recipe.items():

@@ -88,19 +88,22 @@ def show_results(paths: Paths) -> None:
 
 
 def show_links(paths: Paths, mlflow_run: str | None) -> None:
-    """Links to Data Docs and MLflow."""
+    """Where Data Docs lie, and a link to the run in MLflow.
+
+    A browser follows no link from a page of a server to a file, so files are named, not linked.
+    """
     docs = paths.data_docs / "index.html"
     if docs.exists():
-        create_link_artifact(
-            link=docs.absolute().as_uri(),
-            link_text="Data Docs",
-            key="data-docs",
-            description="What validation found",
+        create_markdown_artifact(
+            markdown=f"What validation found: open `{docs.absolute()}`.", key="data-docs"
         )
-    address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if address.startswith("http"):
+    address = _mlflow_address()
+    if address and mlflow_run:
         create_link_artifact(
-            link=address, link_text="MLflow", key="mlflow", description="Runs and the registry"
+            link=_mlflow_page(paths, address, mlflow_run),
+            link_text="MLflow",
+            key="mlflow",
+            description="This retrain's run",
         )
     elif mlflow_run:
         create_markdown_artifact(
@@ -109,7 +112,29 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
         )
 
 
-def show_report(paths: Paths) -> None:
+def _mlflow_address() -> str:
+    """The MLflow server that people look at; empty where there is none."""
+    address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return address if address.startswith("http") else ""
+
+
+def _mlflow_page(paths: Paths, address: str, run: str, file: str = "") -> str:
+    from hms_pipeline.tracking.pages import run_page
+    from hms_pipeline.tracking.store import open_client
+
+    experiment = open_client(paths).get_run(run).info.experiment_id
+    return run_page(address, experiment, run, file)
+
+
+def _keep_report(paths: Paths, run: str, report: Path) -> None:
+    """Put the report beside the run, where MLflow's server shows it."""
+    from hms_pipeline.tracking.artifacts import log_file
+    from hms_pipeline.tracking.store import open_to_write
+
+    log_file(open_to_write(paths), paths, run, report, "report")
+
+
+def show_report(paths: Paths, mlflow_run: str | None) -> None:
     """Write the retrain's report and link to it; one that cannot be written fails no run."""
     if not (paths.ensemble / "metrics.json").is_file():
         return
@@ -117,12 +142,21 @@ def show_report(paths: Paths) -> None:
         from hms_pipeline.report.retrain import write_retrain_report
 
         report = write_retrain_report(paths, load_params(paths.params))
-        create_link_artifact(
-            link=report.as_uri(),
-            link_text="Report",
-            key="retrain-report",
-            description="This retrain on one page",
-        )
+        address = _mlflow_address()
+        if mlflow_run:
+            _keep_report(paths, mlflow_run, report)
+        if mlflow_run and address:
+            create_link_artifact(
+                link=_mlflow_page(paths, address, mlflow_run, f"report/{report.name}"),
+                link_text="Report",
+                key="retrain-report",
+                description="This retrain on one page",
+            )
+        else:
+            create_markdown_artifact(
+                markdown=f"This retrain on one page: open `{report.absolute()}`.",
+                key="retrain-report",
+            )
     except Exception as err:  # noqa: BLE001 - the stages are done, and their files are there
         log.warning("No report of the retrain: %s", err)
 
@@ -144,6 +178,6 @@ def read_registration(paths: Paths) -> dict[str, Any]:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

@@ -73,7 +73,9 @@ def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftRepor
         None if days is None else days * DAY_S,
         content_hash=read_info(bundle)["content_hash"],
     )
-    return compare(scored, json.loads(reference.read_text()), load_params(paths.params).drift)
+    return compare(
+        scored, json.loads(reference.read_text(encoding="utf-8")), load_params(paths.params).drift
+    )
 
 
 def show(report: DriftReport, plot: Path) -> None:

@@ -74,7 +74,8 @@ def write_keys(root: Path) -> None:
     command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
     done = subprocess.run(
         [*command, "--single-item", KEYS],
-        cwd=root, env=stage_environment(), capture_output=True, text=True, check=False,
+        cwd=root, env=stage_environment(), capture_output=True, check=False,
+        encoding="utf-8", errors="replace",
     )  # fmt: skip
     if done.returncode:
         last = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])

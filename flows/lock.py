@@ -74,7 +74,7 @@ def exclusive(
         try:
             yield held
         finally:
-            path.write_text("")  # only a killed holder leaves its record
+            path.write_text("", encoding="utf-8")  # only a killed holder leaves its record
 
 
 def _read(path: Path) -> dict[str, Any] | None:

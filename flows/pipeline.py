@@ -201,7 +201,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     artifacts.show_results(paths)
     artifacts.show_links(paths, tracking.run)
     if worth_a_report(plan, outcomes):
-        artifacts.show_report(paths)
+        artifacts.show_report(paths, tracking.run)
     return conclude(plan, outcomes, params, artifacts.read_registration(paths), start)
 
 

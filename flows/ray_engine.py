@@ -1,7 +1,7 @@
-"""Places trainings on the nodes of an existing Ray cluster (extra `ray`); the rest runs here.
+"""Places folds to train on the nodes of an existing Ray cluster (extra `ray`); the rest runs here.
 
-A placed stage comes back through DVC's cache: the head runs `dvc repro` of it like the local
-engine, and DVC restores what the node computed. Hence the same artifacts and the same dvc.lock.
+A node trains a batch of folds in a workspace of its own and hands the finished ones back through
+Ray. They then lie where a local training would have left them, and the stage finds them there.
 """
 
 from __future__ import annotations
@@ -9,43 +9,32 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from hms_pipeline.config.retrain import StageNeeds
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import atomic
 
 from . import ray_node
-from .engine import ADVICE, EXIT, RAN, RESTORED, Engine, Job, StageError, verdict_of
+from .engine import RAN, Engine, Job, StageError
 from .environment import QUIET
-from .graph import Graph, match
+from .graph import KEYS, Graph
+from .handout import Batch
 from .ray_node import NodeJob
 
 
 class RayEngine(Engine):
-    """The local engine with some stages placed on a Ray cluster by CPU and GPU."""
+    """The local engine with batches of folds placed on a Ray cluster by CPU and GPU."""
 
     def run(self, graph: Graph, stages: Any, forced: Any = ()) -> Any:
         """Connect to the cluster, then run; see ``Engine.run``."""
         self.graph = graph
-        self.placed = {
-            stage
-            for name in self.params.ray.stages
-            for stage in graph.stages
-            if name in (stage, stage.partition("@")[0])
-        }
-        match(graph.stages, self.params.ray.stages)
-        if self.placed.intersection(forced):
-            raise InputError(
-                "Engine 'ray' brings stages back through DVC's cache, so it cannot force"
-                f" {min(self.placed.intersection(forced))}. Leave out --force, or force by the"
-                " local engine."
-            )
         self._refs: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.ray = connect(self.params.ray.address)
-        self.has_gpus = self.ray.cluster_resources().get("GPU", 0) > 0
+        self.resources = self.ray.cluster_resources()
         self.source = self._source()
         try:
             return super().run(graph, stages, forced)
@@ -53,80 +42,80 @@ class RayEngine(Engine):
             self._cancel()
             self.ray.shutdown()
 
-    def occupies(self, stage: str, needs: StageNeeds) -> tuple[int, int]:
-        """Placed stages wait for the cluster's resources, not for this machine's."""
-        return (0, 0) if stage in self.placed else super().occupies(stage, needs)
+    @property
+    def has_gpus(self) -> bool:
+        """Whether the cluster has any."""
+        return self.resources.get("GPU", 0) > 0
+
+    def occupies(self, batch: Batch | None, needs: StageNeeds) -> tuple[int, int]:
+        """Batches wait for the cluster's resources, not for this machine's."""
+        return (0, 0) if batch else super().occupies(batch, needs)
+
+    def at_once(self, needs: StageNeeds) -> int:
+        """How many batches the cluster runs at the same time."""
+        by_cpu = int(self.resources.get("CPU", 1)) // needs.cpu
+        by_gpu = int(self.resources.get("GPU", 0)) // max(1, needs.gpu)
+        return min(by_cpu, by_gpu) if self.has_gpus and needs.gpu else by_cpu
 
     def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
-        """Run a placed stage on a node and restore its outputs here."""
-        if job.stage not in self.placed:
+        """Train a batch on a node and keep what it hands back."""
+        if job.batch is None:
             return super().execute(job, log)
-        log.info("%s: %s; waiting for a node", job.stage, job.reason)
-        node, verdict = self._on_node(job, log)
-        if self.source[1]:
-            self._dvc("fetch", "-q", "--run-cache", job.stage)
-        here = Job(
-            job.stage,
-            job.root,
-            f"trained on {node}",
-            force=False,
-            needs=job.needs.model_copy(update={"cpu": 1, "gpu": 0}),
-            env=job.env,
-        )
-        state, message = super().execute(here, log)
-        if state == RAN:
-            log.warning("%s was not found in the exchange and ran here again.", job.stage)
-            return state, message
-        return verdict, f"{verdict} on {node}."
+        log.info("%s: %s; waiting for a node", job.name, job.reason)
+        return RAN, f"Trained on {self._on_node(job, log)}."
 
-    def _on_node(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
-        """Stream a stage from its node; the cluster places it again if the node dies.
+    def _on_node(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> str:
+        """Stream a batch from its node; the cluster places it again if the node dies.
 
         Returns
         -------
-        node, state : str
-            Where it ended, and what became of it there.
+        node : str
+            Where it ended.
         """
         full = self.params.needs(job.stage)
         remote = self.ray.remote(ray_node.run_on_node).options(
-            name=job.stage,
+            name=job.name,
             num_cpus=full.cpu,
             num_gpus=full.gpu if self.has_gpus else 0,
             num_returns="streaming",
             max_retries=self.params.ray.retries,
         )
-        stream = remote.remote(self._node_job(job, full))
+        stream = remote.remote(self._node_job(job))
         with self._lock:
-            self._refs[job.stage] = stream
+            self._refs[job.name] = stream
         node, tail, code = "a node", [], None
         try:
             for reference in stream:
                 kind, value = self.ray.get(reference)
                 if kind == "node" and value != node:
                     node = str(value)
-                    log.info("%s runs on %s", job.stage, node)
-                elif kind == "node":
-                    continue
+                    log.info("%s runs on %s", job.name, node)
                 elif kind == "line":
                     tail = [*tail[-19:], str(value)]
-                    if not ADVICE.match(str(value)):
-                        log.info(value)
-                else:
+                    log.info(value)
+                elif kind == "fold":
+                    self._keep(*value)
+                elif kind == "code":
                     code = int(value)
         except self.ray.exceptions.RayError as err:
             stopped = self.children.stopping
-            raise StageError(f"{job.stage} on {node}: {err}", hopeless=stopped) from None
+            raise StageError(f"{job.name} on {node}: {err}", hopeless=stopped) from None
         finally:
             with self._lock:
-                self._refs.pop(job.stage, None)
+                self._refs.pop(job.name, None)
         if code:
             text = "\n".join(tail)
-            shown = int((EXIT.findall(text) or [code])[-1])
-            raise StageError(f"{job.stage} on {node} exited with {shown}:\n{text}", shown == 2)
-        state, _ = verdict_of(job.stage, tail)
-        return node, RESTORED if state == RESTORED else RAN
+            raise StageError(f"{job.name} on {node} exited with {code}:\n{text}", code == 2)
+        return node
 
-    def _node_job(self, job: Job, needs: StageNeeds) -> NodeJob:
+    def _keep(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Lay a finished fold where the stage looks for it, which checks it by its hashes."""
+        with atomic(self.root / "artifacts" / ".folds" / key) as temporary:
+            temporary.mkdir()
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
+
+    def _node_job(self, job: Job) -> NodeJob:
         root, commit = self.source
         lock = self.root / "dvc.lock"
         tracking = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -136,13 +125,17 @@ class RayEngine(Engine):
             tracking = os.environ.get("HMS_MLFLOW_URL") or tracking or own
         run = {key: value for key, value in job.env.items() if key == "HMS_RETRAIN_RUN"}
         return NodeJob(
-            stage=job.stage,
-            inputs=tuple(p for p in self.graph.parents[job.stage] if self.graph.commands[p]),
+            command=job.command[1:],
+            inputs=tuple(
+                parent
+                for parent in self.graph.parents[job.stage]
+                if self.graph.commands[parent] and parent != KEYS
+            ),
             root=root,
             commit=commit,
             scratch=self.params.ray.scratch,
-            time_limit_s=needs.time_limit_s,
-            files={"dvc.lock": lock.read_text()} if lock.exists() else {},
+            time_limit_s=job.needs.time_limit_s,
+            files={"dvc.lock": lock.read_text(encoding="utf-8")} if lock.exists() else {},
             env={**QUIET, **run, "MLFLOW_TRACKING_URI": tracking, "PYTHONUNBUFFERED": "1"},
         )
 
@@ -159,15 +152,16 @@ class RayEngine(Engine):
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", *arguments], cwd=self.root, capture_output=True, text=True, check=False
+            ["git", *arguments],
+            cwd=self.root,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
         if done.returncode:
             raise InputError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
         return done.stdout.strip()
-
-    def _dvc(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
-        subprocess.run(command, cwd=self.root, check=True, capture_output=True)
 
     def _cancel(self) -> None:
         """End what still runs on nodes."""

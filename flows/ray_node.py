@@ -1,8 +1,8 @@
-"""What a node of a Ray cluster does for one stage; needs only Python, git and DVC there.
+"""What a node of a Ray cluster does for a batch of folds; needs only Python, git and DVC there.
 
-The function travels to the node by value, so the nodes need not have this module. A stage runs in
-a workspace of its own: the code, DVC's files, and links to the inputs. Its outputs go into DVC's
-cache with an entry in the run cache, from where the head restores them without running anything.
+The function travels to the node by value, so the nodes need not have this module. A batch runs in
+a workspace of its own: the code, DVC's files, and links to the inputs. Its finished folds go back
+to the head through Ray.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
 class NodeJob:
-    """One stage for a node.
+    """A batch of folds for a node.
 
     Parameters
     ----------
-    stage : str
-        Its name in dvc.yaml.
+    command : tuple of str
+        What Python is to run there.
     inputs : tuple of str
         Stages whose outputs it reads.
     root : str
@@ -37,10 +38,10 @@ class NodeJob:
     files : dict of str to str
         Text files laid over the checkout, dvc.lock above all.
     env : dict of str to str
-        Variables for the stage.
+        Variables for the command.
     """
 
-    stage: str
+    command: tuple[str, ...]
     inputs: tuple[str, ...]
     root: str
     commit: str | None
@@ -50,15 +51,15 @@ class NodeJob:
     env: dict[str, str] = field(default_factory=dict)
 
 
-def run_on_node(job: NodeJob) -> Iterator[tuple[str, str | int]]:
-    """Run a stage in a workspace of its own.
+def run_on_node(job: NodeJob) -> Iterator[tuple[str, Any]]:
+    """Train a batch of folds in a workspace of its own.
 
     Yields
     ------
     kind, value
-        ``("node", name)``, then ``("line", text)`` as the stage speaks, at the end ``("node",
-        name)`` again, because after a node's death Ray gives only what is new, and ``("code",
-        exit code)``.
+        ``("node", name)``, then ``("line", text)`` as the training speaks, ``("fold", (key, {file:
+        bytes}))`` for each finished fold, at the end ``("node", name)`` again, because after a
+        node's death Ray gives only what is new, and ``("code", exit code)``.
     """
     import ray
 
@@ -68,10 +69,10 @@ def run_on_node(job: NodeJob) -> Iterator[tuple[str, str | int]]:
     try:
         for command in prepare(job, workspace):
             yield from _run(command, workspace, job)
-        command = [*_dvc(), "repro", "--single-item", job.stage]
-        code = yield from _run(command, workspace, job, may_fail=True)
-        if code == 0 and job.commit:
-            yield from _run([*_dvc(), "push", "--run-cache", job.stage], workspace, job)
+        code = yield from _run([sys.executable, *job.command], workspace, job, may_fail=True)
+        for folder in sorted((workspace / "artifacts" / ".folds").glob("*/manifest.json")):
+            files = {path.name: path.read_bytes() for path in sorted(folder.parent.iterdir())}
+            yield "fold", (folder.parent.name, files)
         yield "node", node
         yield "code", code
     finally:
@@ -86,7 +87,7 @@ def prepare(job: NodeJob, workspace: Path) -> list[list[str]]:
     else:
         copy_code(Path(job.root), workspace)
     for name, text in job.files.items():
-        (workspace / name).write_text(text)
+        (workspace / name).write_text(text, encoding="utf-8")
     inputs = list(job.inputs)
     if job.commit:
         return [[*_dvc(), "pull", "-q", "--run-cache", *inputs]] if inputs else []
@@ -104,7 +105,8 @@ def copy_code(root: Path, workspace: Path) -> None:
         cwd=root,
         check=True,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     ).stdout
     for name in filter(None, listed.split("\0")):
         if (root / name).is_file():
@@ -134,7 +136,7 @@ def _run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,
     )

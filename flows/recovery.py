@@ -53,7 +53,7 @@ def repair_rwlock(root: Path) -> str | None:
         return None
     with locked(path.with_name("rwlock.lock"), WAIT_S):
         try:
-            held = json.loads(path.read_text())
+            held = json.loads(path.read_text(encoding="utf-8"))
             readers, writers = held.get("read", {}), held.get("write", {})
             kept = {
                 "read": {name: live for name, infos in readers.items() if (live := _live(infos))},
@@ -67,7 +67,7 @@ def repair_rwlock(root: Path) -> str | None:
         if kept == {"read": readers, "write": writers}:
             return None
         with atomic(path) as temporary:
-            temporary.write_text(json.dumps(kept))
+            temporary.write_text(json.dumps(kept), encoding="utf-8")
         return "Removed the entries of dead processes from .dvc/tmp/rwlock."
 
 

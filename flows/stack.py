@@ -236,7 +236,8 @@ def deploy(root: Path, stack: Stack) -> None:
             cwd=root,
             env=env,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode:
@@ -274,7 +275,9 @@ def wait_for(root: Path, service: Service) -> None:
         time.sleep(0.2)
     log = run_folder(root) / f"{service.name}.log"
     try:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+        lines = [
+            line.strip() for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
+        ]
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line), "nothing")
@@ -296,7 +299,7 @@ def down(root: Path) -> list[str]:
 def running(root: Path, name: str) -> int | None:
     """Pid of a service that this stack started and that lives."""
     try:
-        record = json.loads(_pid_file(root, name).read_text())
+        record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return record["pid"] if alive(record["pid"], record["started"]) else None

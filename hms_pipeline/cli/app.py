@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import logging
 import os
 import sys
@@ -77,6 +78,9 @@ def main() -> None:
     """Run the command line; expected errors become one line and exit code 2."""
     for name, value in (QUIET | PATIENT).items():
         os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no error
+            stream.reconfigure(errors="replace")
     # Python's last collection walks everything that was imported, for seconds.
     atexit.register(gc.freeze)
     from . import commands

@@ -38,11 +38,11 @@ def rewrite_between_marks(path: Path, text: str) -> None:
     InputError
         The file has no marks.
     """
-    before, start, rest = path.read_text().partition(START)
+    before, start, rest = path.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise InputError(f"{path} needs the lines {START} and {END}, but has not both. Add them.")
-    path.write_text(f"{before}{START}\n{text}{END}{after}")
+    path.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
 
 
 def cell(value: object) -> str:

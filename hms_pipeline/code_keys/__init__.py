@@ -1,18 +1,20 @@
 """The exact code that a piece of work depends on, as one hash.
 
 A definition counts where it is used, as a syntax tree without docstrings and comments. Nothing
-is imported to find it, and only Python's standard library is needed.
+is imported to find it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .closure import Closure, Code
 from .roots import PACKAGE, Keys
+from .source import Package
 
-__all__ = ["code_keys", "explain"]
+__all__ = ["Closure", "closure", "code_keys", "explain"]
 
 
 def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, Any]:
@@ -29,8 +31,9 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     Returns
     -------
     dict
-        ``validate``, ``split``, ``views``: {view: key}, ``rows``: {view: key}, ``train``:
-        {member: key}, ``ensemble``, ``register``, ``version``; SHA-256, hex.
+        ``validate``, ``split``, ``views``: {view: key}, ``train``: {member: key}, ``ensemble``,
+        ``register``; ``rows``: {view: key} of what decides a stored value, ``version`` of what
+        a registered version answers with. SHA-256, hex.
 
     Raises
     ------
@@ -40,9 +43,9 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     keys = Keys(recipe, package)
     found: dict[str, Any] = {}
     for work, roots in keys.roots().items():
-        stage, _, name = work.partition(".")
+        stage, dot, name = work.partition(".")
         digest = keys.code.closure(roots).digest
-        if name:
+        if dot:
             found.setdefault(stage, {})[name] = digest
         else:
             found[stage] = digest
@@ -50,5 +53,10 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
 
 
 def explain(recipe: Mapping[str, Any], work: str, package: Path = PACKAGE) -> tuple[str, ...]:
-    """What a key covers: sorted names ``"module:Definition"``."""
+    """What a key covers, such as that of ``"train.eegnet"``: sorted ``"module:Definition"``."""
     return Keys(recipe, package).closure(work).names
+
+
+def closure(roots: Iterable[str], package: Path = PACKAGE) -> Closure:
+    """What definitions (``"module:Definition"``, or ``"module"``) depend on."""
+    return Code(Package(package)).closure(roots)

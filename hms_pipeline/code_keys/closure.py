@@ -2,7 +2,8 @@
 
 A function, a class or a variable counts when a definition that counts names it. A method counts
 when its class does and some code that counts uses its name (rapid type analysis); a class that
-derives from another package's may have any of its methods called, so it counts as a whole.
+derives from another package's may have any of its methods called, so it counts as a whole. A
+module counts, with what it and all that it imports do on import, when anything of it does.
 
 References
 ----------
@@ -13,46 +14,37 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cache
 
-from .digest import hash_text, spell
-from .source import FUNCTIONS, IMPORTS, Module, Package
-
-RECIPE = "config.params:Params"  # a section of it counts where code reads that field
-APART = "code_keys"  # the room that finds what counts is no part of the work
-IMPORTERS = {"import_module", "__import__", "spec_from_file_location", "run_module", "run_path"}
-FOLLOWED = {  # computed imports, and why each leaves no gap
-    "catalogue:discover": "an entry counts where the recipe names it",
-    "registry.evidence:module": "a version's own code, which the version's key covers",
-    "registry.serving.model_code:load_code": "the same",
-    "registry.serving.model_code:_import": "the same",
-}
-EFFECTS = "<import>"
+from ..system.errors import InputError
+from .digest import hash_text
+from .known import DECORATORS, DISCOVER, PROTOCOLS, RECIPE, SETTLED, WRAPPERS
+from .source import EFFECTS, FUNCTIONS, Module, Package, last_name
+from .uses import SECTION, Uses, read
 
 
-@dataclass
-class Uses:
-    """What one definition uses.
+@dataclass(frozen=True)
+class Closure:
+    """What a piece of work depends on.
 
     Parameters
     ----------
-    targets : set of str
-        Definitions and modules of this package.
-    attributes : set of str
-        Names behind dots, and texts where attributes are looked up by text.
-    text : str
-        The definition, and what its imported names stand for.
+    names : tuple of str
+        ``"module:Definition"``, ``"module:Class.method"``, ``"module:<import>"`` (what a module
+        does when it is imported) and files that are no code, sorted.
+    digest : str
+        SHA-256 over them, hex.
     """
 
-    targets: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
-    text: str = ""
+    names: tuple[str, ...]
+    digest: str
 
 
 class Code:
-    """The definitions of a package and what each uses.
+    """The definitions of a package and what each uses, each read once.
 
     Parameters
     ----------
@@ -61,178 +53,168 @@ class Code:
 
     def __init__(self, package: Package) -> None:
         self.package = package
-        self._uses: dict[str, Uses] = {}
+        self.uses = cache(self._uses)
+        self.members = cache(self._members)
+        self.extends_framework = cache(self._extends_framework)
 
     def closure(self, roots: Iterable[str]) -> Closure:
-        """Everything that definitions need, each ``"module:Name"``, or all of ``"module"``."""
-        found, attributes, late = set(), set(), {}
-        queue = list(roots)
+        """Follow definitions from roots.
+
+        Parameters
+        ----------
+        roots : iterable of str
+            ``"module:Definition"`` (of a class, all methods), or ``"module"`` for all of one.
+
+        Raises
+        ------
+        InputError
+            A root is not there, or an import cannot be followed.
+        """
+        found, queue = set(), [part for root in roots for part in self._root(root)]
+        attributes, strings, computed = set(), set(), False
+        waiting: dict[str, set[str]] = {}  # a class's member → attributes that it runs for
         while queue:
             while queue:
                 identity = queue.pop()
-                if identity in found or identity.partition(":")[0].partition(".")[0] == APART:
-                    continue
-                module, colon, _ = identity.partition(":")
-                queue.append(f"{module}:{EFFECTS}")
-                if not colon:
-                    queue += [
-                        f"{module}:{name}" for name in self.package.module(module).definitions
-                    ]
+                if identity in found or is_settled(identity.partition(":")[0]):
                     continue
                 found.add(identity)
                 uses = self.uses(identity)
-                attributes |= uses.attributes
                 queue += uses.targets
-                late |= {f"{identity}.{name}": name for name in self._members(identity)}
-            queue = [m for m, name in late.items() if name in attributes and m not in found]
-        return Closure(tuple(sorted(found)), self)
+                attributes |= uses.attributes
+                strings |= uses.strings
+                computed |= uses.computed
+                for name in self.members(identity):
+                    waiting[f"{identity}.{name}"] = _runs_for(identity, name)
+            if computed:
+                attributes |= strings
+            queue = [m for m, names in waiting.items() if m not in found and names & attributes]
+        names = tuple(sorted(name for name in found if self.uses(name).text))
+        return Closure(names, hash_text(f"{name} {self.uses(name).text}" for name in names))
 
-    def uses(self, identity: str) -> Uses:
-        """What a definition uses; computed once."""
-        if identity not in self._uses:
-            module, nodes = self._nodes(identity)
-            self._uses[identity] = _read(self.package, module, identity, nodes)
-        return self._uses[identity]
+    def _root(self, root: str) -> list[str]:
+        name, colon, _ = root.partition(":")
+        known = root in self.package.modules if not colon else self._nodes(root)
+        if not known and not root.endswith(EFFECTS):
+            raise InputError(
+                f"Code keys need {root}, but {self.package.folder} has none. Name in"
+                " code_keys/roots.py what does the work now."
+            )
+        return self._whole(root) if colon else [f"{name}:"]
 
-    def _nodes(self, identity: str) -> tuple[Module, list[ast.stmt]]:
-        """The statements of a definition, without what counts by itself."""
-        name, _, own = identity.partition(":")
+    def _whole(self, identity: str) -> list[str]:
+        """A definition, and all methods where it is a class."""
+        return [identity, *(f"{identity}.{name}" for name in self.members(identity))]
+
+    def _uses(self, identity: str) -> Uses:
+        """What a definition uses, with the hash of its text."""
+        name, colon, own = identity.partition(":")
+        if not colon:  # a file that is no code
+            content = (self.package.folder / name).read_bytes()
+            return Uses(text=hashlib.sha256(content).hexdigest())
         module = self.package.module(name)
-        if own == EFFECTS:
-            return module, [n for n in module.effects if not _discovers(n)]
-        outer, _, member = own.partition(".")
-        nodes = module.definitions[outer]
-        if member:
-            return module, [n for n in nodes[0].body if _name(n) == member]
-        members = self._members(identity)
-        if not members:
-            return module, nodes
-        header = copy.copy(nodes[0])
-        header.body = [n for n in header.body if _name(n) not in members]
-        return module, [header]
+        if not own:  # a module as a whole
+            everything = [self._whole(f"{name}:{own}") for own in module.definitions]
+            return Uses(targets={f"{name}:{EFFECTS}"}.union(*everything))
+        uses = read(self.package, module, identity, self._nodes(identity))
+        uses.targets |= self._imports(module) if own == EFFECTS else {f"{name}:{EFFECTS}"}
+        uses.text = uses.text and hash_text([uses.text])
+        return uses
 
-    def _members(self, identity: str) -> set[str]:
-        """Members of a class that count only where their names are used."""
+    def _nodes(self, identity: str) -> list[ast.stmt]:
+        """The statements of a definition, without members that count by themselves."""
         name, _, own = identity.partition(":")
-        nodes = self.package.module(name).definitions.get(own, [])
-        if not nodes or not isinstance(nodes[0], ast.ClassDef):
-            return set()
-        body = nodes[0].body
-        if identity == RECIPE:
-            return {_name(n) for n in body if isinstance(n, ast.AnnAssign)}
-        if self._foreign(name, nodes[0]):
-            return set()
-        return {n.name for n in body if isinstance(n, FUNCTIONS) and not n.name.startswith("__")}
+        if own == EFFECTS:
+            return self.effects(self.package.module(name))
+        outer, _, member = own.partition(".")
+        if member:
+            return self.members(f"{name}:{outer}")[member]
+        nodes = self.package.definition(identity)
+        left_out = {id(node) for nodes in self.members(identity).values() for node in nodes}
+        if not left_out:
+            return nodes
+        frame = copy.copy(nodes[0])
+        frame.body = [node for node in frame.body if id(node) not in left_out]
+        return [frame]
 
-    def _foreign(self, module: str, node: ast.ClassDef) -> bool:
-        """Whether a class derives, somewhere, from one of another package."""
-        for base in node.bases:
-            root = base.value if isinstance(base, ast.Subscript) else base
-            if not isinstance(root, ast.Name):
-                return True
-            found = self.package.module(module)
-            if root.id in found.definitions:
-                target = f"{module}:{root.id}"
-            else:
-                target = self.package.resolve(found.imports.get(root.id, root.id))
-            if target is None:
-                return True
-            where, _, own = target.partition(":")
-            if self._foreign(where, self.package.module(where).definitions[own][0]):
-                return True
-        return False
+    def _members(self, identity: str) -> dict[str, list[ast.stmt]]:
+        """Members of a class that count only where their names are used.
 
+        They are methods of a class that derives from none of another package, and the fields
+        and methods of the recipe.
+        """
+        nodes = self.package.definition(identity)
+        if len(nodes) != 1 or not isinstance(nodes[0], ast.ClassDef):
+            return {}
+        if identity != RECIPE and self.extends_framework(identity):
+            return {}
+        found: dict[str, list[ast.stmt]] = {}
+        for node in nodes[0].body:
+            if isinstance(node, FUNCTIONS) and not node.name.startswith("__"):
+                found.setdefault(node.name, []).append(node)
+            elif identity == RECIPE and isinstance(node, ast.AnnAssign):
+                found[node.target.id] = [node]
+        return {
+            name: nodes
+            for name, nodes in found.items()
+            if name not in PROTOCOLS and all(map(_is_called_by_name, nodes))
+        }
 
-@dataclass(frozen=True)
-class Closure:
-    """What a piece of work depends on: sorted names ``"module:Definition"``."""
+    def _extends_framework(self, identity: str) -> bool:
+        """Whether a class derives, over any number of steps, from one outside this package."""
+        nodes = self.package.definition(identity)
+        if len(nodes) != 1 or not isinstance(nodes[0], ast.ClassDef) or nodes[0].keywords:
+            return True
+        module = self.package.module(identity.partition(":")[0])
+        bases = [self.stands_for(module, base) for base in nodes[0].bases]
+        return any(not found or any(map(self.extends_framework, found)) for found in bases)
 
-    names: tuple[str, ...]
-    code: Code = field(repr=False)
+    def stands_for(self, module: Module, node: ast.AST) -> set[str]:
+        """What an expression such as ``VIEWS.register("mel")`` or ``Base[int]`` starts with."""
+        if isinstance(node, ast.Call):
+            return self.stands_for(module, node.func)
+        found = self.package.dotted(module, node)
+        if not found and isinstance(node, ast.Attribute | ast.Subscript):
+            return self.stands_for(module, node.value)
+        return {target for target in found if ":" in target}
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of all of it, hex."""
-        return hash_text(f"{name} {self.code.uses(name).text}" for name in self.names)
+    def effects(self, module: Module) -> list[ast.stmt]:
+        """What a module does when it is imported, besides defining names and ``discover``."""
+        defined = [node for nodes in module.definitions.values() for node in nodes]
+        return [
+            *(node for node in module.effects if not self._discovers(module, node)),
+            *(node for node in defined if self._registers(module, node)),
+        ]
 
+    def _discovers(self, module: Module, node: ast.stmt) -> bool:
+        call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        return call and not self.stands_for(module, node.value).isdisjoint(DISCOVER)
 
-def _name(node: ast.stmt) -> str | None:
-    if isinstance(node, ast.AnnAssign):
-        return getattr(node.target, "id", None)
-    return getattr(node, "name", None)
+    def _registers(self, module: Module, node: ast.stmt) -> bool:
+        """Whether a decorator of this package may hand a definition to what is not known here."""
+        decorators = getattr(node, "decorator_list", ())
+        return any(self.stands_for(module, wrapper) - DECORATORS.keys() for wrapper in decorators)
 
-
-def _discovers(node: ast.stmt) -> bool:
-    call = getattr(node, "value", None)
-    return isinstance(call, ast.Call) and getattr(call.func, "id", None) == "discover"
-
-
-def _read(package: Package, module: Module, identity: str, nodes: list[ast.stmt]) -> Uses:
-    """Read a definition's statements."""
-    uses = Uses()
-    parts = [part for node in nodes for part in ast.walk(node)]
-    imports = module.imports | {
-        name: origin
-        for part in parts
-        if isinstance(part, IMPORTS)
-        for name, origin in module.imported(part).items()
-    }
-    by_text = any(isinstance(p, ast.Name) and p.id in ("getattr", "hasattr") for p in parts)
-    names, texts = set(), set()
-    for part in parts:
-        if isinstance(part, ast.Name):
-            names.add(part.id)
-        elif isinstance(part, ast.Attribute):
-            uses.attributes.add(part.attr)
-            target = _module_behind(package, module, imports, part.value)
-            if target is not None:
-                uses.targets |= {found} if (found := package.member(target, part.attr)) else set()
-        elif isinstance(part, ast.Constant) and isinstance(part.value, str):
-            texts.add(part.value)
-        elif isinstance(part, ast.Call):
-            _check_import(module, identity, part)
-    bound = sorted(f"{name}={imports[name]}" for name in names & imports.keys())
-    for name in names:
-        if name in imports:
-            target = package.resolve(imports[name])
-            if target is not None and ":" in target:
-                uses.targets.add(target)
-        elif name in module.definitions:
-            uses.targets.add(f"{module.name}:{name}")
-    if by_text:
-        uses.attributes |= texts
-    files = [path for text in sorted(texts) if (path := _data_file(module, text))]
-    data = [f"{path.name}={path.read_bytes().hex()}" for path in files]
-    uses.targets.discard(identity)
-    uses.text = "\n".join([spell(nodes), *bound, *data])
-    return uses
+    def _imports(self, module: Module) -> set[str]:
+        """What the modules that importing one runs do then: those it imports and lies in."""
+        folders = module.name.split(".")[:-1] if module.name else []
+        parents = {f"{'.'.join(folders[:n])}:{EFFECTS}" for n in range(len(folders) + 1)}
+        for imports in module.imports.values():
+            for found in imports:
+                self.package.follow(module, found)  # refuses what is not there
+                parents |= self.package.imported(found)
+        return parents
 
 
-def _module_behind(
-    package: Package, module: Module, imports: dict[str, str], node: ast.expr
-) -> str | None:
-    """The module of this package that an expression names, if it does."""
-    if isinstance(node, ast.Name) and node.id in imports:
-        target = package.resolve(imports[node.id])
-    elif isinstance(node, ast.Attribute):
-        outer = _module_behind(package, module, imports, node.value)
-        inner = f"{outer}.{node.attr}"
-        target = inner if outer is not None and inner in package.names else None
-    else:
-        return None
-    return target if target is not None and ":" not in target else None
+def is_settled(module: str) -> bool:
+    """Whether a module is not followed."""
+    return any(module == known or module.startswith(f"{known}.") for known in SETTLED)
 
 
-def _check_import(module: Module, identity: str, call: ast.Call) -> None:
-    name = getattr(call.func, "attr", getattr(call.func, "id", None))
-    plain = call.args and isinstance(call.args[0], ast.Constant)
-    if name in IMPORTERS and not plain and identity not in FOLLOWED:
-        raise module.refuse(call, f"{name}() of something computed")
+def _is_called_by_name(node: ast.stmt) -> bool:
+    return all(last_name(wrapper) in WRAPPERS for wrapper in getattr(node, "decorator_list", ()))
 
 
-def _data_file(module: Module, text: str) -> Path | None:
-    """A file of the package beside the module, such as a page's template, that a text names."""
-    if not text.endswith((".j2", ".css", ".js")):
-        return None
-    path = module.path.parent / text
-    return path if path.is_file() else None
+def _runs_for(identity: str, name: str) -> set[str]:
+    """Attributes whose use may run a member of a class."""
+    return {f"{SECTION}{name}", f"{SECTION}*"} if identity == RECIPE else {name}

@@ -1,4 +1,4 @@
-"""Which definitions do each piece of work, and the catalogues whose entries a recipe names."""
+"""Which definitions do each piece of work; from a recipe to its keys."""
 
 from __future__ import annotations
 
@@ -8,38 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from ..system.errors import InputError
-from .closure import EFFECTS, Closure, Code
-from .source import Package
+from .closure import Closure, Code
+from .known import CATALOGUES
+from .source import EFFECTS, Module, Package
 
 PACKAGE = Path(__file__).parents[1]
 
-# What a stage's command calls to do the work, not the command that loads parameters.
 VALIDATE = ("validation.stage:run",)
 SPLIT = ("datasets.stage:run",)
 FEATURES = ("features.stage:run",)
-ROWS = ("features.produce:Producer", "features.produce:Producer.values")  # a stored value
-TRAIN = ("training.train:Trainer", "training.train:Trainer.train")
+TRAIN = ("training.train:Trainer",)  # not what finds finished folds and links them
 ENSEMBLE = ("ensemble.stage:run", "report.plots:write_ensemble_plots")
-# What a registered version answers with: its loader, and what the loader imports by name.
-VERSION = (
-    "registry.serving.model_code",
-    "inference.serving:score_frame",
-    "inference.predictor:Predictor",
-    "inference.predictor:Predictor.open",
-    "inference.predictor:Predictor.predict",
-)
+# A stored value, without what arranges values in shards.
+ROWS = ("features.produce:Producer",)
+# What a packaged version answers with: its loader, and what the loader imports by name.
+VERSION = ("registry.serving.model_code", "inference.serving:score_frame")
 # What the gate imports by name from the code of a version.
-GATE = ("data.window:WindowReader", "data.encode")
+GATE = ("inference.predictor:Predictor", "data.window:WindowReader", "data.encode")
 REGISTER = ("registry.stage:run", *VERSION, *GATE)
-
-# Catalogue → the package of its entries, and the decorator that registers them.
-CATALOGUES = {
-    "view": ("features.views", "view"),
-    "architecture": ("models", "MODELS"),
-    "augmentation": ("datasets.augmentations", "AUGMENTATIONS"),
-    "rule": ("validation.rules", "rule"),
-    "expectation": ("validation.expectations", "expect"),
-}
 
 
 class Keys:
@@ -65,8 +51,10 @@ class Keys:
         try:
             views = {view: self.entry("view", view) for view in self.recipe["views"]}
             members = {m: self._networks([m]) for m in self.recipe["members"]}
-            named = self.recipe["training"]["augmentation"] or ()
-            augmentations = [self.entry("augmentation", name) for name in named]
+            augmentations = [
+                self.entry("augmentation", name)
+                for name in self.recipe["training"]["augmentation"] or ()
+            ]
             networks = self._networks(self.recipe["members"])
         except (KeyError, TypeError) as err:
             raise InputError(
@@ -76,13 +64,21 @@ class Keys:
         return {
             "validate": [*VALIDATE, *self._all("rule"), *self._all("expectation")],
             "split": [*SPLIT],
-            **{f"views.{name}": [*FEATURES, *ROWS, view] for name, view in views.items()},
+            **{f"views.{name}": [*FEATURES, view] for name, view in views.items()},
             **{f"rows.{name}": [*ROWS, view] for name, view in views.items()},
             **{f"train.{m}": [*TRAIN, *own, *augmentations] for m, own in members.items()},
             "ensemble": [*ENSEMBLE],
             "register": [*REGISTER, *networks],
             "version": [*VERSION, *networks],
         }
+
+    def _networks(self, members: Iterable[str]) -> list[str]:
+        """Architectures and views of members."""
+        chosen = [self.recipe["members"][member] for member in members]
+        return sorted(
+            {self.entry("architecture", member["architecture"]) for member in chosen}
+            | {self.entry("view", view) for member in chosen for view in member["views"]}
+        )
 
     def closure(self, work: str) -> Closure:
         """Everything that a piece of work depends on.
@@ -98,43 +94,36 @@ class Keys:
         return self.code.closure(roots[work])
 
     def entry(self, kind: str, name: str) -> str:
-        """The definition that a catalogue has under a name.
+        """The definition that a catalogue has under a name; it is found by its decorator.
 
         Raises
         ------
         InputError
             There is none.
         """
-        known = dict(self._decorated(kind))
+        known: dict[str, str] = {}
+        for module, decorator, identity in self._decorated(kind):
+            args = getattr(decorator, "args", None)
+            if not args or not isinstance(args[0], ast.Constant):
+                module.refuse(decorator, f"the name of this {kind} is computed")
+            known[args[0].value] = identity
         if name not in known:
             raise InputError(f"Unknown {kind} {name!r}. Choose one of {sorted(known)}.")
         return known[name]
 
-    def _networks(self, members: Iterable[str]) -> list[str]:
-        """Architectures and views of members."""
-        chosen = [self.recipe["members"][member] for member in members]
-        models = {self.entry("architecture", member["architecture"]) for member in chosen}
-        views = {self.entry("view", view) for member in chosen for view in member["views"]}
-        return sorted(models | views)
-
     def _all(self, kind: str) -> list[str]:
         """All entries, also those that a module makes in a loop while it is imported."""
-        loops = [f"{name}:{EFFECTS}" for name in self._modules(kind)]
-        return [*(identity for _, identity in self._decorated(kind)), *loops]
+        loops = [f"{module}:{EFFECTS}" for module in self._modules(kind)]
+        return [*(identity for _, _, identity in self._decorated(kind)), *loops]
+
+    def _decorated(self, kind: str) -> Iterator[tuple[Module, ast.expr, str]]:
+        for name in self._modules(kind):
+            module = self.code.package.module(name)
+            for own, nodes in module.definitions.items():
+                for decorator in getattr(nodes[0], "decorator_list", ()):
+                    if CATALOGUES[kind][1] in self.code.stands_for(module, decorator):
+                        yield module, decorator, f"{name}:{own}"
 
     def _modules(self, kind: str) -> list[str]:
         folder = f"{CATALOGUES[kind][0]}."
-        return sorted(name for name in self.code.package.names if name.startswith(folder))
-
-    def _decorated(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Name and definition of every entry."""
-        register = CATALOGUES[kind][1]
-        for module in self._modules(kind):
-            for own, nodes in self.code.package.module(module).definitions.items():
-                for decorator in getattr(nodes[0], "decorator_list", ()):
-                    if isinstance(decorator, ast.Call) and register in _names(decorator.func):
-                        yield decorator.args[0].value, f"{module}:{own}"
-
-
-def _names(node: ast.AST) -> set[str]:
-    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+        return [name for name in self.code.package.modules if name.startswith(folder)]

@@ -165,12 +165,14 @@ def read_yaml(path: Path) -> Any:
 
 def write_params(path: Path, params: Params) -> None:
     """Write a recipe as YAML that ``load_params`` reads back to equal params."""
-    path.write_text(yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False))
+    path.write_text(
+        yaml.safe_dump(params.model_dump(mode="json"), sort_keys=False), encoding="utf-8"
+    )
 
 
 def read_data_hash(pointer: Path) -> str | None:
     """The content hash in a DVC pointer file such as ``data.dvc``; None where there is none."""
     try:
-        return yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+        return yaml.safe_load(pointer.read_text(encoding="utf-8"))["outs"][0]["md5"]
     except (OSError, KeyError, IndexError, TypeError, yaml.YAMLError):
         return None

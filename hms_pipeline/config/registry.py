@@ -20,12 +20,16 @@ class RegistryParams(Section):
         Size of one window's file in a request.
     disk_reserve_gb : float, GB
         What must stay free on the disk after a retrain.
+    with_ids : bool
+        The model itself holds the tables of its training (patients, folds, nested out-of-fold
+        predictions). Otherwise they lie with its run, where the gate finds them.
     """
 
     half_atol: float = Field(ge=0)
     half_windows: int = Field(ge=1)
     max_cell_mb: float = Field(gt=0)
     disk_reserve_gb: float = Field(ge=0)
+    with_ids: bool
 
 
 class GateParams(Section):

@@ -28,25 +28,22 @@ class StageNeeds(Section):
 
 
 class RayParams(Section):
-    """Where ``--engine ray`` places stages.
+    """Where ``--engine ray`` trains folds.
 
     Parameters
     ----------
     address : str
         Of the cluster's head, as ``ray.init`` takes it; ``"auto"`` finds one on this machine.
-    stages : tuple of str
-        Stages or groups that go to the cluster; the rest runs here.
     exchange : {"shared", "remote"}
-        How code, features and results travel: a folder that all nodes see at the same path, or
-        git and the DVC remote.
+        How code and features reach the nodes: a folder that all see at the same path, or git and
+        the DVC remote. Finished folds come back through Ray.
     scratch : str
-        Folder on every node for a stage's workspace.
+        Folder on every node for a batch's workspace.
     retries : int
-        How often a stage whose node died is placed again; -1: without end.
+        How often a batch whose node died is placed again; -1: without end.
     """
 
     address: str
-    stages: tuple[str, ...] = Field(min_length=1)
     exchange: Literal["shared", "remote"]
     scratch: str
     retries: int = Field(ge=-1)
@@ -76,7 +73,7 @@ class RetrainParams(Section):
         Prefect notification block, ``"<type>/<name>"``, that hears of failures, of the gate's
         verdicts and of drift; None: off.
     ray : RayParams
-        Where ``--engine ray`` places stages.
+        Where ``--engine ray`` trains folds.
     """
 
     cpu_slots: int | None = Field(ge=1)

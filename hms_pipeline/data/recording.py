@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from ..schema import EEG_COLUMNS, REGIONS, SPECTROGRAM_COLUMNS
 from ..system.errors import InputError
+from .parquet_pages import CheckedFile, PageError
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +34,19 @@ class RecordingError(InputError):
         self.fault = fault
 
 
-def open_parquet(source: Path | str | bytes, label: str) -> pq.ParquetFile:
-    """Open a parquet file or its bytes; page checksums are verified where the writer made them.
+def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
+    """Open a parquet file or its bytes; what is read of it is held against its pages first.
 
     Raises
     ------
     RecordingError
         ``missing_file`` or ``unreadable_file``.
     """
-    if isinstance(source, bytes):
-        stream = pa.BufferReader(source)
-    else:
-        stream = str(source)
+    if not isinstance(source, bytes):
         _refuse_endless(Path(source), label)
     try:
-        return pq.ParquetFile(stream, page_checksum_verification=True)
+        stream = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
+        return CheckedFile(stream)
     except FileNotFoundError:
         raise RecordingError(
             f"{label} is needed, but is not there. Copy it from the competition.", "missing_file"
@@ -57,7 +56,7 @@ def open_parquet(source: Path | str | bytes, label: str) -> pq.ParquetFile:
 
 
 def read_columns(
-    file: pq.ParquetFile,
+    file: CheckedFile,
     columns: Sequence[str],
     label: str,
     start: int = 0,
@@ -67,7 +66,7 @@ def read_columns(
 
     Parameters
     ----------
-    file : ParquetFile
+    file : CheckedFile
         From ``open_parquet``.
     columns : sequence of str
         Floating-point columns to read.
@@ -228,6 +227,8 @@ def _reason(err: BaseException) -> str:
         return "no permission to read it"
     if isinstance(err, IsADirectoryError) or "is a directory" in text:
         return "it is a folder"
+    if isinstance(err, PageError):
+        return str(err)
     if "crc checksum" in text or "checksum" in text:
         return "a page's checksum is wrong"
     if "magic bytes" in text or "too small" in text or "file size is 0" in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,6 +52,24 @@ def cut(array: np.ndarray, start: int, length: int) -> np.ndarray:
     return out
 
 
+def across_pauses(
+    starts: np.ndarray, n_samples: int, pauses: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """Which stretches of ``n_samples`` hold a part of a pause, or samples from both its sides.
+
+    Examples
+    --------
+    >>> across_pauses(np.array([0, 5, 10]), 5, [(5, 7)])
+    array([False,  True, False])
+    >>> across_pauses(np.array([0, 4, 5]), 5, [(5, 5)])
+    array([False,  True, False])
+    """
+    found = np.zeros(len(starts), bool)
+    for first, last in pauses:
+        found |= (starts < last) & (starts + n_samples > first)
+    return found
+
+
 def eeg_start(offset_s: float) -> int:
     """First EEG sample of the window at ``offset_s``."""
     return round(offset_s * SFREQ)
@@ -82,7 +100,8 @@ class Recent(Generic[T]):
 class WindowReader:
     """Slices windows out of their recordings.
 
-    Rows in which those of one recording lie together read it once. Make one reader per thread or process.
+    Rows in which those of one recording lie together read it once. Make one reader per thread or
+    process.
 
     Parameters
     ----------

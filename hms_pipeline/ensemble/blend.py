@@ -9,24 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from ..schema import CLASSES
 from ..system.errors import InputError
 from .bootstrap import interval, patient_bootstrap
-from .calibration import calibrate
 from .metrics import kl_per_window
-from .nesting import FLOOR, Nesting, nesting_units
+from .pool import FLOOR, fit_pool
 
 Array = NDArray[np.float64]
 
-# Simplest first: a later kind is used only where it is better beyond doubt.
+# Simplest first: of kinds with equal estimates the first is used.
 KINDS = {
     "equal": "equal mean",
+    "single": "best single member",
     "equal_calibrated": "equal mean, calibrated",
-    "greedy": "greedy selection",
-    "plain": "plain weights",
     "shrunk": "shrunk weights, calibrated",
 }
+MAX_GROUPS = 10  # groups to nest by; more are merged
 DIGITS = 6  # stated weights, temperature and offsets are the ones that are applied
 
 
@@ -109,13 +109,14 @@ class FittedBlend(Blend):
     ----------
     table : DataFrame
         One row per kind: ``kind, kl, low, high`` (nested estimate and its patient-bootstrap
-        interval), ``gain, gain_low, gain_high`` (over the equal mean, paired), ``chosen``.
+        interval), ``gain, gain_low, gain_high`` (over the equal mean, paired), ``excess,
+        excess_low, excess_high`` (over the chosen kind, paired), ``chosen``.
     candidates : dict of str to Blend
         Each kind fitted on all windows.
     nested : dict of str to dict
         Kind → group → the blend fitted without that group.
     reason : str
-        Why this kind.
+        Why this kind, and how sure that is.
     """
 
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -175,7 +176,7 @@ def apply_blend(member_probs: Array, blend: Blend) -> Array:
     for weight, probs in zip(weights, floored, strict=True):
         total += weight[:, None] * probs
     total /= weights.sum(axis=0)[:, None]
-    return calibrate(np.log(total), 1 / blend.temperature, blend.offsets)
+    return softmax(np.log(total) / blend.temperature + blend.offsets, axis=1)
 
 
 def fit_blend(
@@ -185,17 +186,17 @@ def fit_blend(
     *,
     patients: NDArray | None = None,
     members: Sequence[str] | None = None,
-    shrinkage: Sequence[float] = (0.1, 0.03, 0.01, 0.003, 0.001),
-    ridge: Sequence[float] = (0.3, 0.1, 0.03, 0.01),
-    greedy_rounds: int = 20,
+    shrinkage: float = 0.003,
+    ridge: float = 0.03,
     n_bootstrap: int = 2000,
     confidence: float = 0.9,
     seed: int = 0,
 ) -> FittedBlend:
-    """Fit every kind of blend, estimate each nested by group, and choose one.
+    """Fit every kind of blend, estimate each nested by group, and use the lowest estimate.
 
-    The best nested estimate is chosen, or the simplest kind (order of ``KINDS``) over which its
-    paired gain is not above zero at ``confidence``.
+    What a kind is made of (its weights, its calibration, which member is the best) is found
+    without the group that judges it. The strengths are fixed: to choose them inside the nesting
+    costs as much as it brings.
 
     Parameters
     ----------
@@ -209,10 +210,8 @@ def fit_blend(
         Patients to resample; each window its own where None.
     members : sequence of str, optional
         Names; ``"0", "1", …`` where None.
-    shrinkage, ridge : sequence of float
-        Strengths to choose from, inside the nested loop.
-    greedy_rounds : int
-        Picks of the greedy selection.
+    shrinkage, ridge : float, nats
+        Pull of the weights toward the equal mean, and of the calibration toward none.
     n_bootstrap, confidence, seed
         Resamplings of patients, coverage of the intervals, seed.
 
@@ -224,40 +223,31 @@ def fit_blend(
     ------
     InputError
         Shapes that do not fit, rows that do not sum to 1, one group only.
-
-    References
-    ----------
-    Stone, "The opinion pool", Ann. Math. Stat. 1961; Guo et al., ICML 2017.
     """
     oof, target, groups = np.asarray(oof, float), np.asarray(target, float), np.asarray(groups)
     _check(oof, target, groups)
     members = tuple(map(str, range(len(oof)))) if members is None else tuple(members)
     patients = np.arange(len(target)) if patients is None else np.asarray(patients)
-    units, outer = nesting_units(groups, patients)
-    nesting = Nesting(np.maximum(oof, FLOOR), target, units, outer, shrinkage, ridge, greedy_rounds)
-    candidates = {kind: _fit(nesting, kind, frozenset(), members) for kind in KINDS}
-    by_outer = {
-        kind: {
-            group: _fit(nesting, kind, nesting.outer_units(group), members)
-            for group in np.unique(outer).tolist()
-        }
-        for kind in KINDS
-    }
-    group_of = dict(zip(groups.tolist(), outer.tolist(), strict=True))
-    nested = {
-        kind: {group: by_outer[kind][number] for group, number in group_of.items()}
-        for kind in KINDS
-    }
-    losses = np.stack([_nested_losses(nested[kind], oof, target, groups) for kind in KINDS], 1)
+    oof = np.maximum(oof, FLOOR)
+    outer = np.unique(groups, return_inverse=True)[1] % MAX_GROUPS
+    nested: dict[str, dict[Any, Blend]] = {kind: {} for kind in KINDS}
+    losses = np.empty((len(target), len(KINDS)))
+    for part in np.unique(outer):
+        rows = outer == part
+        without = _fit_kinds(oof[:, ~rows], target[~rows], members, shrinkage, ridge)
+        for i, (kind, blend) in enumerate(without.items()):
+            nested[kind] |= dict.fromkeys(np.unique(groups[rows]).tolist(), blend)
+            losses[rows, i] = kl_per_window(target[rows], blend.predict(oof[:, rows]))
+    means = losses.mean(axis=0)
     samples = patient_bootstrap(losses, patients, n_bootstrap, seed)
-    chosen, reason = _choose(losses.mean(axis=0), samples, confidence)
-    best = candidates[chosen]
+    table = _table(means, samples, int(means.argmin()), confidence)
+    candidates = _fit_kinds(oof, target, members, shrinkage, ridge)
     return FittedBlend(
-        **vars(best),
-        table=_table(losses.mean(axis=0), samples, confidence, chosen),
+        **vars(candidates[list(KINDS)[means.argmin()]]),
+        table=table,
         candidates=candidates,
         nested=nested,
-        reason=reason,
+        reason=_reason(table, confidence),
     )
 
 
@@ -289,77 +279,51 @@ def _check(oof: Array, target: Array, groups: NDArray) -> None:
             )
 
 
-def _fit(nesting: Nesting, kind: str, excluded: frozenset[int], members: tuple[str, ...]) -> Blend:
-    theta = np.concatenate([[1.0], np.zeros(len(CLASSES))])
-    if kind == "greedy":
-        weights = nesting.greedy(excluded)
-    elif kind == "plain":
-        weights = nesting.plain(excluded)
-    elif kind == "shrunk":
-        shrinkage = nesting.choose_shrinkage(excluded)
-        weights = nesting.shrunk(excluded)[shrinkage]
-        ridge = nesting.choose_ridge(excluded, shrinkage)
-        theta = nesting.calibrations(excluded, shrinkage)[ridge]
-    else:
-        weights = nesting.equal
-        if kind == "equal_calibrated":
-            ridge = nesting.choose_ridge(excluded, None)
-            theta = nesting.calibrations(excluded, None)[ridge]
-    rounded = np.round(weights, DIGITS)
-    return Blend(
-        members,
-        rounded / rounded.sum(),
-        round(float(1 / theta[0]), DIGITS),
-        np.round(theta[1:], DIGITS) + 0.0,
-        kind,
-    )
+def _fit_kinds(
+    oof: Array, target: Array, members: tuple[str, ...], shrinkage: float, ridge: float
+) -> dict[str, Blend]:
+    equal = np.full(len(oof), 1 / len(oof))
+    best = np.argmin([kl_per_window(target, probs).mean() for probs in oof])
+    mean = oof.mean(axis=0, keepdims=True)
+    fitted = {
+        "equal": (equal,),
+        "single": (np.eye(len(oof))[best],),
+        "equal_calibrated": (equal, *fit_pool(mean, target, shrinkage, ridge)[1:]),
+        "shrunk": fit_pool(oof, target, shrinkage, ridge),
+    }
+    return {kind: _rounded(members, kind, *fitted[kind]) for kind in KINDS}
 
 
-def _nested_losses(
-    blends: Mapping[Any, Blend], oof: Array, target: Array, groups: NDArray
-) -> Array:
-    losses = np.empty(len(target))
-    for group, blend in blends.items():
-        rows = groups == group
-        losses[rows] = kl_per_window(target[rows], blend.predict(oof[:, rows]))
-    return losses
+def _rounded(
+    members: tuple[str, ...],
+    kind: str,
+    weights: Array,
+    temperature: float = 1.0,
+    offsets: Array | float = 0.0,
+) -> Blend:
+    weights = np.round(weights, DIGITS)
+    offsets = np.round(np.zeros(len(CLASSES)) + offsets, DIGITS) + 0.0  # no -0
+    return Blend(members, weights / weights.sum(), round(temperature, DIGITS), offsets, kind)
 
 
-def _choose(means: Array, samples: Array, confidence: float) -> tuple[str, str]:
-    kinds = list(KINDS)
-    best = int(means.argmin())
-    for i, kind in enumerate(kinds[:best]):
-        low, high = interval(samples[:, i] - samples[:, best], confidence)
-        if low <= 0:
-            gain = means[i] - means[best]
-            return kind, (
-                f"{KINDS[kinds[best]]} has the best nested KL ({means[best]:.4f}), but its gain"
-                f" over the simpler {KINDS[kind]} ({gain:.4f}, {confidence:.0%} interval"
-                f" {low:.4f} to {high:.4f}) is not above zero, so the simpler one is used"
-            )
-    return kinds[best], (
-        f"{KINDS[kinds[best]]} has the best nested KL ({means[best]:.4f}), and its gain over"
-        f" every simpler blend is above zero at {confidence:.0%}"
-        if best
-        else f"no blend has a better nested KL than the equal mean ({means[best]:.4f})"
-    )
-
-
-def _table(means: Array, samples: Array, confidence: float, chosen: str) -> pd.DataFrame:
+def _table(means: Array, samples: Array, chosen: int, confidence: float) -> pd.DataFrame:
     rows = []
     for i, kind in enumerate(KINDS):
-        low, high = interval(samples[:, i], confidence)
-        gain_low, gain_high = interval(samples[:, 0] - samples[:, i], confidence)
-        rows.append(
-            {
-                "kind": kind,
-                "kl": means[i],
-                "low": low,
-                "high": high,
-                "gain": means[0] - means[i],
-                "gain_low": gain_low,
-                "gain_high": gain_high,
-                "chosen": kind == chosen,
-            }
-        )
+        row = {"kind": kind, "kl": means[i]}
+        row["low"], row["high"] = interval(samples[:, i], confidence)
+        for name, this, that in (("gain", 0, i), ("excess", i, chosen)):
+            row[name] = means[this] - means[that]
+            ends = interval(samples[:, this] - samples[:, that], confidence)
+            row[f"{name}_low"], row[f"{name}_high"] = ends
+        rows.append({**row, "chosen": i == chosen})
     return pd.DataFrame(rows)
+
+
+def _reason(table: pd.DataFrame, confidence: float) -> str:
+    chosen, others = table[table["chosen"]].iloc[0], table[~table["chosen"]]
+    second = others.loc[others["kl"].idxmin()]
+    return (
+        f"{KINDS[chosen['kind']]} has the lowest nested KL ({chosen['kl']:.4f}); the next,"
+        f" {KINDS[second['kind']]}, has {second['excess']:.4f} more ({confidence:.0%} interval"
+        f" {second['excess_low']:.4f} to {second['excess_high']:.4f})"
+    )

@@ -18,10 +18,12 @@ from ..config.ensemble import EnsembleParams
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import atomic, write_json
+from ..training.finished import read_manifest
+from ..training.metrics import metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
 from .bootstrap import interval, patient_bootstrap
 from .metrics import evaluate, kl_per_window, slice_masks
-from .oof import OutOfFold, read_manifest, read_oof
+from .oof import OutOfFold, read_oof
 
 log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
@@ -31,7 +33,8 @@ DIGITS = 9  # of numbers in JSON; keeps the last bits of sums out of hashed file
 def run(
     paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json``.
+    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json`` and
+    ``summary.json``.
 
     The fit uses the windows of the deciding slice only; every window gets the prediction of the
     blend that was fitted without its fold.
@@ -56,6 +59,7 @@ def run(
     tell(3, 4)
     write_json(paths.ensemble / "weights.json", _plain(_weights(fitted)))
     write_json(paths.ensemble / "metrics.json", _plain(metrics))
+    write_json(paths.ensemble / "summary.json", _plain(_flat(metrics)))
     _write_oof(paths, oof, predictions["ensemble"])
     tell(4, 4)
     return metrics
@@ -73,8 +77,8 @@ def results_table(paths: Paths) -> list[dict[str, Any]]:
     path = paths.ensemble / "metrics.json"
     if not path.exists():
         raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    metrics = json.loads(path.read_text())
-    members = json.loads((paths.ensemble / "weights.json").read_text())["members"]
+    metrics = json.loads(path.read_text(encoding="utf-8"))
+    members = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))["members"]
     named = [
         *((name, metrics["members"][name]) for name in members),
         ("equal mean", metrics["blends"]["equal"]),
@@ -114,7 +118,6 @@ def _fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
         members=oof.members,
         shrinkage=params.shrinkage,
         ridge=params.ridge,
-        greedy_rounds=params.greedy_rounds,
         n_bootstrap=params.bootstrap,
         confidence=params.confidence,
         seed=params.seed,
@@ -182,6 +185,35 @@ def _summary(oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams
             }
             for name, rows in masks.items()
         },
+    }
+
+
+def _flat(metrics: dict[str, Any]) -> dict[str, float | str]:
+    """What ``dvc metrics`` and ``dvc exp show`` print; what has no windows is left out.
+
+    ``kl, kl_low, kl_high``, the baselines and members on the deciding slice, then the ensemble on
+    the other slices.
+    """
+    others = {
+        metric_name(name): found["kl"]
+        for name, found in metrics["ensemble"].items()
+        if name != DECIDING_SLICE
+    }
+    if DECIDING_SLICE not in metrics["slices"]:
+        return others
+    members = {name: found[DECIDING_SLICE]["kl"] for name, found in metrics["members"].items()}
+    best = min(members, key=lambda name: members[name])
+    deciding = metrics["ensemble"][DECIDING_SLICE]
+    return {
+        "kl": deciding["kl"],
+        "kl_low": deciding["low"],
+        "kl_high": deciding["high"],
+        "best_member": best,
+        "kl_best_member": members[best],
+        "kl_equal_mean": metrics["blends"]["equal"][DECIDING_SLICE]["kl"],
+        "kl_prior": metrics["baselines"]["prior"][DECIDING_SLICE]["kl"],
+        **{f"kl_member_{name}": kl for name, kl in members.items()},
+        **others,
     }
 
 

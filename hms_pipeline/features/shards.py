@@ -79,7 +79,7 @@ def find_known(store: Path, staging: Path) -> list[Known]:
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
     for path in sorted(staging.glob("shard-*.json")):
-        note = json.loads(path.read_text())
+        note = json.loads(path.read_text(encoding="utf-8"))
         yield f"{path.stem}.npy", tuple(note["keys"]), note["sha256"]
 
 

@@ -163,7 +163,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f" Run `hms features {folder.name}`."
         )
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["format"]
     except (ValueError, KeyError, TypeError):
         raise InputError(_damaged(folder, MANIFEST)) from None

@@ -5,16 +5,18 @@
     bundle.json          members, views, blend, hashes
     weights/<member>/fold-<k>.safetensors
     recipe.yaml          the whole recipe it was made by
-    folds.parquet        which patients which networks never saw
-    oof.parquet          nested out-of-fold predictions and where their windows lie
     drift_reference.json training distribution of views and predictions
     code/<package>/      the rooms that score
     checksums.json       SHA-256 of every other file
+
+It names no patient; with ``registry.with_ids``, and in versions from before that setting, it holds
+the tables of its training, too (``write_tables``).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ ROOMS = (
     "datasets", "models", "training", "ensemble", "inference",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
+TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients
 PLACE = (
     "eeg_id", "eeg_label_offset_seconds", "spectrogram_id", "spectrogram_label_offset_seconds",
 )  # fmt: skip
@@ -170,7 +173,7 @@ def _input_hashes(paths: Paths, params: Params, members: Mapping[str, Any]) -> d
 
 def _read_json(path: Path, command: str) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{path} is needed, but is not there. Run {command}, or dvc repro."
@@ -207,11 +210,12 @@ def write_bundle(
     }
     write_json(out / "bundle.json", info)
     write_params(out / "recipe.yaml", params)
-    _write_tables(paths, out)
+    if params.registry.with_ids:
+        write_tables(paths, out)
     write_reference(paths, params, out)
     copy_code(out / "code")
     for name, text in (extra or {}).items():
-        (out / name).write_text(text)
+        (out / name).write_text(text, encoding="utf-8")
     write_json(out / CHECKSUMS, checksums(out))
     return out
 
@@ -271,13 +275,30 @@ def _difference(
         return float((network(*inputs).softmax(1) - full).abs().max())
 
 
-def _write_tables(paths: Paths, out: Path) -> None:
+def write_tables(paths: Paths, out: Path) -> dict[str, str]:
+    """Write who was in which fold, and what the nested out-of-fold predictions are.
+
+    ``folds.parquet`` says which patients which networks never saw; ``oof.parquet`` holds the
+    predictions and where their windows lie.
+
+    Parameters
+    ----------
+    paths : Paths
+    out : Path
+        An existing folder.
+
+    Returns
+    -------
+    dict
+        SHA-256 of each.
+    """
     windows = read_table(paths.windows, columns=["label_id", *PLACE])
     oof = read_table(paths.ensemble / "oof.parquet")
     oof = oof.merge(windows, on="label_id", validate="one_to_one").sort_values("label_id")
     oof.to_parquet(out / "oof.parquet", index=False, compression="zstd")
     folds = read_table(paths.folds, columns=["label_id", "patient_id", "fold"])
     folds.to_parquet(out / "folds.parquet", index=False, compression="zstd")
+    return {name: hash_file(out / name) for name in TABLES}
 
 
 def copy_code(out: Path) -> Path:
@@ -307,12 +328,43 @@ def carries_this_code(folder: Path) -> bool:
     return carried == {name: hash_file(path) for name, path in _code_files().items()}
 
 
+def files_below(folder: Path) -> dict[str, Path]:
+    """Every file below a folder, by its relative name; the folder holds files and folders alone.
+
+    Raises
+    ------
+    InputError
+        Something below it is a link or no file, or a folder without a file: neither has content
+        that a hash could cover.
+    """
+    found = {}
+    for place, folders, names in os.walk(folder):
+        inside = [Path(place) / name for name in (*folders, *names)]
+        odd = [
+            path for path in inside if path.is_symlink() or not (path.is_file() or path.is_dir())
+        ]
+        if odd or not (inside or Path(place) == folder):
+            name = (odd or [Path(place)])[0].relative_to(folder).as_posix()
+            raise InputError(
+                f"The model's files must be as they were registered, but {name} is a link, an empty"
+                " folder or no file. Delete it, use another version, or register again."
+            )
+        found |= {path.relative_to(folder).as_posix(): path for path in inside if path.is_file()}
+    return found
+
+
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file under a bundle but the list itself; Python's caches left out."""
+    """SHA-256 of every file under a bundle but the list itself, byte code included.
+
+    Raises
+    ------
+    InputError
+        There is a link or an empty folder among them.
+    """
     return {
-        path.relative_to(folder).as_posix(): hash_file(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CHECKSUMS and "__pycache__" not in path.parts
+        name: hash_file(path)
+        for name, path in sorted(files_below(folder).items())
+        if name != CHECKSUMS
     }
 
 

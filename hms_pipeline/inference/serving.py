@@ -14,9 +14,6 @@ from ..schema import SPECTROGRAM_ROWS, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from .predictor import Predictor
 
-MAX_COLUMNS = 1000  # of a cell's table; a spectrogram has 401
-EXPANSION = 16  # a cell may unpack to this many times its largest size
-
 
 def score_frame(
     predictor: Predictor, frame: pd.DataFrame, params: Mapping[str, Any] | None = None
@@ -76,7 +73,7 @@ def _eeg(cell: object, row: int, most: int) -> np.ndarray:
     content = _content(cell, where, most)
     if content is None:
         raise InputError(f"{where}: needs the bytes of an EEG parquet, but is empty. Send them.")
-    _check_table(content, where, most, WINDOW_SAMPLES, "50 s at 200 Hz")
+    _check_length(content, where, WINDOW_SAMPLES, "50 s at 200 Hz")
     try:
         return read_eeg(content)
     except InputError as err:
@@ -88,7 +85,7 @@ def _spectrogram(cell: object, row: int, most: int) -> np.ndarray | None:
     content = _content(cell, where, most)
     if content is None:
         return None
-    _check_table(content, where, most, SPECTROGRAM_ROWS, "10 min in steps of 2 s")
+    _check_length(content, where, SPECTROGRAM_ROWS, "10 min in steps of 2 s")
     try:
         return read_spectrogram(content)
     except InputError as err:
@@ -114,20 +111,13 @@ def _content(cell: object, where: str, most: int) -> bytes | None:
     return bytes(cell) or None
 
 
-def _check_table(content: bytes, where: str, most: int, n_rows: int, span: str) -> None:
-    """Refuse by the file's own footer, before anything is unpacked."""
+def _check_length(content: bytes, where: str, n_rows: int, span: str) -> None:
+    """Refuse by the number of rows, before anything is unpacked."""
     try:
-        metadata = open_parquet(content, "The parquet").metadata
+        found = open_parquet(content, "The parquet").metadata.num_rows
     except InputError as err:
         raise InputError(f"{where}: {err}") from None
-    if metadata.num_rows != n_rows:
+    if found != n_rows:
         raise InputError(
-            f"{where}: needs {n_rows} rows ({span}), but has {metadata.num_rows}. Resample or cut"
-            " the window."
-        )
-    unpacked = sum(metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups))
-    if metadata.num_columns > MAX_COLUMNS or not 0 <= unpacked <= EXPANSION * most:
-        raise InputError(
-            f"{where}: has {metadata.num_columns} columns and {unpacked / 2**20:.0f} MB unpacked,"
-            " more than any window. Export it in the competition's layout."
+            f"{where}: needs {n_rows} rows ({span}), but has {found}. Resample or cut the window."
         )

@@ -17,7 +17,6 @@ from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ..system.errors import InputError
-from .image_encoder import ImageEncoder
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +74,9 @@ def load_pretrained(model: nn.Module, source: str | None, *, name: str) -> Pretr
     return _from_file(model, Path(source), name)
 
 
-def _trunk(model: nn.Module, source: str, name: str) -> ImageEncoder:
+def _trunk(model: nn.Module, source: str, name: str) -> nn.Module:
     encoder = getattr(model, "encoder", None)
-    if not isinstance(encoder, ImageEncoder) or encoder.scaled:
+    if getattr(encoder, "scaled", True):  # only an ImageEncoder says so
         raise InputError(
             f"members.{name}.pretrained={source!r} needs an EfficientNet of width and depth 1."
             f" Set both to 1, or members.{name}.pretrained to null."
@@ -85,7 +84,7 @@ def _trunk(model: nn.Module, source: str, name: str) -> ImageEncoder:
     return encoder
 
 
-def _from_hub(encoder: ImageEncoder, name: str) -> PretrainedReport:
+def _from_hub(encoder: nn.Module, name: str) -> PretrainedReport:
     tag = _HUB_TAGS[encoder.trunk_name]
     try:
         _reach_hub(tag)
@@ -115,7 +114,7 @@ def _reach_hub(tag: str) -> None:
     socket.create_connection((address, int(port or 443)), timeout=5).close()
 
 
-def _from_lite(encoder: ImageEncoder, name: str) -> PretrainedReport:
+def _from_lite(encoder: nn.Module, name: str) -> PretrainedReport:
     if encoder.trunk_name != "tf_efficientnet_lite0":
         raise InputError(
             f"members.{name}.pretrained='lite' fits architecture efficientnet_lite0 only."
@@ -158,7 +157,7 @@ def _from_file(model: nn.Module, path: Path, name: str) -> PretrainedReport:
     return PretrainedReport(path.name, True, f"local file {path.name}")
 
 
-def _load_trunk(encoder: ImageEncoder, state: dict[str, Tensor]) -> None:
+def _load_trunk(encoder: nn.Module, state: dict[str, Tensor]) -> None:
     """Load ImageNet weights, the first convolution repeated or summed to the regions."""
     own = encoder.trunk.state_dict()
     state = {key: state[key] for key in own}

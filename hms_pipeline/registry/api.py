@@ -9,8 +9,8 @@ from typing import Any
 
 from ..config import Paths
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL
-from . import promotion
+from ..tracking.store import CHAMPION, MODEL, has_store
+from . import promotion, tables
 from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
 from .lineage import restore_commands
@@ -24,14 +24,19 @@ __all__ = [
     "describe",
     "gc",
     "list_versions",
+    "model_of",
+    "origin_of",
     "promote",
     "rollback",
+    "trained_on",
     "verify",
 ]
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
     """Versions, newest first: aliases, KL with its interval, verdict and first reason."""
+    if not has_store(paths):
+        return []
     registry = Registry.open(paths)
     aliases = registry.aliases()
     return [
@@ -48,6 +53,11 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
         }
         for version in registry.versions()
     ]
+
+
+def trained_on(paths: Paths, patient_id: int) -> list[dict[str, Any]]:
+    """Versions whose training saw a patient; see ``tables.trained_on``."""
+    return tables.trained_on(Registry.open(paths), patient_id)
 
 
 def _verdict(tags: dict[str, str]) -> str:
@@ -74,9 +84,10 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
         **{key: value for key, value in sorted(found.tags.items()) if key not in _SHOWN},
     }
     if (folder / "lineage.json").exists():
-        origin = json.loads((folder / "lineage.json").read_text())
+        origin = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
         facts |= {f"from {key}": value for key, value in origin.items()}
-        facts["bring back"] = " && ".join(restore_commands(origin, folder))
+        commands = restore_commands(origin, folder)
+        facts["bring back"] = " && ".join(commands) or f"no way: code {origin['git_commit']}"
     facts["history"] = [
         f"{record['time']} {record['who']} {record['action']} {record.get('kind', '')}".strip()
         for record in registry.ledger.read()
@@ -111,7 +122,12 @@ def rollback(paths: Paths, reason: str) -> int:
 
 
 def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
-    """Compare a version's files with their hashes; gives its number.
+    """Compare a version's files with their hashes; gives its number. See ``model_of``."""
+    return model_of(paths, version)[0]
+
+
+def model_of(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[int, Path]:
+    """A version's number and its model folder, every file as it was registered.
 
     Parameters
     ----------
@@ -122,12 +138,11 @@ def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
     Raises
     ------
     InputError
-        No such version, or a file is not as it was registered.
+        No such version or alias, or a file is not as it was registered.
     """
     registry = Registry.open(paths)
     found = registry.get(_number(registry, version))
-    registry.verify(found)
-    return int(found.version)
+    return int(found.version), registry.verify(found)
 
 
 def _number(registry: Registry, version: int | str) -> int:
@@ -144,16 +159,23 @@ def _number(registry: Registry, version: int | str) -> int:
 
 
 def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
-    """A version's number and its verified bundle's folder.
+    """A version's number and its verified bundle's folder; see ``model_of``."""
+    found, model = model_of(paths, version)
+    return found, model / BUNDLE
 
-    Raises
-    ------
-    InputError
-        No such version or alias, or it does not verify.
+
+def origin_of(paths: Paths, version: int | str) -> dict[str, str]:
+    """The code and the data of a version, for what is written about its answers.
+
+    Returns
+    -------
+    dict
+        ``code`` and ``data``, in words.
     """
     registry = Registry.open(paths)
-    found = registry.get(_number(registry, version))
-    return int(found.version), registry.verify(found) / BUNDLE
+    tags = registry.get(_number(registry, version)).tags
+    kind, digest = tags.get("data_origin", "of unknown origin"), tags.get("data", "unknown")
+    return {"code": tags.get("git_commit", "unknown"), "data": f"{kind}, digest {digest}"}
 
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:

@@ -22,6 +22,7 @@ spectrogram around it, and gives the probability of each of six patterns that ex
 Without the spectrogram the members that need it are left out. Blend: {kind}.
 
 ## Data
+{origin}
 {n_windows} windows of {n_patients} patients, {n_deciding} of them with {min_votes} votes or more.
 Labels are votes of several experts on the central 10 s. Folds are grouped by patient.
 
@@ -40,11 +41,25 @@ bootstrap over patients.
 - A window is judged alone: nothing is known of the patient, drugs or the hours before.
 - Artefact, burst suppression and normal background all count as "Other".
 
-Recipe `{recipe}`, content `{content_hash}`. `lineage.json` names data, code and runs.
+Recipe `{recipe}`, content `{content_hash}`, code of commit {commit}. `lineage.json` names data,
+code and runs.
 """
 
+ORIGIN = {
+    "simulated": "Simulated by `hms sample`, no patient among it (digest `{}`): its numbers say"
+    " nothing of real EEG.",
+    "given": "Given by the user, not simulated by this recipe (digest `{}`).",
+    "unknown": "Of unknown origin (digest `{}`).",
+}
 
-def model_card(paths: Paths, params: Params, content: Mapping[str, Any], model: str) -> str:
+
+def model_card(
+    paths: Paths,
+    params: Params,
+    content: Mapping[str, Any],
+    model: str,
+    origin: Mapping[str, Any],
+) -> str:
     """Write the card from the ensemble's metrics.
 
     Parameters
@@ -55,13 +70,15 @@ def model_card(paths: Paths, params: Params, content: Mapping[str, Any], model: 
         From ``inference.bundle.describe_content``.
     model : str
         The registered model's name.
+    origin : mapping
+        From ``lineage.lineage``: data and code.
 
     Returns
     -------
     str
-        Markdown; the same bytes for the same artifacts.
+        Markdown; the same bytes for the same artifacts and code.
     """
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
     folds = read_table(paths.folds)
     deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
     rows = [
@@ -74,6 +91,8 @@ def model_card(paths: Paths, params: Params, content: Mapping[str, Any], model: 
     ]
     return CARD.format(
         model=model,
+        origin=ORIGIN.get(origin["data_origin"], ORIGIN["unknown"]).format(origin["data"]),
+        commit=origin["git_commit"],
         n_networks=len(content["members"]) * params.split.n_folds,
         members=", ".join(content["members"]),
         classes=", ".join(CLASS_LABELS),

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from ..config import Paths, load_params
 from ..system.errors import InputError
-from ..tracking.store import MODEL, experiment_id, local_path
+from ..tracking.artifacts import folder_of
+from ..tracking.places import local_path
+from ..tracking.store import MODEL, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
+from .tables import TRAINING
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -23,14 +26,19 @@ DAY_S = 86_400.0
 
 
 def remove_models(registry: Registry) -> None:
-    """Remove the model folders of register runs that no version names, wherever they lie."""
+    """Remove the model folders of register runs that no version names, wherever they lie.
+
+    Of the checkout's own store only folders inside ``mlruns`` are removed.
+    """
     there = {_place(version.source) for version in registry.versions()}
+    named = {version.run_id for version in registry.versions()}
     client = registry.client
     runs = client.search_runs(
         [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
     )
     for run in runs:
-        if _place(f"{run.info.artifact_uri}/model") in there or _elsewhere_at_work(run):
+        known = run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there
+        if known or _elsewhere_at_work(run):
             continue
         try:
             _remove_model(registry, run)
@@ -53,12 +61,21 @@ def _elsewhere_at_work(run: Run) -> bool:
 
 
 def _remove_model(registry: Registry, run: Run) -> None:
+    folder = folder_of(registry.paths, run.info.run_id, run.info.artifact_uri)
+    if folder is not None and is_own(registry.paths):
+        for part in (folder / "model", folder / TRAINING):
+            if not part.resolve().is_relative_to(registry.paths.mlruns.resolve()):
+                raise InputError(f"{part} leads out of {registry.paths.mlruns}. Remove it by hand.")
+            if part.is_dir():
+                shutil.rmtree(part)
+        return
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     uri = registry.client.tracking_uri
     artifacts = get_artifact_repository(run.info.artifact_uri, tracking_uri=uri)
-    if artifacts.list_artifacts("model"):
-        artifacts.delete_artifacts("model")
+    for folder in ("model", TRAINING):
+        if artifacts.list_artifacts(folder):
+            artifacts.delete_artifacts(folder)
 
 
 def remove_fetched(registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ import torch
 
 from ..config import Params, Paths
 from ..system.errors import InputError
+from ..system.packages import package_versions
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, MODEL, open_store
+from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
 from .ledger import ADVICE
 from .versions import Registry
@@ -41,6 +43,16 @@ class Finding:
     value: str
     state: str = FINE
     advice: str = ""
+
+
+def _made_by(registry: Registry, champion: int) -> Iterator[Finding]:
+    """Packages that differ from those that made the champion."""
+    origin = registry.folder(registry.get(champion)) / "lineage.json"
+    made = json.loads(origin.read_text(encoding="utf-8")).get("packages", {})
+    for name, here in package_versions().items():
+        if made.get(name, here) != here:
+            value = f"{name} {here}; the champion was made by {made[name]}"
+            yield Finding("champion's packages", value, NOTE)
 
 
 def examine(paths: Paths, params: Params) -> list[Finding]:
@@ -84,7 +96,8 @@ def _device() -> Iterator[Finding]:
 
 
 def _stores(paths: Paths) -> Iterator[Finding]:
-    yield Finding("tracking", open_store(paths))
+    yield Finding("tracking", store_uri(paths))
+    yield from _elsewhere(paths)
     for name, folder in (
         ("data", paths.data),
         ("artifacts", paths.artifacts),
@@ -95,6 +108,16 @@ def _stores(paths: Paths) -> Iterator[Finding]:
             yield Finding(name, f"{folder}: {_size(folder) / GB:.2f} GB")
         else:
             yield Finding(name, f"{folder}: absent", NOTE)
+
+
+def _elsewhere(paths: Paths) -> Iterator[Finding]:
+    for column, addresses in elsewhere(paths).items():
+        yield Finding(
+            column, f"{len(addresses)} outside {paths.mlruns}", NOTE,
+            f"For example {addresses[0]}. Files there are neither read nor changed. A store that"
+            " was moved or copied here is turned to this place by the next command that changes"
+            " it, as hms gc; other addresses need a copy of the database (docs/operations.md).",
+        )  # fmt: skip
 
 
 def _size(folder: Path) -> int:
@@ -136,6 +159,9 @@ def judge_server(server: Server) -> Finding:
 
 
 def _registry(paths: Paths) -> Iterator[Finding]:
+    if not has_store(paths):
+        yield Finding(CHAMPION, "none", NOTE)
+        return
     registry = Registry.open(paths)
     yield from check_ledger(registry)
     number = registry.champion()
@@ -145,6 +171,7 @@ def _registry(paths: Paths) -> Iterator[Finding]:
     try:
         registry.verify(registry.get(number))
         yield Finding(CHAMPION, f"version {number}, verified")
+        yield from _made_by(registry, number)
     except InputError as err:
         yield Finding(CHAMPION, f"version {number}", WRONG, str(err))
 

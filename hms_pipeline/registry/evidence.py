@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,24 @@ from ..system.errors import InputError
 from ..system.files import read_table
 from .gate import Check, compare, compare_first, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What a challenger is compared with.
+
+    Parameters
+    ----------
+    version : int
+    bundle : Path
+        Verified.
+    tables : Path
+        The folder with its training's ``folds.parquet`` and ``oof.parquet``, as registered.
+    """
+
+    version: int
+    bundle: Path
+    tables: Path
 
 
 class LazyWindows(Sequence):
@@ -145,7 +164,7 @@ def check_no_leak(plan: pd.DataFrame, folds: pd.DataFrame) -> None:
         )
 
 
-def champion_losses(bundle: Path, table: pd.DataFrame, data: Path) -> np.ndarray:
+def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.ndarray:
     """The champion's loss on the challenger's windows, without leaking.
 
     Windows that the champion's own nested OOF holds, lying where they lay, are taken from it;
@@ -153,8 +172,7 @@ def champion_losses(bundle: Path, table: pd.DataFrame, data: Path) -> np.ndarray
 
     Parameters
     ----------
-    bundle : Path
-        The champion's, verified.
+    champion : Champion
     table : DataFrame
         From ``challenger_table``.
     data : Path
@@ -164,11 +182,11 @@ def champion_losses(bundle: Path, table: pd.DataFrame, data: Path) -> np.ndarray
     -------
     array, shape (n_windows,)
     """
-    stored = _stored(bundle, table)
+    stored = _stored(champion.tables, table)
     rest = table[~table["label_id"].isin(stored["label_id"])]
     draws = [stored[["label_id", *CLASSES]]]
     if len(rest):
-        draws.append(_predict_new(bundle, rest, data))
+        draws.append(_predict_new(champion, rest, data))
     predictions = pd.concat(draws, ignore_index=True)
     target = pd.DataFrame(target_of(table), index=table["label_id"])
     probs = predictions[list(CLASSES)].to_numpy(float)
@@ -179,21 +197,23 @@ def champion_losses(bundle: Path, table: pd.DataFrame, data: Path) -> np.ndarray
     )  # fmt: skip
 
 
-def _stored(bundle: Path, table: pd.DataFrame) -> pd.DataFrame:
-    oof = pd.read_parquet(bundle / "oof.parquet")
+def _stored(tables: Path, table: pd.DataFrame) -> pd.DataFrame:
+    oof = pd.read_parquet(tables / "oof.parquet")
     same = ["label_id", "patient_id", *PLACE]
     return oof.merge(table[same], on=same)
 
 
-def _predict_new(bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
-    code = load_code(bundle)
+def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.DataFrame:
+    code = load_code(champion.bundle)
     with refusals_of(code):
-        return _predicted(code, bundle, table, data)
+        return _predicted(code, champion, table, data)
 
 
-def _predicted(code: ModuleType, bundle: Path, table: pd.DataFrame, data: Path) -> pd.DataFrame:
-    folds = pd.read_parquet(bundle / "folds.parquet")
-    predictor = module(code, "inference.predictor").Predictor.open(bundle)
+def _predicted(
+    code: ModuleType, champion: Champion, table: pd.DataFrame, data: Path
+) -> pd.DataFrame:
+    folds = pd.read_parquet(champion.tables / "folds.parquet")
+    predictor = module(code, "inference.predictor").Predictor.open(champion.bundle)
     plan = network_plan(table, folds, len(predictor.folds))
     check_no_leak(plan, folds)
     place = table[["label_id", *PLACE]].sort_values(["eeg_id", "label_id"])
@@ -209,7 +229,7 @@ def _predicted(code: ModuleType, bundle: Path, table: pd.DataFrame, data: Path) 
 
 
 def comparison(
-    paths: Paths, params: Params, champion: tuple[int, Path] | None
+    paths: Paths, params: Params, champion: Champion | None
 ) -> tuple[list[Check], dict[str, float]]:
     """Checks of the challenger against the champion, or the prior where there is none.
 
@@ -225,9 +245,9 @@ def comparison(
         theirs = prior_losses(table)
         checks = compare_first(ours, theirs, patients, params.gate)
     else:
-        theirs = champion_losses(champion[1], table, paths.data)
+        theirs = champion_losses(champion, table, paths.data)
         votes = plurality(table[list(VOTE_COLUMNS)].to_numpy(float))
-        checks = compare(ours, theirs, patients, votes, params.gate, f"champion {champion[0]}")
+        checks = compare(ours, theirs, patients, votes, params.gate, f"champion {champion.version}")
     metrics = {"kl": float(ours.mean()), "kl_reference": float(theirs.mean())}
     return checks, metrics | {check.name: check.value for check in checks}
 

@@ -28,9 +28,12 @@ class Ledger:
     Parameters
     ----------
     path : Path
+    text : bytes, optional
+        Its content, where that is not the file's: a copy that went on elsewhere. To read only.
     """
 
     path: Path
+    text: bytes | None = None
 
     def append(self, action: str, **facts: Any) -> dict[str, Any]:
         """Add a line and force it to the disk. Call it under the registry's lock."""
@@ -64,6 +67,8 @@ class Ledger:
 
     def content(self) -> bytes:
         """Its whole lines."""
+        if self.text is not None:
+            return self.text
         return whole_lines(self.path.read_bytes()) if self.path.exists() else b""
 
     def replace(self, content: bytes) -> None:
@@ -90,6 +95,24 @@ class Ledger:
                 found.append(f"line {n} of the ledger was changed")
             previous = record.get("hash", "")
         return found
+
+    def need_whole(self) -> None:
+        """Refuse a ledger that is damaged.
+
+        Raises
+        ------
+        InputError
+            Names the first line that is wrong.
+        """
+        for problem in self.problems():
+            raise InputError(
+                f"The ledger {self.path} needs to be as it was written, but {problem}. {ADVICE}"
+            )
+
+    def files_hash(self, version: int) -> str | None:
+        """SHA-256 of a version's files as it was registered; None where it never was."""
+        record = self.last("register", version=version)
+        return record and record.get("files_sha256")
 
     def pending(self) -> dict[str, Any] | None:
         """The last intent, where nothing came of it yet."""
@@ -134,15 +157,17 @@ class Ledger:
             None,
         )
 
-    def barred(self, content_hash: str, networks_hash: str) -> str | None:
+    def barred(self, content_hash: str, networks_hash: str, judged_by: str) -> str | None:
         """Why this content is never promoted by itself again, or None.
 
-        Other code may make a refused ensemble good enough; networks that were rolled back stay
+        Other code or thresholds may make a refused ensemble good enough; networks that were rolled
+        back stay
         out whatever runs them.
         """
         for record in self.read():
             day = record["time"][:10]
-            if record["action"] == "refuse" and record["content_hash"] == content_hash:
+            same = record.get("judged_by", judged_by) == judged_by
+            if record["action"] == "refuse" and record["content_hash"] == content_hash and same:
                 return f"it was refused on {day} as version {record['version']}"
             undone = record["action"] == "commit" and record["kind"] == "rollback"
             if undone and record["from_networks"] == networks_hash:

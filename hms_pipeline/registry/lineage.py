@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+import pandas as pd
+
 from ..config import Params, Paths
-from ..config.params import read_data_hash
-from ..tracking.checkout import CODE, git_changes, git_commit
+from ..system.packages import package_versions
+from ..tracking.checkout import CODE, git_changes, git_commit, is_known
+from ..tracking.retrain import data_hash
 
 STATE, PATCH = "state", "changes.patch"
 
@@ -34,7 +38,9 @@ def lineage(
         "content_hash": content["content_hash"],
         "git_commit": git_commit(paths),
         "data": data_hash(paths),
+        "data_origin": data_origin(paths, params),
         "code": content["code"],
+        "packages": package_versions(),
         "recipe": params.recipe,
         **content["hashes"],
         "retrain_run": run_id,
@@ -42,9 +48,21 @@ def lineage(
     }
 
 
-def data_hash(paths: Paths) -> str:
-    """The raw data's hash in DVC's pointer file beside it, or ``untracked``."""
-    return read_data_hash(Path(f"{paths.data}.dvc")) or "untracked"
+def data_origin(paths: Paths, params: Params) -> str:
+    """``simulated`` where the windows are those of ``hms sample`` by this recipe, else ``given``.
+
+    A simulated window's id is drawn from the seed; ids that agree by chance are as good as none.
+    """
+    from ..simulator.plan import plan_train, train_rows
+
+    try:
+        there = set(pd.read_csv(paths.data / "train.csv", usecols=["label_id"])["label_id"])
+    except (OSError, ValueError):
+        return "unknown"
+    size = params.sample
+    plan = plan_train(size.seed, size.patients, size.proportions)
+    drawn = {row["label_id"] for row in train_rows(plan)}
+    return "simulated" if 2 * len(there & drawn) > len(there) else "given"
 
 
 def write_state(paths: Paths, out: Path) -> None:
@@ -71,11 +89,18 @@ def restore_commands(found: Mapping[str, Any], model: Path) -> list[str]:
         The version's ``lineage.json``.
     model : Path
         Its model folder.
+
+    Returns
+    -------
+    list of str
+        None where the version's commit is not known: its code is in no repository.
     """
+    if not is_known(str(found["git_commit"])):
+        return []
     state = model / STATE
     commands = [f"git checkout {str(found['git_commit']).removesuffix('+changes')}"]
     if (state / PATCH).exists():
-        commands.append(f"git apply {state / PATCH}")
+        commands.append(f"git apply {quote(str(state / PATCH))}")
     names = [path.name for path in sorted(state.glob("*")) if path.name != PATCH]
-    commands += [f"cp {state / name} ." for name in names]
+    commands += [f"cp {quote(str(state / name))} ." for name in names]
     return [*commands, "dvc checkout"]

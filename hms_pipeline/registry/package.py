@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from ..config import Params, Paths
-from ..inference.bundle import CHECKSUMS, write_bundle
-from ..schema import VOTE_COLUMNS
+from ..data.encode import eeg_to_parquet
+from ..inference.bundle import CHECKSUMS, files_below, write_bundle, write_tables
+from ..schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
 from ..tracking.store import quiet_mlflow
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 FILES = "files.json"
+ENTRY = "model_code.py"
+# MLflow's loading leaves this; ``load_served`` never reads it.
+_ENTRY_CACHE = re.compile(rf"__pycache__/{Path(ENTRY).stem}\.[\w-]+\.pyc")
 BUNDLE = Path("artifacts") / "bundle"
 REQUIREMENTS = (
     "mlflow", "numpy", "scipy", "pandas", "pyarrow", "torch", "torchvision", "timm", "pydantic",
@@ -44,8 +54,12 @@ def write_model(
     card : str
         The model card, Markdown.
     lineage : mapping
-        What it came from; kept as ``lineage.json`` beside ``MLmodel``.
+        What it came from; kept as ``lineage.json`` beside ``MLmodel``, with the hashes of the
+        training's tables, which are written into ``training`` beside ``out``.
     """
+    tables = out.with_name("training")
+    tables.mkdir(parents=True)
+    lineage = {**lineage, "tables": write_tables(paths, tables)}
     bundle = write_bundle(paths, params, out.with_name("bundle"), {"model_card.md": card})
     stub = out.with_name("stub") / "bundle"
     stub.mkdir(parents=True)
@@ -53,9 +67,10 @@ def write_model(
     with _quiet_mlflow() as pyfunc:
         pyfunc.save_model(
             out,
-            python_model=str(Path(__file__).parent / "serving" / "model_code.py"),
+            python_model=str(Path(__file__).parent / "serving" / ENTRY),
             artifacts={"bundle": str(stub)},
             signature=signature(),
+            input_example=example(),
             pip_requirements=requirements(),
         )
     # MLflow would copy gigabytes of weights; the stub keeps their place instead.
@@ -69,8 +84,8 @@ def write_model(
 
 
 def load_served(model: Path) -> Any:
-    """Load a model folder the way a server does."""
-    with _quiet_mlflow() as pyfunc:
+    """Load a verified model folder the way a server does, but without any byte code in it."""
+    with _quiet_mlflow() as pyfunc, _no_byte_code():
         return pyfunc.load_model(str(model))
 
 
@@ -88,6 +103,18 @@ def refusals_of(code: ModuleType) -> Iterator[None]:
         yield
     except code.inference.predictor.InputError as err:
         raise InputError(str(err)) from None
+
+
+@contextmanager
+def _no_byte_code() -> Iterator[None]:
+    """Imports compile what they read, from the sources, and leave nothing behind."""
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    with TemporaryDirectory() as empty:
+        sys.pycache_prefix, sys.dont_write_bytecode = empty, True
+        try:
+            yield
+        finally:
+            sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
 @contextmanager
@@ -113,23 +140,26 @@ def signature() -> ModelSignature:
     )
 
 
+def example() -> pd.DataFrame:
+    """One row as a server takes it: a steady 10 Hz wave, nobody's recording."""
+    t_s = np.arange(WINDOW_SAMPLES) / SFREQ
+    wave = np.round(30 * np.sin(2 * np.pi * 10 * t_s))  # uV
+    eeg = np.stack([np.roll(wave, k) for k in range(len(EEG_COLUMNS))])
+    return pd.DataFrame({"eeg": [eeg_to_parquet(eeg)], "spectrogram": [b""]})
+
+
 def requirements() -> list[str]:
     """The few packages that scoring needs, at the versions installed here."""
     return [f"{name}=={installed(name).split('+')[0]}" for name in REQUIREMENTS]
 
 
 def _listed(model: Path) -> dict[str, str]:
-    """SHA-256 of every file that belongs to a model folder."""
+    """SHA-256 of every file of a model folder but MLflow's own notes."""
     return {
-        path.relative_to(model).as_posix(): hash_file(path)
-        for path in sorted(model.rglob("*"))
-        if path.is_file() and _belongs(path)
+        name: hash_file(path)
+        for name, path in sorted(files_below(model).items())
+        if name not in (FILES, "registered_model_meta") and not _ENTRY_CACHE.fullmatch(name)
     }
-
-
-def _belongs(path: Path) -> bool:
-    # MLflow notes the version in the folder it loads from; Python keeps its caches there.
-    return path.name not in (FILES, "registered_model_meta") and "__pycache__" not in path.parts
 
 
 def model_hashes(model: Path) -> dict[str, str]:
@@ -178,7 +208,7 @@ def check_model(model: Path, files_sha256: str) -> None:
 
 def _first_difference(model: Path, found: Mapping[str, str]) -> str:
     try:
-        listed = json.loads((model / FILES).read_text())
+        listed = json.loads((model / FILES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return f"{FILES} cannot be read"
     if hash_json(listed) == hash_json(found):

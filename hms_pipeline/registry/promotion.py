@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, MODEL
@@ -13,11 +15,15 @@ from .versions import Registry
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+log = logging.getLogger(__name__)
+
 
 def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -> None:
     """Make a version the champion.
 
-    The alias moves in one transaction, after the files verify and the intent is written down.
+    Whatever can refuse was asked before: the store and the ledger by ``Registry.changing``, the
+    files here. The intent is written down, then the alias moves, in one transaction. Should it not
+    move, the ledger says so; once it has moved, the promotion stands whatever fails afterwards.
 
     Parameters
     ----------
@@ -47,24 +53,49 @@ def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -
         "files_sha256": version.tags.get("files_sha256"),
     }
     registry.ledger.append("intent", **facts)
-    registry.client.set_registered_model_alias(MODEL, CHAMPION, version.version)
-    registry.mark(facts)
-    registry.ledger.append("commit", **facts)
-    registry.log_ledger()
+    _move(registry, facts)
+    with _stands(f"Version {version.version} is the champion"):
+        registry.mark(facts)
+        registry.ledger.append("commit", **facts)
+        registry.log_ledger()
+
+
+def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
+    try:
+        registry.client.set_registered_model_alias(MODEL, CHAMPION, str(facts["to"]))
+    except Exception:  # every store has its own; the alias may have moved before it failed
+        if registry.champion() != facts["to"]:
+            registry.ledger.append("abort", **facts, note="the alias could not be moved")
+            raise
+
+
+@contextmanager
+def _stands(done: str) -> Iterator[None]:
+    """Say what is done where writing it down fails; the next change of the registry finishes it."""
+    try:
+        yield
+    except Exception as err:  # the store's, the disk's
+        log.warning(
+            "%s, but that could not be written down everywhere (%s). The next command that"
+            " changes the registry does it.", done, err,
+        )  # fmt: skip
 
 
 def _networks(registry: Registry, version: int | None) -> str | None:
     return None if version is None else registry.get(version).tags.get("networks_hash")
 
 
-def refuse(registry: Registry, version: ModelVersion, reasons: Sequence[str]) -> None:
-    """Write down that a version did not become champion."""
+def refuse(
+    registry: Registry, version: ModelVersion, reasons: Sequence[str], judged_by: str
+) -> None:
+    """Write down that a version did not become champion, and by which thresholds."""
     registry.ledger.append(
         "refuse",
         version=int(version.version),
         content_hash=version.tags.get("content_hash"),
         champion=registry.champion(),
         reasons=list(reasons),
+        judged_by=judged_by,
     )
     registry.log_ledger()
 

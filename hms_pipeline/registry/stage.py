@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
-from ..inference.bundle import describe_content
+from ..config.params import read_yaml
+from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
-from ..system.files import write_json
+from ..system.files import hash_json, write_json
+from ..tracking.artifacts import log_file, log_json
+from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
     KIND,
     PARENT,
@@ -24,24 +27,30 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
-from .evidence import comparison, model_checks
+from .evidence import Champion, comparison, model_checks
 from .gate import failed
-from .lineage import lineage
+from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .promotion import promote, refuse, set_verdict
+from .tables import TRAINING, training_tables
 from .versions import Registry, reasons_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 PROMOTED, REFUSED = "promoted", "refused"
+JUDGED_BY = "judged_by"  # hash of the thresholds behind a verdict
+DAMAGED = "damaged files"  # instead of thresholds: nothing was judged
+EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for what `dvc exp run` starts
 
 
 def run(paths: Paths, params: Params) -> dict[str, Any]:
     """Register the present ensemble and let the gate decide.
 
-    Idempotent by content: what is registered already is only reported. A process killed at any
-    point leaves the champion as it was, and the next run goes on.
+    Idempotent by content: what is registered already is only reported, unless it was refused by
+    other thresholds or for damaged files: then it is judged anew. A process killed at any point
+    leaves the champion as it was, and the next run goes on. In an experiment of DVC's nothing is
+    registered.
 
     Parameters
     ----------
@@ -54,13 +63,19 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         The content of ``registration.json``: model, version, aliases, verdict, reasons.
     """
     content = describe_content(paths, params)
+    if EXPERIMENT in os.environ:
+        return _experiment(paths, content)
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
             _note_registered(registry, version)
-        known = version is not None and "verdict" in version.tags
-        if not known:
+        known = version is not None and _is_final(version, params)
+        if not known or RETRAIN_RUN in os.environ:
             parent = parent_run(registry.client, paths, params)
+            origin = data_origin(paths, params)
+            before = _champions_recipe(registry)
+            describe_retrain(registry.client, paths, parent, before, params, origin)
+        if not known:
             if version is None:
                 version = _register(registry, params, content, parent)
             _judge(registry, params, version)
@@ -71,6 +86,42 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     return {**result, "already_registered": known}
 
 
+def _experiment(paths: Paths, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands in ``registration.json`` after an experiment; no store is opened."""
+    result = {
+        "model": MODEL,
+        "version": None,
+        "aliases": [],
+        "verdict": "an experiment, not registered",
+        "reasons": [
+            "Compare it by dvc exp show. To register it: dvc exp apply, then hms register, or a"
+            " retrain."
+        ],
+        "content_hash": content["content_hash"],
+    }
+    write_json(paths.registration, result)
+    return {**result, "already_registered": False}
+
+
+def _is_final(version: ModelVersion, params: Params) -> bool:
+    """Whether a version has a verdict that holds under the present thresholds."""
+    verdict = version.tags.get("verdict")
+    judged_by = version.tags.get(JUDGED_BY, _thresholds(params))
+    return verdict == PROMOTED or (verdict == REFUSED and judged_by == _thresholds(params))
+
+
+def _thresholds(params: Params) -> str:
+    return hash_json(params.gate.model_dump(mode="json"))[:16]
+
+
+def _champions_recipe(registry: Registry) -> dict[str, Any]:
+    number = registry.champion()
+    if number is None:
+        return {}
+    recipe = registry.folder(registry.get(number)) / BUNDLE / "recipe.yaml"
+    return read_yaml(recipe) if recipe.exists() else {}
+
+
 def _register(
     registry: Registry, params: Params, content: Mapping[str, Any], parent: str
 ) -> ModelVersion:
@@ -78,28 +129,32 @@ def _register(
     links = link_folds(client, paths, params, parent)
     origin = lineage(paths, params, content, links, parent)
     staging = registry.staging / str(os.getpid())
-    card = model_card(paths, params, content, MODEL)
+    card = model_card(paths, params, content, MODEL, origin)
     model = write_model(paths, params, staging / "model", card, origin)
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
     run = client.create_run(
         experiment_id(client, paths),
         run_name="register",
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
+    for table in sorted(model.with_name(TRAINING).iterdir()):
+        log_file(client, paths, run.info.run_id, table, TRAINING)
     for path in sorted(paths.ensemble.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name not in TABLES:
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
-            client.log_artifact(run.info.run_id, str(path), inside.as_posix())
+            log_file(client, paths, run.info.run_id, path, inside.as_posix())
     tags = {
         "content_hash": content["content_hash"],
         "networks_hash": content["networks_hash"],
         **model_hashes(model),
         "git_commit": origin["git_commit"],
         "data": origin["data"],
+        "data_origin": origin["data_origin"],
         "recipe": params.recipe,
+        "blend": content["blend"]["kind"],
         **_deciding_tags(metrics),
     }
-    version = registry.create(run.info.run_id, model, tags)
+    version = registry.create(run.info.run_id, model, tags, card)
     _note_registered(registry, version)
     return version
 
@@ -125,38 +180,41 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
     """Decide, tag the version, and move the champion where it passed."""
     client = registry.client
     client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
-    reasons, metrics, passed = _verdict(registry, params, version)
+    reasons, metrics, passed, judged_by = _verdict(registry, params, version)
     log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
-    client.log_dict(
-        version.run_id,
-        {"verdict": PROMOTED if passed else REFUSED, "reasons": reasons},
-        "verdict.json",
-    )
+    verdict = PROMOTED if passed else REFUSED
+    said = {"verdict": verdict, "reasons": reasons}
+    log_json(client, registry.paths, version.run_id, said, "verdict.json")
     if passed and registry.champion() != int(version.version):
         promote(registry, version, reasons[0], "gate")
-    elif not passed and _refusal(registry, version) is None:
-        refuse(registry, version, reasons)
-    set_verdict(registry, version, PROMOTED if passed else REFUSED, reasons)
+    elif not passed and _refusal(registry, version, judged_by) is None:
+        refuse(registry, version, reasons, judged_by)
+    client.set_model_version_tag(MODEL, version.version, JUDGED_BY, judged_by)
+    set_verdict(registry, version, verdict, reasons)
     client.set_terminated(version.run_id)
 
 
 def _verdict(
     registry: Registry, params: Params, version: ModelVersion
-) -> tuple[list[str], dict[str, float], bool]:
+) -> tuple[list[str], dict[str, float], bool, str]:
+    """Reasons, metrics, whether it passed, and by what it was judged."""
+    judged_by = _thresholds(params)
     if registry.champion() == int(version.version):
         commit = registry.ledger.last("commit", to=int(version.version)) or {}
-        return [commit.get("reason", "Promoted before the process was killed.")], {}, True
-    refusal = _refusal(registry, version)
+        reason = commit.get("reason", "Promoted before the process was killed.")
+        return [reason], {}, True, judged_by
+    refusal = _refusal(registry, version, judged_by)
     if refusal is not None:  # by a process that was killed before it could tag the version
-        return refusal["reasons"], {}, False
-    barred = registry.ledger.barred(version.tags["content_hash"], version.tags["networks_hash"])
+        return refusal["reasons"], {}, False, judged_by
+    tags = version.tags
+    barred = registry.ledger.barred(tags["content_hash"], tags["networks_hash"], judged_by)
     if barred:
-        return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False
+        return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False, judged_by
     champion = _champion(registry)  # a fault of its files is not the challenger's
     try:
         model = registry.verify(version)
     except InputError as err:
-        return [str(err)], {}, False
+        return [str(err)], {}, False, DAMAGED
     checks, metrics = model_checks(registry.paths, params, model)
     compared, more = comparison(registry.paths, params, champion)
     sound = not failed(checks)
@@ -164,25 +222,27 @@ def _verdict(
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
     if wrong and sound and champion is not None:
-        champions = registry.get(champion[0]).tags.get("networks_hash")
+        champions = registry.get(champion.version).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:
             reasons.append(
                 "Its networks are the champion's; changed code or settings come into force by"
                 f" hms promote {version.version}."
             )
-    return reasons, metrics | more, not wrong
+    return reasons, metrics | more, not wrong, judged_by
 
 
-def _refusal(registry: Registry, version: ModelVersion) -> dict[str, Any] | None:
+def _refusal(registry: Registry, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
     facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
-    return registry.ledger.last("refuse", **facts)
+    return registry.ledger.last("refuse", **facts, **{JUDGED_BY: judged_by})
 
 
-def _champion(registry: Registry) -> tuple[int, Path] | None:
+def _champion(registry: Registry) -> Champion | None:
     number = registry.champion()
     if number is None:
         return None
-    return number, registry.verify(registry.get(number)) / BUNDLE
+    version = registry.get(number)
+    bundle = registry.verify(version) / BUNDLE
+    return Champion(number, bundle, training_tables(registry, version))
 
 
 def _result(registry: Registry, number: int) -> dict[str, Any]:
@@ -197,4 +257,7 @@ def _result(registry: Registry, number: int) -> dict[str, Any]:
         "reasons": reasons_of(version.tags),
         "content_hash": version.tags["content_hash"],
         "files_sha256": version.tags["files_sha256"],
+        "git_commit": version.tags.get("git_commit", "unknown"),
+        "data": version.tags.get("data", "unknown"),
+        "data_origin": version.tags.get("data_origin", "unknown"),
     }

@@ -8,15 +8,15 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..system.errors import InputError
 from ..system.locks import locked
-from ..tracking.store import CHAMPION, MODEL, experiment_id, local_path, open_client
+from ..tracking.artifacts import folder_of, log_file, read_file
+from ..tracking.store import CHAMPION, MODEL, experiment_id, is_own, open_client, open_to_write
 from .ledger import Ledger, whole_lines
 from .package import check_model
 
@@ -57,9 +57,16 @@ class Registry:
     @classmethod
     @contextmanager
     def changing(cls, paths: Paths) -> Iterator[Registry]:
-        """Under the registry's lock, with what a killed process left finished first."""
+        """Under the registry's lock, with what a killed process left finished first.
+
+        Raises
+        ------
+        InputError, OSError
+            The store or the ledger takes no changes; nothing was changed.
+        """
         with locked(paths.mlruns / LOCK):
-            registry = cls.open(paths)
+            registry = cls(paths, open_to_write(paths), Ledger(paths.mlruns / "ledger.jsonl"))
+            registry.ledger.need_whole()
             registry._create_model()
             registry._catch_up()
             registry._recover()
@@ -90,18 +97,35 @@ class Registry:
                 MODEL, description="Six probabilities for a 50 s window of ICU EEG. Research use."
             )
 
-    def _catch_up(self) -> None:
-        """Take over what was decided on another machine: MLflow's copy of the ledger says it."""
+    def decisions(self) -> Ledger:
+        """The ledger with what was decided on other machines, to read by; it writes nothing.
+
+        Raises
+        ------
+        InputError
+            It is damaged, or differs from its copy in MLflow.
+        """
+        found = replace(self.ledger, text=self._newest())
+        found.need_whole()
+        return found
+
+    def _newest(self) -> bytes:
         copied, own = self._copied_ledger(), self.ledger.content()
         if own.startswith(copied):
-            return
+            return own
         if not copied.startswith(own):
             raise InputError(
                 f"{self.ledger.path} and its copy in MLflow (the run named {LEDGER_RUN}) need to"
                 " begin alike, but differ: both went on apart, or one was edited. Put the right"
                 " one in both places."
             )
-        self.ledger.replace(copied)
+        return copied
+
+    def _catch_up(self) -> None:
+        """Take over what was decided on another machine: MLflow's copy of the ledger says it."""
+        newest = self._newest()
+        if newest != self.ledger.content():
+            self.ledger.replace(newest)
 
     def _recover(self) -> None:
         """Finish what a killed process began: an intent whose alias moved, or did not."""
@@ -186,9 +210,9 @@ class Registry:
 
     def folder(self, version: ModelVersion) -> Path:
         """The version's model folder; fetched where the store is elsewhere."""
-        found = local_path(version.source)
+        found = folder_of(self.paths, version.run_id, version.source)
         if found is not None:
-            return found
+            return found / "model" if is_own(self.paths) else found
         target = self.fetched / f"{MODEL}-{version.version}"
         if not target.exists():
             from mlflow.artifacts import download_artifacts
@@ -204,32 +228,55 @@ class Registry:
     def verify(self, version: ModelVersion) -> Path:
         """The version's model folder, every file as it was registered.
 
+        The hash comes from the ledger, so that files, lists and tags that were rewritten together
+        are noticed, too.
+
         Raises
         ------
         InputError
             Something is missing or was changed.
         """
-        folder = self.folder(version)
         try:
-            check_model(folder, version.tags.get("files_sha256", ""))
+            return self._verified(version)
         except InputError as err:
             raise InputError(f"{MODEL} version {version.version} does not verify. {err}") from None
+
+    def _verified(self, version: ModelVersion) -> Path:
+        recorded = self.decisions().files_hash(int(version.version))
+        if recorded is None:
+            raise InputError(
+                "The ledger holds the hash of every version's files, but not of this one's: it was"
+                " registered by other means. Use another version, or register again."
+            )
+        if version.tags.get("files_sha256") != recorded:
+            raise InputError(
+                "Its tag files_sha256 needs to be the one that the ledger holds, but it was"
+                " changed. Use another version, or register again."
+            )
+        folder = self.folder(version)
+        check_model(folder, recorded)
         return folder
 
-    def create(self, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
+    def create(
+        self, run_id: str, model: Path, tags: Mapping[str, str], description: str = ""
+    ) -> ModelVersion:
         """Move a finished model folder into a run's artifacts and register it.
 
         The version appears with all its tags at once, after its files are in place.
         """
         artifacts = self.client.get_run(run_id).info.artifact_uri
-        target = local_path(artifacts)
+        target = folder_of(self.paths, run_id, artifacts)
         if target is None:
             self.client.log_artifacts(run_id, str(model), "model")
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
         return self.client.create_model_version(
-            MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags)
+            MODEL,
+            f"{artifacts}/model",
+            run_id=run_id,
+            tags=dict(tags),
+            description=description,
         )
 
     def log_ledger(self) -> None:
@@ -241,7 +288,7 @@ class Registry:
                 run_name=LEDGER_RUN,
                 tags={"hms.kind": "ledger"},
             )
-        self.client.log_artifact(run.info.run_id, str(self.ledger.path))
+        log_file(self.client, self.paths, run.info.run_id, self.ledger.path)
         if run.info.status == "RUNNING":
             self.client.set_terminated(run.info.run_id)
 
@@ -256,12 +303,9 @@ class Registry:
 
     def _copied_ledger(self) -> bytes:
         """The whole lines of MLflow's copy; nothing where there is none yet."""
-        run, name = self._ledger_run(), self.ledger.path.name
-        if run is None or not self.client.list_artifacts(run.info.run_id):
-            return b""
-        with TemporaryDirectory() as folder:
-            fetched = self.client.download_artifacts(run.info.run_id, name, folder)
-            return whole_lines(Path(fetched).read_bytes())
+        run = self._ledger_run()
+        copied = run and read_file(self.client, self.paths, run, self.ledger.path.name)
+        return whole_lines(copied or b"")
 
 
 def _absent(err: MlflowException) -> bool:

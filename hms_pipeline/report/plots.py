@@ -1,4 +1,8 @@
-"""Plots of an ensemble, with their numbers as CSV for ``dvc plots``."""
+"""Plots of an ensemble: PNG for reports, and CSV that ``dvc plots`` draws by its own templates.
+
+A template draws one series of each revision, so what has several (classes, members, slices) is a
+folder with one CSV file for each.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +15,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..config import Params, Paths
-from ..ensemble.metrics import calibration_error, confusion, reliability
+from ..ensemble.metrics import calibration_error, confusion, plurality, reliability
 from ..ensemble.oof import OutOfFold, read_oof
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import atomic, read_table
+from ..training.finished import check_files, read_manifest
+from ..training.metrics import metric_name
 from .style import ACCENT, CLASS_COLOURS, FAINT, INK, SOFT, figure
 
 
 def write_ensemble_plots(paths: Paths, params: Params) -> Path:
-    """Draw weights, reliability, confusion, KL by vote count and member correlation.
+    """Draw weights, reliability, confusion, KL by votes and member correlation; learning curves.
 
     Parameters
     ----------
@@ -30,7 +36,8 @@ def write_ensemble_plots(paths: Paths, params: Params) -> Path:
     Returns
     -------
     Path
-        ``ensemble/plots``: five PNG files, each beside a CSV file of the same name.
+        ``ensemble/plots``: five PNG files, each beside its numbers under the same name;
+        ``learning_curves``, a CSV file of each member.
     """
     weights, metrics = (_read(paths, name) for name in ("weights", "metrics"))
     oof = read_oof(paths, params)
@@ -45,6 +52,7 @@ def write_ensemble_plots(paths: Paths, params: Params) -> Path:
         plot_confusion(folder, oof.votes[rows], probs[rows])
         plot_kl_by_votes(folder, metrics)
         plot_correlation(folder, oof, rows)
+        write_learning_curves(folder / "learning_curves", paths, params)
     return paths.ensemble / "plots"
 
 
@@ -52,32 +60,52 @@ def _read(paths: Paths, name: str) -> dict[str, Any]:
     path = paths.ensemble / f"{name}.json"
     if not path.exists():
         raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
     frame.to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
 
 
+def write_learning_curves(folder: Path, paths: Paths, params: Params) -> None:
+    """Training loss and held-out KL after every epoch, one CSV file of each member.
+
+    ``loss`` and ``kl`` are means over the folds, ``fold_0, fold_1, …`` the KL of each. KL is that
+    of the deciding slice, or of all windows where a member has none in it.
+    """
+    for member in params.members:
+        folds = [_history(paths.fold(member, fold)) for fold in range(params.split.n_folds)]
+        history = pd.concat(folds, keys=range(len(folds)), names=["fold"]).reset_index("fold")
+        deciding = history[metric_name(DECIDING_SLICE)]
+        history["kl"] = deciding if deciding.notna().any() else history[metric_name("all")]
+        by_fold = history.pivot(index="epoch", columns="fold", values="kl").add_prefix("fold_")
+        table = history.groupby("epoch")[["loss", "kl"]].mean().join(by_fold.dropna(axis=1))
+        _write(table.reset_index(), folder / f"{member}.csv")
+
+
+def _history(folder: Path) -> pd.DataFrame:
+    check_files(folder, read_manifest(folder), "history.csv")
+    return pd.read_csv(folder / "history.csv")
+
+
 def plot_weights(folder: Path, weights: dict[str, Any]) -> None:
-    """Weights that are used, and beside them those the other blends would give."""
+    """Weights that are used, and beside them those that were fitted."""
     members = weights["members"]
-    kinds = {kind: blend["weights"] for kind, blend in weights["candidates"].items()}
-    kinds = {k: w for k, w in kinds.items() if k in ("greedy", "plain", "shrunk")}
-    marks = dict(zip(("greedy", "plain", "shrunk"), "^sD", strict=True))
-    table = pd.DataFrame({"member": members, "used": [weights["weights"][m] for m in members]})
-    for kind, values in kinds.items():
-        table[kind] = [values[m] for m in members]
+    used, fitted = (
+        [blend["weights"][name] for name in members]
+        for blend in (weights, weights["candidates"].get("shrunk", weights))
+    )
+    table = pd.DataFrame({"member": members, "used": used, "fitted": fitted})
     _write(table, folder / "weights.csv")
     with figure(folder / "weights.png", 6.4, 1.4 + 0.34 * len(members)) as drawn:
         axes = drawn.add_subplot()
         y = np.arange(len(members))
-        axes.barh(y, table["used"], color=ACCENT, height=0.6, label="used", zorder=2)
-        for kind in kinds:
-            axes.scatter(
-                table[kind], y, marker=marks[kind], s=26, zorder=3, label=kind,
-                facecolor="white", edgecolor=INK, linewidth=0.9,
-            )  # fmt: skip
+        axes.barh(y, used, color=ACCENT, height=0.6, label="used", zorder=2)
+        axes.scatter(
+            fitted, y, marker="D", s=26, zorder=3, label="fitted",
+            facecolor="white", edgecolor=INK, linewidth=0.9,
+        )  # fmt: skip
         axes.axvline(1 / len(members), color=SOFT, linestyle=(0, (4, 3)), linewidth=1, zorder=2.5)
         axes.set_yticks(y, members)
         axes.invert_yaxis()
@@ -85,16 +113,15 @@ def plot_weights(folder: Path, weights: dict[str, Any]) -> None:
         axes.set_xlabel("weight (dashed: equal mean)")
         axes.grid(axis="x")
         axes.set_title("Weights of the members")
-        drawn.legend(loc="outside upper right", ncols=4)
+        drawn.legend(loc="outside upper right", ncols=2)
 
 
 def plot_reliability(folder: Path, target: np.ndarray, probs: np.ndarray, bins: int) -> None:
     """Share of experts' votes against the predicted probability, one panel per class."""
     curves = reliability(target, probs, bins)
     errors = calibration_error(target, probs, bins)
-    parts = [pd.DataFrame(c).assign(cls=n) for n, c in zip(CLASSES, curves, strict=True)]
-    table = pd.concat(parts).rename(columns={"cls": "class"})
-    _write(table[["class", "prob", "share", "n"]], folder / "reliability.csv")
+    for name, curve in zip(CLASSES, curves, strict=True):
+        _write(pd.DataFrame(curve), folder / "reliability" / f"{name}.csv")
     with figure(folder / "reliability.png", 7.4, 5.4) as drawn:
         grid = drawn.subplots(2, 3, sharex=True, sharey=True)
         for axes, name, label, curve, error in zip(
@@ -117,14 +144,14 @@ def plot_reliability(folder: Path, target: np.ndarray, probs: np.ndarray, bins: 
 
 
 def plot_confusion(folder: Path, votes: np.ndarray, probs: np.ndarray) -> None:
-    """Experts' plurality against the most probable class."""
+    """Experts' plurality against the most probable class.
+
+    The CSV file has a row for each window, as DVC's template counts them; ties are left out.
+    """
     counts = confusion(votes, probs)
-    long = [
-        {"actual": a, "predicted": p, "windows": counts[i, j]}
-        for i, a in enumerate(CLASS_LABELS)
-        for j, p in enumerate(CLASS_LABELS)
-    ]
-    _write(pd.DataFrame(long), folder / "confusion.csv")
+    labels, clear = np.array(CLASS_LABELS), plurality(votes).sum(axis=1) == 1
+    chosen = {"actual": labels[votes.argmax(axis=1)], "predicted": labels[probs.argmax(axis=1)]}
+    _write(pd.DataFrame(chosen)[clear], folder / "confusion.csv")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with figure(folder / "confusion.png", 5.4, 4.9) as drawn:
@@ -162,8 +189,10 @@ def plot_kl_by_votes(folder: Path, metrics: dict[str, Any]) -> None:
         if s in slices
     ]
     table = pd.DataFrame(rows)
-    _write(table, folder / "kl_by_votes.csv")
     present = [s for s in VOTE_SLICES if s in metrics["slices"]]
+    for name in present:
+        part = table[table["votes"] == name].drop(columns="votes")
+        _write(part, folder / "kl_by_votes" / f"{metric_name(name).removeprefix('kl_')}.csv")
     with figure(folder / "kl_by_votes.png", 6.6, 4.0) as drawn:
         axes = drawn.add_subplot()
         for x, name in enumerate(present):

@@ -42,8 +42,8 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
     """
     if not (paths.ensemble / "metrics.json").exists():
         raise InputError(f"{paths.ensemble} has no metrics.json. Run `hms ensemble` first.")
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text())
-    weights = json.loads((paths.ensemble / "weights.json").read_text())
+    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    weights = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))
     deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
     out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
     stage_columns, stages = _stages(metrics, weights["members"])
@@ -115,8 +115,8 @@ def _blend_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "chosen": row["chosen"],
         "kl": _number(row["kl"]),
         "interval": _span(row["low"], row["high"]),
-        "gain": f"{row['gain']:+.4f}",
-        "gain_interval": _span(row["gain_low"], row["gain_high"], signed=True),
+        "excess": f"{row['excess']:+.4f}",
+        "excess_interval": _span(row["excess_low"], row["excess_high"], signed=True),
     }
 
 
@@ -153,7 +153,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _registration(paths: Paths) -> dict[str, Any] | None:
     if not paths.registration.exists():
         return None
-    result = json.loads(paths.registration.read_text())
+    result = json.loads(paths.registration.read_text(encoding="utf-8"))
     aliases = ", ".join(result.get("aliases") or ())
     name = f"{result.get('model', 'model')} version {result.get('version', DASH)}"
     return {

@@ -19,7 +19,7 @@ from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
 from ..data.content import anonymous_id, is_parquet
 from ..data.reading import Recording, facts_of
-from ..data.window import Window
+from ..data.window import Window, across_pauses
 from ..ensemble.metrics import disagreement
 from ..schema import (
     CLASSES,
@@ -33,7 +33,6 @@ from ..schema import (
 from ..system.errors import InputError
 from .sources import (
     ROW_REACH_S,
-    across_pauses,
     around,
     open_recording,
     own_spectrogram,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from ..config.scoring import ScoringParams
 from ..data.reading import DirectReader, Reader, Recording
-from ..data.window import cut
+from ..data.window import across_pauses, cut
 from ..schema import (
     REGIONS,
     SFREQ,
@@ -68,24 +68,6 @@ def window_starts(n_times: int, hop_s: int) -> np.ndarray:
     array([   0, 2000, 4000])
     """
     return np.arange(0, n_times - WINDOW_SAMPLES + 1, int(hop_s * SFREQ))
-
-
-def across_pauses(
-    starts: np.ndarray, n_samples: int, pauses: Sequence[tuple[int, int]]
-) -> np.ndarray:
-    """Which stretches of ``n_samples`` hold a part of a pause, or samples from both its sides.
-
-    Examples
-    --------
-    >>> across_pauses(np.array([0, 5, 10]), 5, [(5, 7)])
-    array([False,  True, False])
-    >>> across_pauses(np.array([0, 4, 5]), 5, [(5, 5)])
-    array([False,  True, False])
-    """
-    found = np.zeros(len(starts), bool)
-    for first, last in pauses:
-        found |= (starts < last) & (starts + n_samples > first)
-    return found
 
 
 def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..data.write import write_eeg, write_spectrogram
 from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
 from .batch import run_tasks, simulate_session
 from .defects import plant_defects
-from .files import write_eeg, write_spectrogram
 from .plan import SessionPlan, plan_test, plan_train, train_rows
 from .truth import Truth, simulated_findings, truth_table
 

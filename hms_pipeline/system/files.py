@@ -59,7 +59,7 @@ def to_json(value: Any) -> str:
 def write_json(path: Path, value: Any) -> None:
     """Write ``to_json(value)`` atomically."""
     with atomic(path) as temporary:
-        temporary.write_text(to_json(value))
+        temporary.write_text(to_json(value), encoding="utf-8")
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -141,7 +141,10 @@ def _limit_memory(more_bytes: int) -> None:
     try:
         import resource
 
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        used = (
+            int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+            * resource.getpagesize()
+        )
         resource.setrlimit(resource.RLIMIT_AS, (used + more_bytes, used + more_bytes))
     except (ImportError, OSError, ValueError):  # not on this system
         return

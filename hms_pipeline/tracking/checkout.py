@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -10,22 +11,47 @@ from ..config import Paths
 CODE = ("hms_pipeline", "flows")  # where a new file changes what runs, known to git or not
 # Whatever the user's own settings are, `git apply` reads it.
 PLAIN = ("--binary", "--no-color", "--no-ext-diff", "--src-prefix=a/", "--dst-prefix=b/")
+UNKNOWN = "unknown"
+REASONS = {  # what git says, in English, to what is wrong
+    "dubious ownership": "git refuses another user's repository: git config --global --add"
+    " safe.directory FOLDER",
+    "not a git repository": "no git repository",
+    "Needed a single revision": "the repository has no commit yet",
+}
 FAILURES = (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired)
 
 
 def git_commit(paths: Paths) -> str:
-    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown``.
+    """The checkout's commit, ``+changes`` where files differ from it, or ``unknown (why)``.
 
     ``dvc.lock`` does not count: every retrain writes it before anyone can commit it.
     """
     folder = _folder(paths)
     try:
-        commit = _git(folder, "rev-parse", "HEAD").decode().strip()
+        _git(folder, "rev-parse", "--git-dir")
+        commit = _git(folder, "rev-parse", "--verify", "HEAD").decode().strip()
         compared = ("--", ":/", ":(top,exclude,glob)**/dvc.lock")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", *compared)
         return commit + ("+changes" if changed or _untracked(folder, *CODE) else "")
-    except FAILURES:
-        return "unknown"
+    except FAILURES as err:
+        return f"{UNKNOWN} ({_why(err)})"
+
+
+def is_known(commit: str) -> bool:
+    """Whether ``git_commit`` gave a commit."""
+    return not commit.startswith(UNKNOWN)
+
+
+def _why(err: Exception) -> str:
+    if isinstance(err, OSError):
+        return "git is not installed" if isinstance(err, FileNotFoundError) else str(err)
+    if not isinstance(err, subprocess.CalledProcessError):
+        return "git did not answer"
+    said = err.stderr.decode(errors="replace")
+    for sign, reason in REASONS.items():
+        if sign in said:
+            return reason
+    return " ".join(said.split())[:120] or f"git ended with {err.returncode}"
 
 
 def git_changes(paths: Paths, *names: str) -> bytes:
@@ -60,7 +86,8 @@ def _untracked(folder: Path, *names: str) -> list[str]:
 
 def _git(folder: Path, *arguments: str, differs: int = 0) -> bytes:
     command = ["git", "-C", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=30)
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, timeout=30, env=english)
     if done.returncode not in (0, differs):
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     return done.stdout

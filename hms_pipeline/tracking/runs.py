@@ -16,9 +16,11 @@ import pandas as pd
 from ..config import Params, Paths
 from ..system.files import hash_file, hash_json
 from ..system.locks import locked
+from .artifacts import log_file, log_json
 from .checkout import git_commit
+from .killed import close_killed, made_here
 from .monitor import finish_monitor, start_monitor
-from .store import experiment_id, open_client
+from .store import experiment_id, open_to_write
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +55,8 @@ class FoldRun:
     def on_start(self, info: dict[str, Any]) -> None:
         """Open the run; its parents are found or made."""
         with _tolerant():
-            self.client = open_client(self.paths)
+            self.client = open_to_write(self.paths)
+            close_killed(self.client, self.paths, experiment_id(self.client, self.paths), ("fold",))
             parent = parent_run(self.client, self.paths, self.params)
             self.run_id = _fold_run(self.client, self.paths, parent, info["member"], info["fold"])
             log_params(self.client, self.run_id, info)
@@ -70,7 +73,7 @@ class FoldRun:
         self._stop_monitor()
         with _tolerant():
             if self.run_id is not None:
-                _finish_fold(self.client, self.run_id, manifest, folder)
+                _finish_fold(self.client, self.paths, self.run_id, manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
         """Mark the run as failed."""
@@ -97,19 +100,22 @@ def _tolerant() -> Iterator[None]:
 
 def start_retrain(paths: Paths, params: Params) -> str:
     """Open a retrain's parent run and give its id."""
-    client = open_client(paths)
+    client = open_to_write(paths)
     return _retrain_run(client, paths, params)
 
 
 def _retrain_run(client: MlflowClient, paths: Paths, params: Params) -> str:
+    experiment = experiment_id(client, paths)
+    close_killed(client, paths, experiment, ("retrain", "member", "fold"))
     tags = {
         KIND: "retrain",
         KEY: _retrain_key(paths, params),
         "recipe": params.recipe,
         "git_commit": git_commit(paths),
+        **made_here(paths),
     }
-    name = f"retrain {params.recipe}"
-    run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
+    run = client.create_run(experiment, run_name=f"retrain {params.recipe}", tags=tags)
+    log_params(client, run.info.run_id, params.model_dump(mode="json"))
     return run.info.run_id
 
 
@@ -130,12 +136,14 @@ def _retrain_key(paths: Paths, params: Params) -> str:
     return hash_json([params.model_dump(mode="json"), windows])
 
 
-def _member_run(client: MlflowClient, paths: Paths, parent: str, member: str) -> str:
+def member_run(client: MlflowClient, paths: Paths, parent: str, member: str) -> str:
+    """The run of one member of a retrain; made where there is none."""
     tags = {KIND: "member", PARENT: parent, "member": member}
     with locked(paths.mlruns / "tracking.lock"):
         found = _search(client, paths, tags)
         if found:
             return found[0].info.run_id
+        tags |= made_here(paths)
         run = client.create_run(experiment_id(client, paths), run_name=member, tags=tags)
         return run.info.run_id
 
@@ -143,10 +151,11 @@ def _member_run(client: MlflowClient, paths: Paths, parent: str, member: str) ->
 def _fold_run(client: MlflowClient, paths: Paths, parent: str, member: str, fold: int) -> str:
     tags = {
         KIND: "fold",
-        PARENT: _member_run(client, paths, parent, member),
+        PARENT: member_run(client, paths, parent, member),
         "retrain": parent,
         "member": member,
         "fold": str(fold),
+        **made_here(paths),
     }
     name = f"{member}-{fold}"
     run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
@@ -170,15 +179,16 @@ def log_params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> 
     """Log nested values as flat parameters."""
     from mlflow.entities import Param
 
-    flat = [Param(key, str(value)[:6000]) for key, value in _flatten(values)]
+    flat = [Param(key, str(value)[:6000]) for key, value in flatten(values)]
     for first in range(0, len(flat), 100):
         client.log_batch(run_id, params=flat[first : first + 100])
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested values as pairs of a dotted name, spelt as MLflow allows, and a value."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + _mlflow_name(str(key)), value
 
@@ -202,13 +212,24 @@ def log_metrics(
     client.log_batch(run_id, metrics=batch)
 
 
+def kl_name(votes: str) -> str:
+    """The one name of a slice's KL, in trainings, members and retrains alike.
+
+    Examples
+    --------
+    >>> kl_name(">=10"), kl_name("1-2")
+    ('kl_ge_10', 'kl_1_2')
+    """
+    return "kl_" + votes.replace(">=", "ge_").replace("-", "_")
+
+
 def _finish_fold(
-    client: MlflowClient, run_id: str, manifest: Mapping[str, Any], folder: Path
+    client: MlflowClient, paths: Paths, run_id: str, manifest: Mapping[str, Any], folder: Path
 ) -> None:
     for name in ("manifest.json", "history.csv"):
-        client.log_artifact(run_id, str(folder / name))
-    metrics = {f"kl/{key}": value for key, value in manifest.get("metrics", {}).items()}
-    log_metrics(client, run_id, metrics)
+        log_file(client, paths, run_id, folder / name)
+    metrics = {kl_name(key): value for key, value in manifest.get("metrics", {}).items()}
+    log_metrics(client, run_id, metrics, len(pd.read_csv(folder / "history.csv")))
     # The tag comes last: a run that carries it is complete.
     client.set_tag(run_id, "content_hash", manifest["content_hash"])
     client.set_terminated(run_id)
@@ -238,7 +259,7 @@ def link_folds(
         key, folder = f"{member}-{fold}", paths.fold(member, fold)
         if not (folder / "manifest.json").exists():
             continue
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         content_hash = manifest["content_hash"]
         found = _search(client, paths, {KIND: "fold", "content_hash": content_hash})
         how = "reused"
@@ -278,7 +299,7 @@ def _restore(
         numbers.drop(columns="epoch", errors="ignore").to_dict("records"), 1
     ):
         log_metrics(client, run_id, row, step)
-    _finish_fold(client, run_id, manifest, folder)
+    _finish_fold(client, paths, run_id, manifest, folder)
     return run_id
 
 
@@ -292,7 +313,7 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
     summary : mapping, optional
         ``status`` (``finished``, ``failed`` or ``killed``) and what else is kept beside the run.
     """
-    client = open_client(paths)
+    client = open_to_write(paths)
     summary = dict(summary or {"status": "finished"})
     status = STATUS[summary["status"]]
     left = "FINISHED" if status == "FINISHED" else "KILLED"
@@ -302,7 +323,7 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
             client.set_terminated(fold.info.run_id, "KILLED")
         if member.info.status == "RUNNING":
             client.set_terminated(member.info.run_id, left)
-    client.log_dict(run_id, summary, "summary.json")
+    log_json(client, paths, run_id, summary, "summary.json")
     seconds = summary.get("seconds") or {}
     log_metrics(client, run_id, {f"seconds/{stage}": value for stage, value in seconds.items()})
     client.set_terminated(run_id, status)

@@ -134,7 +134,7 @@ def _sockets(record: Path) -> set[tuple[str, int]]:
     import psutil
 
     try:
-        known = json.loads(record.read_text())
+        known = json.loads(record.read_text(encoding="utf-8"))
         process = psutil.Process(known["pid"])
         if abs(process.create_time() - known["started"]) > 1.0:  # the pid is another's by now
             return set()

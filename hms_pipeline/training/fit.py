@@ -18,7 +18,7 @@ from ..system.errors import InputError
 from .checkpoint import Checkpoint
 from .evaluate import Evaluator
 from .fold_data import FoldData
-from .metrics import by_slice
+from .metrics import by_slice, metric_name
 from .schedule import ema_weights, learning_rates
 from .state import TrainState
 from .step import PlainStep, make_step
@@ -213,8 +213,3 @@ def _held_out_metrics(data: FoldData, probs: np.ndarray) -> dict[str, float | No
     """KL per slice under names that any tracker takes; None where a slice has no rows."""
     scores = by_slice(data.target[data.held_out], probs, data.n_votes[data.held_out])
     return {metric_name(k): None if math.isnan(v) else v for k, v in scores.items()}
-
-
-def metric_name(slice_name: str) -> str:
-    """``">=10"`` → ``"kl_ge_10"``, ``"1-2"`` → ``"kl_1_2"``."""
-    return "kl_" + slice_name.replace(">=", "ge_").replace("-", "_")

@@ -62,3 +62,8 @@ def slice_rows(n_votes: np.ndarray) -> dict[str, np.ndarray]:
         name: (n_votes >= low) & (n_votes <= (math.inf if high is None else high))
         for name, (low, high) in VOTE_SLICES.items()
     }
+
+
+def metric_name(slice_name: str) -> str:
+    """``">=10"`` → ``"kl_ge_10"``, ``"1-2"`` → ``"kl_1_2"``: names that any tracker takes."""
+    return "kl_" + slice_name.replace(">=", "ge_").replace("-", "_")

@@ -13,8 +13,10 @@ from safetensors.torch import save
 from ..config.training import StageParams
 from ..schema import CLASSES, VOTE_SLICES
 from ..system.files import atomic, hash_file, hash_json
+from ..system.packages import package_versions
 from .finished import FILES, write_manifest
-from .fit import Fit, Result, metric_name
+from .fit import Fit, Result
+from .metrics import metric_name
 
 
 def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any]) -> dict:
@@ -47,6 +49,7 @@ def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any])
         "stages": _stage_metrics(job.params.stages, result.history),
         "metrics": _metrics(result.history[-1]),
         "best_epoch": _best_epoch(result.history),
+        "packages": package_versions(),
         "files": files,
         "content_hash": hash_json(files),
     }

@@ -14,7 +14,7 @@ from ..system.files import atomic
 from .checks import Result, run_suites
 from .overview import Overview, render_overview
 
-STYLE = (Path(__file__).parent / "pages.css").read_text()
+STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 # Great Expectations' pages draw style and scripts from seven hosts: they would be bare offline,
 # and would tell those hosts who looks at the data.
 _OUTSIDE = re.compile(
@@ -58,7 +58,7 @@ def build_docs(
         for suite in tables:
             (page,) = (site / "validations" / suite).rglob("*.html")
             pages[suite] = f"{suite}.html"
-            _write(out / pages[suite], _self_contained(page.read_text()))
+            _write(out / pages[suite], _self_contained(page.read_text(encoding="utf-8")))
         _write(out / "index.html", render_overview(overview(results), results, pages, STYLE))
     return results
 

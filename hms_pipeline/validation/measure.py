@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..config.validation import ValidationParams
+from ..data.parquet_pages import CheckedFile
 from ..data.quality import eeg_masks
 from ..data.recording import RecordingError, open_parquet, read_columns
 from ..data.window import eeg_start, spectrogram_start
@@ -105,7 +105,7 @@ def _read_bytes(path: Path) -> bytes:
         ) from None
 
 
-def _check_layout(file: pq.ParquetFile, columns: tuple[str, ...], label: str) -> None:
+def _check_layout(file: CheckedFile, columns: tuple[str, ...], label: str) -> None:
     """The competition's files hold exactly these columns, float32 but for ``time``."""
     schema = file.schema_arrow
     if "time" in columns and "time" not in schema.names:  # the only one that may not be read
@@ -133,7 +133,7 @@ def _check_layout(file: pq.ParquetFile, columns: tuple[str, ...], label: str) ->
             )
 
 
-def _measure_eeg(measured: Measured, file: pq.ParquetFile, params: ValidationParams) -> None:
+def _measure_eeg(measured: Measured, file: CheckedFile, params: ValidationParams) -> None:
     label = measured.task.path.name
     _check_layout(file, EEG_COLUMNS, label)
     eeg, _ = read_columns(file, EEG_COLUMNS, label)
@@ -160,7 +160,7 @@ def _measure_eeg(measured: Measured, file: pq.ParquetFile, params: ValidationPar
     measured.row["n_landmarks"] = len(measured.hashes)
 
 
-def _measure_spectrogram(measured: Measured, file: pq.ParquetFile) -> None:
+def _measure_spectrogram(measured: Measured, file: CheckedFile) -> None:
     label = measured.task.path.name
     _check_layout(file, SPECTROGRAM_COLUMNS, label)
     values, _ = read_columns(file, SPECTROGRAM_COLUMNS[1:], label)
@@ -186,7 +186,7 @@ def _starts(offsets: Sequence[float], start: Callable[[float], int]) -> list[int
     return [start(offset) if 0 <= offset <= FURTHEST_S else -1 for offset in offsets]
 
 
-def _time_step(file: pq.ParquetFile, label: str) -> float:
+def _time_step(file: CheckedFile, label: str) -> float:
     """The step of ``time`` in seconds where it is even, else NaN."""
     try:
         time = file.read(columns=["time"], use_threads=False).column(0).to_numpy()

@@ -59,7 +59,7 @@ def counts(paths: Paths) -> dict[str, dict[str, int]]:
     file = paths.validated / "summary.json"
     if not file.is_file():
         raise InputError(f"{file} is needed, but is not there. Run `hms validate` first.")
-    return json.loads(file.read_text())["counts"]
+    return json.loads(file.read_text(encoding="utf-8"))["counts"]
 
 
 def _row(name: str, group: pd.DataFrame) -> Row:

@@ -22,6 +22,8 @@ HOMES = {
     "yaml": {"config"},
     "psutil": {"system", "tracking"},
     "ruamel": {"config"},
+    "uvicorn": {"registry"},
+    "prometheus_client": {"registry"},
 }
 CORE = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",

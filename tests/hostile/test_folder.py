@@ -1,4 +1,4 @@
-"""A folder of which a tenth is hostile is scored to its end; `python -m tests.hostile` by more."""
+"""A folder, a tenth of it hostile, is scored to its end; ``python -m tests.hostile`` by more."""
 
 from __future__ import annotations
 

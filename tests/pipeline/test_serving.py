@@ -1,4 +1,4 @@
-"""`mlflow models serve` with the champion: the schema, what it refuses, and that it survives."""
+"""`hms serve` with the champion: the schema, what it refuses, and that it survives."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.bombs import page_bomb
 from benchmarks.fuzz_server import (
     Answer,
     Request,
@@ -61,13 +62,16 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(project: Project, model: str, port: int) -> subprocess.Popen:
-    command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
-    environment = project.environment() | {
-        "MLFLOW_TRACKING_URI": f"sqlite:///{project.root / 'mlruns' / 'mlflow.db'}"
-    }
+def start(project: Project, model: str, port: int, plain: bool = False) -> subprocess.Popen:
+    command = ["hms", "serve", "--model", model, "--port", str(port)]
+    environment = project.environment()
+    if plain:
+        command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+        command += ["-h", "127.0.0.1", "-p", str(port)]
+        store = project.root / "mlruns" / "mlflow.db"
+        environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}"
     return subprocess.Popen(
-        [*command, "-h", "127.0.0.1", "-p", str(port)],
+        command,
         cwd=project.root,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -96,8 +100,8 @@ def kill(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def served(project: Project, model: str, port: int) -> Iterator[str]:
-    process = start(project, model, port)
+def served(project: Project, model: str, port: int, plain: bool = False) -> Iterator[str]:
+    process = start(project, model, port, plain)
     try:
         url = f"http://127.0.0.1:{port}"
         wait(process, url)
@@ -233,6 +237,33 @@ def test_it_answers_as_before_after_fuzzing(url: str) -> None:
     _, wrong = fuzz(url, range(120))
     assert not wrong, wrong[:3]
     np.testing.assert_allclose(probabilities(url), before, atol=1e-5)
+
+
+@pytest.mark.parametrize("codec", ["zstd", "gzip", "brotli"])
+def test_a_bomb_is_refused_as_a_cell_and_as_a_body(url: str, codec: str) -> None:
+    for body in (frame([page_bomb(codec=codec)]), page_bomb(codec=codec)):
+        answer = post(requests.Session(), url, Request("bomb", PARQUET, body))
+        assert answer.status == 400
+
+
+def test_plain_mlflow_keeps_the_limits_of_the_cells(
+    tiny_project: Project, url: str, windows: list[Window]
+) -> None:
+    project = tiny_project
+    with served(project, model_uri(project), free_port(), plain=True) as plain:
+        good = Request("", PARQUET, encode_request(windows[:2]))
+        expected = probs_of(post(requests.Session(), url, good))
+        np.testing.assert_allclose(
+            probs_of(post(requests.Session(), plain, good)), expected, atol=1e-5
+        )
+        for codec in ("zstd", "gzip", "brotli"):
+            body = frame([page_bomb(codec=codec)])
+            answer = post(requests.Session(), plain, Request("", PARQUET, body))
+            assert answer.status == 400
+            assert "unpack to more than its numbers" in answer.text
+        long = post(requests.Session(), plain, Request("", PARQUET, frame([b""] * 65)))
+        assert long.status == 400
+        assert "needs 1 to 64 windows" in long.text
 
 
 def test_killed_and_restarted_under_load(tiny_project: Project, windows: list[Window]) -> None:

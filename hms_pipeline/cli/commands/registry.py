@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -19,11 +18,21 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into
 def models(
     ctx: typer.Context,
     version: Annotated[int | None, typer.Argument(help="One version in full.")] = None,
+    patient: Annotated[
+        int | None, typer.Option(help="Only versions trained on this patient_id.")
+    ] = None,
 ) -> None:
     """Show the registered versions, their aliases, key metrics and verdicts."""
     from ...registry import api
 
     context: Context = ctx.obj
+    if patient is not None:
+        rows = api.trained_on(context.paths, patient)
+        if rows:
+            print_table(f"trained on patient {patient}", rows)
+        else:
+            out.print(f"No version was trained on patient {patient}.")
+        return
     if version is None:
         rows = api.list_versions(context.paths)
         if rows:
@@ -82,15 +91,14 @@ def serve(
     model: Annotated[
         str, typer.Option(help="A version's number or a model URI.")
     ] = "models:/hms-ensemble@champion",
+    workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
+    max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
 ) -> None:
-    """Verify a model and serve it with `mlflow models serve`."""
+    """Verify a model and serve it by MLflow's protocol, within limits (docs/serving.md)."""
     from ...registry import api
-    from ...tracking import store
     from ...tracking.servers import is_loopback
 
-    context: Context = ctx.obj
-    os.environ["MLFLOW_TRACKING_URI"] = store.open_store(context.paths)
-    version = api.verify(context.paths, model)
+    version, folder = api.model_of(ctx.obj.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
     if not is_loopback(host):
         err.print(
@@ -99,14 +107,6 @@ def serve(
             style="yellow", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
     sys.stdout.flush()
-    command = (
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        f"models:/{store.MODEL}/{version}",
-    )
-    flags = ("--env-manager", "local", "--host", host, "--port", str(port))
-    os.execv(sys.executable, (*command, *flags))
+    from ...registry.serving.server import serve as run
+
+    run(folder, version, host=host, port=port, workers=workers, body_mb=max_body_mb)

@@ -48,7 +48,7 @@ def score(
 
     context: Context = ctx.obj
     check_out(out_file, TABLES)
-    renames = _renames(rename or [])
+    renames = label_names(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
     writer = RecordingWriter(report, annotations, facts) if report or annotations else None
@@ -115,7 +115,7 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
 
 def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
     """The predictor of a model URI or a bundle's folder, and what a report says of it."""
-    from ...registry import scoring
+    from ...registry import api, scoring
 
     folder = Path(model)
     if folder.is_dir():
@@ -133,10 +133,13 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor
         "recipe": predictor.bundle.params.recipe,
         "content_hash": predictor.content_hash,
     }
+    if version is not None:
+        facts |= api.origin_of(context.paths, version)
     return predictor, facts
 
 
-def _renames(pairs: Sequence[str]) -> dict[str, str]:
+def label_names(pairs: Sequence[str]) -> dict[str, str]:
+    """``LABEL=ELECTRODE`` as a mapping; raises InputError for anything else."""
     for pair in pairs:
         if "=" not in pair:
             raise InputError(f"--rename needs LABEL=ELECTRODE, got {pair!r}. Example: FPZ=Fz.")

@@ -36,11 +36,7 @@ def sample(
     """Write the embedded data set: simulated EEG of the six classes, competition layout."""
     from ...simulator.sample import write_sample
 
-    if out_folder.exists() and (not out_folder.is_dir() or any(out_folder.iterdir())):
-        raise InputError(
-            f"{out_folder} must be a new or empty folder, but there is something."
-            " Remove it or give another --out."
-        )
+    refuse_filled(out_folder)
     sizes = ctx.obj.params.sample
     with progress_bar("sample") as progress:
         write_sample(
@@ -54,6 +50,15 @@ def sample(
             progress=progress,
         )
     out.print(f"Data set in {out_folder}/ (train.csv, test.csv and their recordings).")
+
+
+def refuse_filled(folder: Path) -> None:
+    """Raise InputError where a folder to write holds something, or is a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder} must be a new or empty folder, but there is something."
+            " Remove it or give another --out."
+        )
 
 
 @app.command()
@@ -220,7 +225,8 @@ def register(ctx: typer.Context) -> None:
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
         out.print("This content is already registered; nothing was changed.")
-    out.print(f"{result['model']} version {result['version']}: {result['verdict']}")
+    named = f"version {result['version']}" if result["version"] else "no version"
+    out.print(f"{result['model']} {named}: {result['verdict']}")
     for reason in result["reasons"]:
         out.print(f"  {reason}", highlight=False)
     out.print(f"Registration: {ctx.obj.paths.registration}")

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 
+from ...data.write import write_eeg
 from ...schema import ELECTRODES, SFREQ
-from ..files import write_eeg
 from .desk import DEFECTS, Desk
 
 

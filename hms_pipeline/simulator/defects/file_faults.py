@@ -60,7 +60,9 @@ def truncated(path: Path, rng: np.random.Generator) -> str:
 @_fault("text", "unreadable_file")
 def text(path: Path, rng: np.random.Generator) -> str:
     """CSV under the name of a parquet file."""
-    path.write_text(pq.read_table(path).slice(0, 20).to_pandas().to_csv(index=False))
+    path.write_text(
+        pq.read_table(path).slice(0, 20).to_pandas().to_csv(index=False), encoding="utf-8"
+    )
     return "CSV text named .parquet"
 
 

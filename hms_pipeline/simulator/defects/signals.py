@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...data.write import write_eeg, write_spectrogram
 from ...schema import ELECTRODES, SFREQ
-from ..files import write_eeg, write_spectrogram
 from .desk import DEFECTS, Desk
 
 EDGE = int(20 * SFREQ)  # every window reaches at least 10 s beyond both edges of 20 s

@@ -16,7 +16,19 @@ from hms_pipeline.data.resample import KAISER, Resampler
 
 from ...recordings import noise
 
-RATES = ["123.456789012345", "128", "250", "256", "500", "512", "1000", "199.8", "199.98", "333.333", "200"]
+RATES = [
+    "123.456789012345",
+    "128",
+    "250",
+    "256",
+    "500",
+    "512",
+    "1000",
+    "199.8",
+    "199.98",
+    "333.333",
+    "200",
+]
 
 
 def resampler(x: np.ndarray, sfreq: str | Fraction, segments=None) -> Resampler:

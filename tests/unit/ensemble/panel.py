@@ -75,11 +75,20 @@ def write_artifacts(folder: Path, params: Params, panel: Panel, stages: bool = T
             target.mkdir(parents=True)
             frame.sample(frac=1, random_state=fold).to_parquet(target / "oof.parquet", index=False)
             metrics = {"all": 0.5, "1-2": 0.6, "3-9": 0.5, ">=10": 0.4}
+            _write_history(target / "history.csv", fold, deciding=panel.votes[rows].sum(axis=1) > 9)
             manifest = {
-                "files": {"oof.parquet": hash_file(target / "oof.parquet")},
+                "files": {p.name: hash_file(p) for p in target.iterdir()},
                 "inputs": {"windows": hash_file(paths.windows), "folds": hash_file(paths.folds)},
             }
             if stages:
                 manifest["stages"] = [{"name": s, "metrics": metrics} for s in ("stage1", "stage2")]
             write_manifest(target, manifest)
     return paths
+
+
+def _write_history(path: Path, fold: int, deciding: np.ndarray) -> None:
+    """Three epochs in which the loss falls from 1.2, and KL from 1 by the fold's number."""
+    history = pd.DataFrame({"stage": ["stage1", "stage1", "stage2"], "epoch": [1, 2, 3]})
+    history["loss"], history["kl_all"] = [1.2, 1.1, 0.9], 1.5
+    history["kl_ge_10"] = 1 - 0.1 * fold * history["epoch"] if deciding.any() else np.nan
+    history.to_csv(path, index=False)

@@ -52,7 +52,7 @@ def test_run_writes_the_blend_its_evidence_and_nested_predictions(paths, tiny):
 
 
 def test_two_runs_give_the_same_bytes(paths, tiny):
-    names = ("weights.json", "metrics.json", "oof.parquet")
+    names = ("weights.json", "metrics.json", "summary.json", "oof.parquet")
     stage.run(paths, tiny)
     first = [(paths.ensemble / name).read_bytes() for name in names]
     stage.run(paths, tiny)
@@ -67,11 +67,27 @@ def test_the_table_has_members_blends_and_baselines(paths, tiny):
     assert all(set(VOTE_SLICES) <= set(row) for row in rows)
 
 
+def test_the_summary_is_flat_and_says_what_the_metrics_say(paths, tiny):
+    metrics = stage.run(paths, tiny)
+    summary = json.loads((paths.ensemble / "summary.json").read_text())
+    assert all(isinstance(value, float | str) for value in summary.values())
+    deciding = {name: slices[">=10"]["kl"] for name, slices in metrics["members"].items()}
+    assert summary["best_member"] == min(deciding, key=deciding.get)
+    assert summary["kl_best_member"] == pytest.approx(min(deciding.values()))
+    assert {f"kl_member_{name}" for name in tiny.members} <= set(summary)
+    ensemble = metrics["ensemble"]
+    assert summary["kl"] == pytest.approx(ensemble[">=10"]["kl"])
+    assert summary["kl_low"] < summary["kl"] < summary["kl_high"]
+    assert summary["kl_1_2"] == pytest.approx(ensemble["1-2"]["kl"])
+    assert summary["kl_prior"] == pytest.approx(metrics["baselines"]["prior"][">=10"]["kl"])
+
+
 @pytest.mark.parametrize("votes", [(1, 9), (10, 20)])
 def test_missing_slices_are_left_out(tmp_path, tiny, votes):
     paths = write_artifacts(tmp_path, tiny, make_panel(20, 2, NOISE, votes=votes))
     metrics = stage.run(paths, tiny)
-    assert "NaN" not in (paths.ensemble / "metrics.json").read_text()
+    for name in ("metrics", "summary"):
+        assert "NaN" not in (paths.ensemble / f"{name}.json").read_text()
     if votes == (1, 9):
         assert metrics["chosen"] == "equal"
         assert "nesting needs two" in metrics["reason"]

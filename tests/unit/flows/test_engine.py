@@ -1,4 +1,4 @@
-"""What becomes of a stage that is tried again, and of one that is forced on a cluster."""
+"""What becomes of a stage that is tried again, and of folds handed out."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import ray_engine
 from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError
 from flows.graph import Graph
+from flows.handout import Batch, Handout
 from flows.ray_engine import RayEngine
 from flows.slots import Slots
 from hms_pipeline.config import load_params
 from hms_pipeline.config.retrain import StageNeeds
-from hms_pipeline.system.errors import InputError
 
 RETRAIN = load_params(Path(__file__).parents[3] / "params.yaml").retrain
 LOG = logging.getLogger(__name__)
@@ -72,14 +71,40 @@ def test_nodes_report_to_a_server_where_one_is_named(tmp_path, monkeypatch, name
     engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
     engine.graph, engine.source = Graph({"a": []}, {}, {"a": "x"}), (str(tmp_path), None)
     job = job_in(tmp_path)
-    assert engine._node_job(job, job.needs).env["MLFLOW_TRACKING_URI"] == expected.format(
-        root=tmp_path
-    )
+    assert engine._node_job(job).env["MLFLOW_TRACKING_URI"] == expected.format(root=tmp_path)
 
 
-def test_a_cluster_refuses_to_force_a_stage_that_it_would_restore(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_engine, "connect", lambda address: pytest.fail("connected"))
+def test_no_slot_stands_idle_while_another_has_a_whole_member_to_go():
+    """Simulated: every batch runs for as long as its folds, whoever is free takes the next."""
+    seconds = {"train@a": 60.0, "train@b": 45.0, "train@c": 30.0, "train@d": 12.0}
+    for slots in (1, 2, 3, 4):
+        handout = Handout(slots, seconds)
+        for stage in seconds:
+            handout.add(stage, range(10))
+        free, trained = [0.0] * slots, []
+        while batch := handout.take():
+            begin = min(free)
+            free[free.index(begin)] = begin + len(batch.folds) * seconds[batch.stage]
+            trained += [(batch.stage, fold) for fold in batch.folds]
+        assert sorted(trained) == sorted((stage, fold) for stage in seconds for fold in range(10))
+        assert max(free) - min(free) <= 2 * max(seconds.values())
+
+
+def test_a_batch_is_of_one_member_the_longest_first():
+    handout = Handout(2, {"train@a": 10.0, "train@b": 20.0})
+    handout.add("train@a", [0, 1, 2])
+    handout.add("train@b", [0, 1, 2])
+    assert handout.take() == Batch("train@b", (0, 1, 2))
+    assert handout.take({"train@c"}) is None
+    handout.drop("train@a")
+    assert handout.take() is None
+
+
+def test_what_a_node_hands_back_lies_where_the_stage_looks(tmp_path):
     engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
-    graph = Graph(parents={"train@a-0": []}, changed={}, commands={"train@a-0": "x"})
-    with pytest.raises(InputError, match="cannot force train@a-0"):
-        engine.run(graph, ["train@a-0"], ["train@a-0"])
+    engine._keep("key", {"manifest.json": b"{}", "oof.parquet": b"x"})
+    folder = tmp_path / "artifacts" / ".folds" / "key"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "manifest.json": b"{}",
+        "oof.parquet": b"x",
+    }

@@ -66,15 +66,34 @@ def paths(tmp_path) -> Paths:
     return paths
 
 
-def test_the_report_is_linked(monkeypatch, paths, links, tmp_path):
+def test_the_report_lies_beside_the_run_and_the_link_opens_it(monkeypatch, paths, links, tmp_path):
+    file, kept = tmp_path / "reports" / "retrain.html", []
+    monkeypatch.setattr(report, "write_retrain_report", lambda found, params: file)
+    monkeypatch.setattr(artifacts, "_keep_report", lambda *args: kept.append(args[1:]))
+    page = "http://mlflow/#/experiments/1/runs/ab"
+    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, at, run, file: f"{at}/{run}/{file}")
+    monkeypatch.setenv("HMS_MLFLOW_URL", page)
+    artifacts.show_report(paths, "ab")
+    assert kept == [("ab", file)]
+    assert links == {"retrain-report": f"{page}/ab/report/retrain.html"}
+
+
+def test_no_link_from_a_server_to_a_file(monkeypatch, paths, links, tmp_path):
+    notes = {}
+    monkeypatch.setattr(
+        artifacts, "create_markdown_artifact", lambda markdown, key: notes.update({key: markdown})
+    )
     file = tmp_path / "reports" / "retrain.html"
     monkeypatch.setattr(report, "write_retrain_report", lambda found, params: file)
-    artifacts.show_report(paths)
-    assert links == {"retrain-report": file.as_uri()}
+    for name in ("HMS_MLFLOW_URL", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    artifacts.show_report(paths, None)
+    assert links == {}
+    assert str(file) in notes["retrain-report"]
 
 
 def test_a_report_that_cannot_be_written_is_a_warning(paths, links, caplog):
-    artifacts.show_report(paths)  # metrics.json has nothing in it
+    artifacts.show_report(paths, None)  # metrics.json has nothing in it
     assert "No report of the retrain" in caplog.text
     assert links == {}
 
@@ -87,7 +106,9 @@ def test_the_disk_is_asked_for_what_is_stale(monkeypatch, paths):
         raise ZeroDivisionError
 
     monkeypatch.setattr("hms_pipeline.registry.disk.check_disk", check)
-    graph = Graph(GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "hms something"))
+    graph = Graph(
+        GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "python -m hms_pipeline something")
+    )
     with pytest.raises(ZeroDivisionError):
         pipeline.Tracking.start(paths, Plan(graph, STAGES, []), held=None)
     assert asked == [["train@a-0"]]

@@ -13,6 +13,7 @@ from hms_pipeline.config import Paths
 from hms_pipeline.inference.bundle import CHECKSUMS
 from hms_pipeline.registry.package import BUNDLE, model_hashes
 from hms_pipeline.registry.promotion import promote, rollback
+from hms_pipeline.registry.tables import TRAINING
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.files import write_json
 from hms_pipeline.tracking.store import experiment_id, open_store
@@ -22,7 +23,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def write_small_model(folder: Path, content: str) -> Path:
-    """A model folder that verifies, without a network in it."""
+    """A model folder that verifies, without a network in it; beside it no training's tables."""
+    folder.with_name(TRAINING).mkdir(parents=True, exist_ok=True)
     (folder / BUNDLE).mkdir(parents=True)
     (folder / "MLmodel").write_text(content)
     write_json(folder / BUNDLE / CHECKSUMS, {})
@@ -48,7 +50,8 @@ class Shelf:
             model = write_small_model(registry.staging / "model", content)
             facts = {"content_hash": content, "networks_hash": content, **model_hashes(model)}
             version = registry.create(run.info.run_id, model, facts)
-            registry.ledger.append("register", version=int(version.version), content_hash=content)
+            recorded = {"content_hash": content, "files_sha256": facts["files_sha256"]}
+            registry.ledger.append("register", version=int(version.version), **recorded)
             client.set_terminated(run.info.run_id)
         return int(version.version)
 

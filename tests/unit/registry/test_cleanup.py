@@ -93,7 +93,8 @@ def test_models_in_a_bucket_go_without_a_download(shelf, bucket):
     for number in (1, 2):
         (shelf.registry.fetched / f"{MODEL}-{number}" / "artifacts").mkdir(parents=True)
     assert api.gc(shelf.paths, keep=1) == [1]
-    assert removed == [f"{BUCKET}/{runs[0]}/artifacts/model"]
+    places = [f"{BUCKET}/{runs[0]}/artifacts/{name}" for name in ("model", "training")]
+    assert removed == places
     assert [path.name for path in shelf.registry.fetched.iterdir()] == [f"{MODEL}-2"]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import run
+from hms_pipeline.registry import api
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,26 +35,39 @@ def test_a_missing_reason_is_one_line(hms, shelf, capsys, command):
 
 
 @pytest.fixture
-def served(monkeypatch) -> list[str]:
-    """The model URIs that a server was started with."""
-    uris = []
-    monkeypatch.setattr(os, "execv", lambda _, command: uris.append(command[6]))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    return uris
+def served(monkeypatch) -> list[tuple[str, int]]:
+    """Contents and numbers of the versions that a server was started with."""
+    from hms_pipeline.registry.serving import server
+
+    found = []
+    monkeypatch.setattr(
+        server, "serve", lambda model, n, **_: found.append(((model / "MLmodel").read_text(), n))
+    )
+    return found
 
 
 @pytest.mark.parametrize(
     "arguments", [[], ["--model", "1"], ["--model", "models:/hms-ensemble/1"]], ids=str
 )
-def test_serve_names_the_version_that_was_verified(hms, shelf, served, arguments):
+def test_serve_starts_with_the_version_that_was_verified(hms, shelf, served, arguments):
     shelf.add("one")
     shelf.promote(1)
+    shelf.add("two")
     assert hms("serve", *arguments) == 0
-    assert served == ["models:/hms-ensemble/1"]
+    assert served == [("one", 1)]
 
 
 def test_serve_refuses_another_model(hms, shelf, served, capsys):
     shelf.add("one")
     assert hms("serve", "--model", "models:/other-model/1") == 2
     assert "A version of hms-ensemble is needed" in capsys.readouterr().err
+    assert served == []
+
+
+def test_serve_refuses_an_added_file(hms, shelf, served, capsys):
+    shelf.add("one")
+    folder = api.model_of(shelf.paths, 1)[1]
+    (folder / "numpy.py").touch()
+    assert hms("serve", "--model", "1") == 2
+    assert "does not verify" in capsys.readouterr().err
     assert served == []

@@ -62,13 +62,13 @@ def test_what_was_refused_or_rolled_back_is_barred(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     promoted(ledger, 1)
     promoted(ledger, 2, before=1)
-    assert ledger.barred("c2", "n2") is None
+    assert ledger.barred("c2", "n2", "t") is None
     promoted(ledger, 1, kind="rollback", before=2)
-    assert "rolled back" in ledger.barred("other code", "n2")
-    assert ledger.barred("c1", "n1") is None
+    assert "rolled back" in ledger.barred("other code", "n2", "t")
+    assert ledger.barred("c1", "n1", "t") is None
     ledger.append("refuse", version=3, content_hash="c3")
-    assert ledger.barred("other code", "n3") is None
-    assert "version 3" in ledger.barred("c3", "n3")
+    assert ledger.barred("other code", "n3", "t") is None
+    assert "version 3" in ledger.barred("c3", "n3", "t")
 
 
 def test_lock_lets_one_in_at_a_time(tmp_path):
@@ -105,9 +105,9 @@ def test_a_rollback_that_did_not_happen_bars_nothing(tmp_path):
     facts = {"kind": "rollback", "from": 2, "to": 1, "reason": "why"}
     content = {"content_hash": "c1", "from_networks": "n2"}
     ledger.append("intent", **facts, **content)
-    assert ledger.barred("other code", "n2") is None
+    assert ledger.barred("other code", "n2", "t") is None
     ledger.append("abort", **facts, **content)
-    assert ledger.barred("other code", "n2") is None
+    assert ledger.barred("other code", "n2", "t") is None
     assert ledger.succession() == [1, 2]
 
 

@@ -85,7 +85,7 @@ def test_another_checkout_knows_what_was_decided(shelf, other):
     shelf.rollback()
     other.add("three")
     assert other.actions()[: len(shelf.actions())] == shelf.actions()
-    assert other.registry.ledger.barred("two", "two")
+    assert other.registry.ledger.barred("two", "two", "t")
     other.promote(3)
     assert other.rollback() == 1
     shelf.add("four")

@@ -29,21 +29,28 @@ def register(shelf, monkeypatch):
     """Registers an ensemble named by its content; the gate finds the given gain."""
     write_json(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
     params = load_params(shelf.paths.params)
-    origin = {"git_commit": "unknown", "data": "untracked"}
+    origin = {"git_commit": "unknown", "data": "untracked", "data_origin": "simulated"}
     monkeypatch.setattr(stage, "link_folds", lambda *args: {})
     monkeypatch.setattr(stage, "lineage", lambda *args: origin)
+    monkeypatch.setattr(stage, "data_origin", lambda *args: "simulated")
+    monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
+    monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
 
-    def run(content: str, gain: float = 1.0, networks: str | None = None) -> dict:
+    def run(
+        content: str, gain: float = 1.0, networks: str | None = None, **thresholds: float
+    ) -> dict:
         check = Check("gain", gain, 0.5, True, f"The gain is {gain}.")
         hashes = {"content_hash": content, "networks_hash": networks or content}
+        hashes |= {"blend": {"kind": "equal"}}
         monkeypatch.setattr(stage, "describe_content", lambda *args: hashes)
         monkeypatch.setattr(stage, "comparison", lambda *args: ([check], {"gain": gain}))
         monkeypatch.setattr(
             stage, "write_model", lambda paths, params, out, *args: write_small_model(out, content)
         )
-        return stage.run(shelf.paths, params)
+        gate = params.gate.model_copy(update=thresholds)
+        return stage.run(shelf.paths, params.model_copy(update={"gate": gate}))
 
     return run
 
@@ -165,3 +172,47 @@ def test_the_champions_networks_with_other_settings_come_in_by_promote(
     reasons = " ".join(register("two", gain=0.0, networks="one")["reasons"])
     assert "The gain is 0.0." in reasons
     assert ("hms promote 2" in reasons) is not broken
+
+
+def test_a_refused_version_is_judged_anew_by_other_thresholds_alone(shelf, register):
+    register("one")
+    assert register("two", gain=0.1)["verdict"] == "refused"
+    again = register("two", gain=0.9)  # whatever the gate would find now
+    assert (again["verdict"], again["already_registered"]) == ("refused", True)
+    other = register("two", gain=0.9, min_gain=0.5)
+    assert (other["verdict"], other["version"], other["champion"]) == ("promoted", 2, 2)
+    assert shelf.actions().count("register") == 2
+
+
+def test_a_challenger_that_was_damaged_is_judged_once_it_is_whole(shelf, register, monkeypatch):
+    register("one")
+    honest = type(shelf.registry).verify
+    monkeypatch.setattr(
+        type(shelf.registry),
+        "verify",
+        lambda self, version: (
+            (_ for _ in ()).throw(InputError("version 2 does not verify"))
+            if version.version in (2, "2")
+            else honest(self, version)
+        ),
+    )
+    for _ in range(2):
+        result = register("two")
+        assert (result["verdict"], result["champion"]) == ("refused", 1)
+    monkeypatch.setattr(type(shelf.registry), "verify", honest)
+    assert register("two")["verdict"] == "promoted"
+    assert shelf.actions().count("refuse") == 1
+
+
+def test_an_experiment_registers_nothing_and_says_so(shelf, register, monkeypatch):
+    register("one")
+    before = shelf.actions()
+    monkeypatch.setenv("DVC_EXP_NAME", "wild-idea")
+    result = register("two")
+    assert result["version"] is None
+    assert "experiment" in result["verdict"]
+    assert "dvc exp apply" in result["reasons"][0]
+    assert shelf.actions() == before
+    assert len(shelf.registry.versions()) == 1
+    monkeypatch.delenv("DVC_EXP_NAME")
+    assert register("two")["verdict"] == "promoted"

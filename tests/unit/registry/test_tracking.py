@@ -27,7 +27,7 @@ def test_a_short_training_has_a_sample_of_the_machine(shelf, tmp_path):
     finish(run, tmp_path)
     found = shelf.registry.client.get_run(run.run_id)
     assert found.info.status == "FINISHED"
-    assert {"system/cpu_utilization_percentage", "kl/all"} <= set(found.data.metrics)
+    assert {"system/cpu_utilization_percentage", "kl_all"} <= set(found.data.metrics)
     assert not thread.is_alive()
 
 

@@ -110,7 +110,7 @@ def test_a_disk_that_does_not_answer_is_asked_again(
 
     with monkeypatch.context() as broken:
         broken.setattr(mne.io, "read_raw", fails)
-        broken.setattr("pyarrow.parquet.ParquetFile", fails)
+        broken.setattr("hms_pipeline.data.recording.CheckedFile", fails)
         first = score_inbox(Scorer(), inbox, tmp_path / "out", NOW)
     assert (first.n_scored, first.n_failed) == (0, 1)
     assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_scored == 1

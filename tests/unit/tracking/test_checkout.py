@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from hms_pipeline.config import Paths
-from hms_pipeline.tracking.checkout import CODE, git_changes, git_commit
+from hms_pipeline.registry.lineage import restore_commands
+from hms_pipeline.tracking.checkout import CODE, git_changes, git_commit, is_known
 
 
 def git(root: Path, *arguments: str, stdin: bytes | None = None) -> str:
@@ -96,6 +98,33 @@ def test_a_new_file_alone_marks_the_commit(paths):
 
 
 def test_no_checkout_is_unknown(tmp_path):
-    paths = Paths(params=tmp_path / "params.yaml")
-    assert git_commit(paths) == "unknown"
+    paths = Paths(tmp_path / "data", tmp_path / "artifacts", tmp_path / "params.yaml")
+    assert git_commit(paths) == "unknown (no git repository)"
     assert git_changes(paths, *CODE) == b""
+
+
+def test_a_repository_without_a_commit_is_told(tmp_path):
+    git(tmp_path, "init", "-q")
+    paths = Paths(params=tmp_path / "params.yaml")
+    assert git_commit(paths) == "unknown (the repository has no commit yet)"
+
+
+def test_a_repository_that_git_refuses_is_told_from_none(paths, tmp_path, monkeypatch):
+    refusing = tmp_path / "bin" / "git"
+    refusing.parent.mkdir()
+    said = "fatal: detected dubious ownership in repository at"
+    refusing.write_text(f'#!/bin/sh\necho "{said} $2" >&2\nexit 128\n')
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
+    found = git_commit(paths)
+    assert found.startswith("unknown (git refuses another user's repository")
+    assert not is_known(found)
+
+
+def test_a_machine_without_git_is_told(paths, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit(paths) == "unknown (git is not installed)"
+
+
+def test_a_version_of_unknown_code_offers_no_command(tmp_path):
+    assert restore_commands({"git_commit": "unknown (no git repository)"}, tmp_path) == []

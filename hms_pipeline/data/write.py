@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,23 @@ import pyarrow.parquet as pq
 from ..schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS
 
 ROW_GROUP = 20_000  # samples: a window of a long recording is read without the rest
+_EEG = pa.schema([(name, pa.float32()) for name in EEG_COLUMNS])
 
 
-def write_eeg(path: Path, eeg: np.ndarray) -> None:
-    """Write an EEG, array of shape (20, n_times), as 20 float32 columns."""
-    columns = [np.ascontiguousarray(channel, np.float32) for channel in eeg]
-    table = pa.table(dict(zip(EEG_COLUMNS, columns, strict=True)))
-    pq.write_table(table, path, compression="snappy", row_group_size=ROW_GROUP)
+def write_eeg(path: Path, eeg: np.ndarray | Iterable[np.ndarray]) -> None:
+    """Write an EEG as 20 float32 columns.
+
+    Parameters
+    ----------
+    path : Path
+    eeg : array, shape (20, n_times), or iterable of such blocks
+        Microvolts. Blocks of ``ROW_GROUP`` samples give the bytes that the whole array gives.
+    """
+    blocks = [eeg] if isinstance(eeg, np.ndarray) else eeg
+    with pq.ParquetWriter(path, _EEG, compression="snappy") as writer:
+        for block in blocks:
+            columns = [np.ascontiguousarray(channel, np.float32) for channel in block]
+            writer.write_table(pa.table(columns, schema=_EEG), row_group_size=ROW_GROUP)
 
 
 def write_spectrogram(path: Path, spectrogram: np.ndarray, time_dtype: str = "int64") -> None:

@@ -1,0 +1,147 @@
+"""Own recordings and labels as a data set to train on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import typer
+
+from ...schema import VOTE_COLUMNS
+from ...system.errors import InputError
+from ...system.files import atomic
+from ..app import Context, app, out
+from ..progress import progress_bar
+from ..tables import print_table
+from .score import label_names
+from .stages import refuse_filled
+
+if TYPE_CHECKING:
+    from ...config import Params
+    from ...data.own.folder import Imported
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    recordings: Annotated[Path, typer.Argument(help="A folder of clinical files, or one file.")],
+    labels: Annotated[
+        Path, typer.Argument(help="CSV: a table of labels, or of annotations' texts and classes.")
+    ],
+    out_folder: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("data"),
+    patients: Annotated[
+        Path | None, typer.Option(help="CSV of file and patient, where LABELS has no patients.")
+    ] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="Where it was recorded, such as Europe/Berlin.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
+    ] = None,
+    secret: Annotated[
+        Path | None, typer.Option(help="File whose content enters the numbers of patients.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="CSV of windows and what was left out; default: OUT-import.csv."),
+    ] = None,
+) -> None:
+    """Write own recordings and labels in the competition's layout, to train on."""
+    from ...data.own.folder import NothingImportedError, Options, import_recordings
+    from ...data.own.labels import read_labels
+    from ...data.reading import ReadingProcess
+
+    context: Context = ctx.obj
+    refuse_filled(out_folder)
+    missing = context.params.validation.missing_values
+    found = dict(_recordings(recordings))
+    said = read_labels(labels, patients)
+    beside = report or out_folder.resolve().with_name(f"{out_folder.resolve().name}-import.csv")
+    try:
+        with ReadingProcess() as reader, progress_bar("import") as progress:
+            options = Options(
+                reader=reader,
+                spectrogram_missing=missing.spectrogram_share if missing.interpolate else 0.0,
+                rename=label_names(rename or []),
+                zone=_zone(timezone),
+                secret=secret.read_bytes() if secret else b"",
+            )
+            imported = import_recordings(found, said, out_folder, options, progress)
+    except NothingImportedError as err:
+        _write_report(err.imported, beside)
+        raise InputError(f"{err} The report is {beside}.") from None
+    _write_report(imported, beside)
+    _show(imported, _unmet(imported, context.params))
+    out.print(f"Data set in {out_folder}/ (train.csv and its recordings).", highlight=False)
+    out.print(f"Report, with the files' names: {beside}", highlight=False, soft_wrap=True)
+
+
+def _recordings(given: Path) -> Iterator[tuple[str, Path]]:
+    """Names below the folder and paths."""
+    from ...data.content import is_clinical, list_recordings
+
+    if not given.exists():
+        raise InputError(f"Recordings need a folder or file, but {given} does not exist.")
+    if is_clinical(given):
+        yield given.name, given
+        return
+    found = [path for path in list_recordings(sorted(given.rglob("*"))) if is_clinical(path)]
+    if not found:
+        raise InputError(f"Recordings need clinical files such as EDF, but {given} has none.")
+    for path in found:
+        yield path.relative_to(given).as_posix(), path
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return name and ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise InputError(f"--timezone needs a name such as Europe/Berlin, got {name!r}.") from None
+
+
+def _write_report(imported: Imported, path: Path) -> None:
+    with atomic(path) as temporary:
+        imported.report.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _unmet(imported: Imported, params: Params) -> list[str]:
+    """What the present recipe asks of votes and no window has."""
+    votes = [sum(row[name] for name in VOTE_COLUMNS) for row in imported.rows]
+    ranges = {
+        f"training.stages {stage.name!r}": (stage.min_votes, stage.max_votes)
+        for stage in params.training.stages
+    }
+    ranges["gate.min_votes"] = (params.gate.min_votes, None)
+    return [
+        f"The recipe's {name} needs windows with {low}{f' to {high}' if high else ' or more'}"
+        f" votes, but these have {min(votes)} to {max(votes)}. Change it in params.yaml."
+        for name, (low, high) in ranges.items()
+        if not any(low <= n <= (high or n) for n in votes)
+    ]
+
+
+def _show(imported: Imported, unmet: Sequence[str]) -> None:
+    rows, left = imported.rows, imported.left_out
+    if left:
+        counts = Counter(item.kind for item in left)
+        first = {item.kind: item for item in reversed(left)}
+        print_table(
+            "Left out",
+            [
+                {"why": kind, "how many": n, "first": f"{first[kind].file}: {first[kind].reason}"}
+                for kind, n in counts.most_common()
+            ],
+        )
+    for remark in (*imported.remarks, *unmet):
+        out.print(remark, style="yellow", highlight=False)
+    n = {name: len({row[name] for row in rows}) for name in ("file", "eeg_id", "patient_id")}
+    votes = sum(row[name] for row in rows for name in VOTE_COLUMNS)
+    out.print(
+        f"Imported {len(rows)} windows with {votes} votes: {n['eeg_id']} EEGs of {n['file']}"
+        f" recordings and {n['patient_id']} patients. Left out: {len(left)}; warnings:"
+        f" {len(imported.warnings)}.",
+        highlight=False,
+    )

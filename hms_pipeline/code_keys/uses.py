@@ -1,0 +1,249 @@
+"""What one definition uses: other definitions, modules, attributes, sections of the recipe.
+
+Its own names do not hide those of its module: what may be used counts. The recipe is what is
+called ``params``, or ends in it: another name for it is refused, so that ``params.gate`` says
+that the section ``gate`` is read. What has no annotation and another name is not seen.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from .digest import spell
+from .known import COMPUTED_IMPORTS, RECIPE
+from .source import FUNCTIONS, IMPORTS, Module, Package, last_name
+
+SECTION = "params."  # before an attribute's name: it is read from the recipe; "params.*": all are
+_WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}
+_TAKES_WHOLE = {"vars", "dict", "iter", "list"}
+_GETTERS = {"getattr", "hasattr", "setattr", "delattr"}
+_NAMED_GETTERS = {"operator.attrgetter", "operator.methodcaller"}
+_RUNNERS = {"__import__", "exec", "eval"}
+_IMPORTERS = {
+    "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
+    "pkgutil.resolve_name", "pydoc.locate", "runpy.run_module", "runpy.run_path",
+    "builtins.__import__", "builtins.exec", "builtins.eval",
+}  # fmt: skip
+
+
+@dataclass
+class Uses:
+    """What was found.
+
+    Parameters
+    ----------
+    targets : set of str
+        ``"module:Name"`` of definitions, ``"module:"`` of modules as a whole, and files.
+    attributes : set of str
+        Names behind dots; ``"params.gate"`` where the left side is the recipe.
+    strings : set of str
+        Constants, any of which ``computed`` attribute names may be.
+    computed : bool
+        Whether it looks up an attribute by a computed name.
+    text : str
+        Its syntax tree, and what its names stand for; empty where nothing runs.
+    """
+
+    targets: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+    computed: bool = False
+    text: str = ""
+
+
+def read(package: Package, module: Module, identity: str, nodes: Sequence[ast.stmt]) -> Uses:
+    """Read the statements of a definition.
+
+    Raises
+    ------
+    InputError
+        An import of it cannot be followed, or the recipe gets another name.
+    """
+    return _Reader(package, module, identity, nodes).uses
+
+
+class _Reader:
+    """One definition's reading."""
+
+    def __init__(
+        self, package: Package, module: Module, identity: str, nodes: Sequence[ast.stmt]
+    ) -> None:
+        self.package, self.module, self.identity = package, module, identity
+        self.uses = Uses()
+        self._settled: set[int] = set()  # nodes that a node around them has answered for
+        self._local: dict[str, set[str]] = {}
+        self._bindings: set[str] = set()
+        parts = _walk(nodes)
+        for part in parts:
+            if isinstance(part, IMPORTS):
+                self._import(part)
+        self._containers = {
+            part.arg
+            for part in parts
+            if isinstance(part, ast.arg) and isinstance(part.annotation, ast.Subscript)
+            if not self._names_recipe(part.annotation)
+        }
+        for part in parts:
+            reader = _READERS.get(type(part))
+            if reader is not None and id(part) not in self._settled:
+                reader(self, part)
+        for text in self.uses.strings & package.data.keys():
+            self.uses.targets |= package.data[text]
+        spelled = spell(nodes)
+        self.uses.text = "\n".join([spelled, *sorted(self._bindings)]) if spelled else ""
+
+    # ------------------------------------------------------------ names
+
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+        for name, found in self.module.bindings(node):
+            targets = self.package.follow(self.module, found)
+            self._local.setdefault(name, set()).update(targets)
+            self._bindings.add(f"{name} = {sorted(targets)}")
+            self.uses.targets |= self.package.imported(found)
+            self.uses.targets |= {t for t in targets if ":" in t and not t.endswith(":")}
+
+    def _use(self, name: str, targets: Iterable[str], node: ast.AST) -> None:
+        self._bindings.add(f"{name} = {sorted(targets)}")
+        self.uses.targets |= {target for target in targets if ":" in target}
+        if not _IMPORTERS.isdisjoint(targets) and self.identity not in COMPUTED_IMPORTS:
+            self.module.refuse(node, "what this imports is computed")
+
+    def _name(self, node: ast.Name) -> None:
+        targets = self._dotted(node)
+        if targets and not isinstance(node.ctx, ast.Store):
+            self._use(node.id, targets, node)
+        elif node.id in _RUNNERS and not targets and self.identity not in COMPUTED_IMPORTS:
+            self.module.refuse(node, "what this runs is computed")
+        elif node.id == "globals":
+            self.uses.targets.add(f"{self.module.name}:")
+
+    def _global(self, node: ast.Global) -> None:
+        for name in node.names:
+            self._use(name, self.package.resolve(self.module, name), node)
+
+    def _dotted(self, node: ast.AST) -> set[str]:
+        return self.package.dotted(self.module, node, self._local)
+
+    def _attribute(self, node: ast.Attribute) -> None:
+        targets = self._dotted(node)
+        if targets:
+            self._use(ast.unparse(node), targets, node)
+            self._settled.update(map(id, ast.walk(node)))
+        else:
+            self._look_up(node.value, [ast.Constant(node.attr)])
+            if node.attr in _WHOLE and self._is_recipe(node.value):
+                self.uses.attributes.add(f"{SECTION}*")
+
+    # ------------------------------------------------------------ what is looked up by text
+
+    def _call(self, node: ast.Call) -> None:
+        names = self._dotted(node.func) or {getattr(node.func, "id", "")}
+        if names & _IMPORTERS and self._import_constant(node):
+            self._settled.update(map(id, ast.walk(node.func)))
+        elif names & _GETTERS and len(node.args) > 1:
+            self._look_up(node.args[0], node.args[1:2])
+        elif names & _NAMED_GETTERS:
+            self._look_up(None, node.args)
+        elif names & _TAKES_WHOLE and any(map(self._is_recipe, node.args)):
+            self.uses.attributes.add(f"{SECTION}*")
+
+    def _import_constant(self, node: ast.Call) -> bool:
+        """``import_module("package.module")`` says what it imports."""
+        name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
+        if len(node.args) != 1 or str(name).startswith("."):
+            return False
+        top, _, rest = str(name).partition(".")
+        if top == self.package.folder.name:
+            if rest not in self.package.modules:
+                self.module.refuse(node, f"{name} is not there")
+            self.uses.targets.add(f"{rest}:")
+        return True
+
+    def _look_up(self, left: ast.AST | None, names: Iterable[ast.AST]) -> None:
+        """Attributes by their names; those of None are of anything, the recipe too."""
+        recipe = left is None or self._is_recipe(left)
+        for node in names:
+            known = isinstance(node, ast.Constant)
+            self.uses.computed |= not known
+            for name in str(node.value).split(".") if known else ():
+                self.uses.attributes |= {name, f"{SECTION}{name}"} if recipe else {name}
+            if recipe and not known:
+                self.uses.attributes.add(f"{SECTION}*")
+
+    def _constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str):
+            self.uses.strings.add(node.value)
+
+    # ------------------------------------------------------------ the recipe
+
+    def _is_recipe(self, node: ast.AST) -> bool:
+        """Whether an expression's value may be the recipe, by what it is called."""
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name):
+                if name == "self":
+                    return self.identity.startswith(f"{RECIPE}.")
+                return name.lower().endswith("params") and name not in self._containers
+            case ast.Call(func=ast.Attribute(value=left)) if self._is_recipe(left):
+                return True
+            case ast.Constant() | ast.JoinedStr() | ast.Compare() | ast.Lambda():
+                return False
+        return any(map(self._is_recipe, ast.iter_child_nodes(node)))
+
+    def _names_recipe(self, annotation: ast.AST) -> bool:
+        parts = _walk([annotation, *_quoted(annotation)])
+        return any(isinstance(p, ast.Name) and RECIPE in self._dotted(p) for p in parts)
+
+    def _check(self, name: str, node: ast.AST, annotation: ast.AST | None) -> None:
+        """Refuse another name for the recipe."""
+        hides = annotation is not None and self._names_recipe(annotation)
+        if hides and not name.endswith("params") and not self.identity.startswith(RECIPE):
+            self.module.refuse(node, f"{name} hides the recipe, which has to be called params")
+
+    def _given(self, node: ast.Assign | ast.NamedExpr) -> None:
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            name = last_name(target)
+            if last_name(node.value) == "params" and not name.endswith("params") and name:
+                self.module.refuse(node, f"{name} is another name for what is called params")
+
+
+def _walk(nodes: Iterable[ast.AST]) -> list[ast.AST]:
+    """All nodes of trees, each after the one that it is in; annotations in quotes are parsed."""
+    parts = list(nodes)
+    for part in parts:  # which grows
+        for name in part._fields:
+            value = getattr(part, name, None)
+            if isinstance(value, list):
+                parts += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and name != "ctx":
+                parts.append(value)
+                if name in ("annotation", "returns"):
+                    parts += _quoted(value)
+    return parts
+
+
+def _quoted(annotation: ast.AST) -> Iterator[ast.AST]:
+    """What is named in quotes in an annotation."""
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with suppress(SyntaxError):
+                yield ast.parse(part.value, mode="eval").body
+
+
+_READERS: dict[type, Callable[[_Reader, Any], None]] = {
+    **dict.fromkeys(FUNCTIONS, lambda reader, node: reader._check(node.name, node, node.returns)),
+    **dict.fromkeys((ast.Assign, ast.NamedExpr), _Reader._given),
+    ast.AnnAssign: lambda reader, node: reader._check(
+        last_name(node.target), node, node.annotation
+    ),
+    ast.Attribute: _Reader._attribute,
+    ast.Call: _Reader._call,
+    ast.Constant: _Reader._constant,
+    ast.Global: _Reader._global,
+    ast.MatchClass: lambda reader, node: reader._look_up(None, map(ast.Constant, node.kwd_attrs)),
+    ast.Name: _Reader._name,
+    ast.arg: lambda reader, node: reader._check(node.arg, node, node.annotation),
+}

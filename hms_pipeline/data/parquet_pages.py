@@ -1,0 +1,341 @@
+"""How much memory a parquet file takes to unpack, by its own pages and before any is unpacked.
+
+A footer's sizes are the sender's word: a few kilobytes may unpack to gigabytes. A reader allocates
+what the header in front of each page says, and what the footer says of the number of values, so
+these are what is added up here (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MAX_VALUES = 2**29  # read at once; 36 h of 20 channels at 200 Hz, 2 GiB as float32
+MAX_WIDTH, SLACK = 16, 2**16  # bytes of a number and its dictionary's; of a column's structure
+MAX_FOOTER = 2**20  # bytes; each may take 300 once it is parsed
+MAX_HEADER = 2**16  # bytes of one page's header
+FEW = 256  # bytes that hold nearly every page's header
+MAX_DEPTH = 12  # of structures and lists
+DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # page types
+DICTIONARY_CODED, PREFIX_CODED = {2, 8}, 7  # encodings of data pages
+# Field → its type, and the same of a structure or of a list's: what decides how much is unpacked.
+Known = dict[int, tuple[int, dict]]
+_PAGE: Known = {
+    1: (5, {}), 2: (5, {}), 3: (5, {}), 5: (12, {1: (5, {}), 2: (5, {})}), 7: (12, {}),
+    8: (12, {1: (5, {}), 4: (5, {})}),
+}  # fmt: skip
+_COLUMN: Known = {3: (12, {field: (6, {}) for field in (5, 7, 9, 11)})}
+_FOOTER: Known = {3: (6, {}), 4: (9, {1: (9, _COLUMN), 3: (6, {})})}
+
+
+class PageError(ValueError):
+    """A page, or the file's structure, is not what any writer of tables makes."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What one column of one row group unpacks to.
+
+    Parameters
+    ----------
+    n_values : int
+        As the footer says; a reader makes room for so many.
+    n_bytes : int
+        Sum of its pages, unpacked.
+    dictionary, prefixes : bool
+        Values repeat those of a dictionary, or the beginning of the value before: both may take
+        more than ``n_bytes`` once they are written out.
+    """
+
+    n_values: int
+    n_bytes: int
+    dictionary: bool
+    prefixes: bool
+
+
+class CheckedFile(pq.ParquetFile):
+    """A parquet file whose columns of numbers are held against their pages before they are read.
+
+    Page checksums are verified where the writer made them.
+
+    Parameters
+    ----------
+    stream : NativeFile
+
+    Raises
+    ------
+    PageError
+        Its footer is too long; when reading, the columns hold more than numbers, or more of them
+        than ``MAX_VALUES``.
+    """
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        check_footer(stream)
+        super().__init__(stream, page_checksum_verification=True)
+        self._stream = stream
+
+    def read(self, columns: Sequence[str], **options: Any) -> pa.Table:
+        """As ParquetFile's."""
+        return self.read_row_groups(range(self.metadata.num_row_groups), columns, **options)
+
+    def read_row_groups(
+        self, row_groups: Sequence[int], columns: Sequence[str], **options: Any
+    ) -> pa.Table:
+        """As ParquetFile's."""
+        self.check_numbers(row_groups, columns)
+        return super().read_row_groups(list(row_groups), columns=list(columns), **options)
+
+    def check_numbers(self, row_groups: Sequence[int], columns: Sequence[str]) -> None:
+        """Refuse columns that take more memory than their numbers do.
+
+        Raises
+        ------
+        PageError
+        """
+        check_rows(self.metadata)
+        places = leaves(self.metadata)
+        room = MAX_VALUES
+        groups = read_groups(self._stream)
+        for rows in (groups[group] for group in row_groups):
+            for name in columns:
+                if name not in places:
+                    raise PageError(f"its column {name} nests")
+                chunk = read_chunk(self._stream, rows, places[name])
+                room -= chunk.n_values
+                if room < 0:
+                    raise PageError(f"it has more than {MAX_VALUES} values in one piece")
+                if chunk.n_bytes > SLACK + MAX_WIDTH * chunk.n_values:
+                    raise PageError("its pages unpack to more than its numbers")
+
+
+def leaves(metadata: pq.FileMetaData) -> dict[str, int]:
+    """Name of a flat column → its place.
+
+    Raises
+    ------
+    PageError
+        A column holds lists or structures.
+    """
+    schema = metadata.schema
+    found = [schema.column(place) for place in range(metadata.num_columns)]
+    if any(leaf.max_repetition_level or leaf.max_definition_level > 1 for leaf in found):
+        raise PageError("its columns nest")
+    return {leaf.path: place for place, leaf in enumerate(found)}
+
+
+def check_rows(metadata: pq.FileMetaData) -> None:
+    """Refuse a file whose row groups have other rows than the file.
+
+    Raises
+    ------
+    PageError
+    """
+    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+        raise PageError("its row groups have other rows than the file")
+
+
+def check_footer(stream: pa.NativeFile) -> None:
+    """Refuse a footer that takes much memory to parse.
+
+    Raises
+    ------
+    PageError
+        It is longer than ``MAX_FOOTER``.
+    """
+    size = stream.size()
+    if size < 12:
+        return  # the reader says what is wrong with it
+    length = int.from_bytes(stream.read_at(8, size - 8)[:4], "little")
+    if min(length, size) > MAX_FOOTER:
+        raise PageError(f"its footer has {length} bytes, more than {MAX_FOOTER}")
+
+
+def read_groups(stream: pa.NativeFile) -> list[dict]:
+    """The footer's row groups, field by field.
+
+    Arrow's own ``RowGroupMetaData.column`` ends the process where a column's statistics contradict
+    its schema.
+
+    Raises
+    ------
+    PageError
+    """
+    size = stream.size()
+    length = int.from_bytes(stream.read_at(8, size - 8)[:4], "little")
+    try:
+        fields, _ = _struct(stream.read_at(length, max(0, size - 8 - length)), 0, 0, _FOOTER)
+    except IndexError:
+        raise PageError("its footer is cut off") from None
+    return fields.get(4, [])
+
+
+def read_chunk(stream: pa.NativeFile, rows: dict, column: int) -> Chunk:
+    """Add up the pages of one column chunk.
+
+    Parameters
+    ----------
+    stream : NativeFile
+        The whole file; only headers are read from it.
+    rows : dict
+        One of ``read_groups``.
+    column : int
+        A flat one's place.
+
+    Raises
+    ------
+    PageError
+        A header cannot be read, a size is impossible, or pages hold next to nothing.
+    """
+    try:
+        chunk = rows[1][column][3]
+        n_values, length, at = chunk[5], chunk[7], chunk[9]
+    except (KeyError, IndexError):
+        raise PageError("its footer lacks a column") from None
+    if n_values != rows.get(3) or min(n_values, length, at) < 0:
+        raise PageError("its columns differ in length")
+    if 0 < chunk.get(11, 0) < at:
+        at = chunk[11]
+    return _add_up(stream, at, min(at + length, stream.size()), n_values)
+
+
+def _add_up(stream: pa.NativeFile, at: int, stop: int, n_values: int) -> Chunk:
+    n_bytes = seen = n_pages = 0
+    encodings = set()
+    while seen < n_values and at < stop:
+        n_pages += 1
+        if n_pages > 16 + n_values // 64:
+            raise PageError("its pages are next to empty")
+        page, length = _header_at(stream, at, stop)
+        kind, unpacked, packed = (page.get(field, -1) for field in (1, 2, 3))
+        if min(kind, unpacked, packed) < 0:
+            raise PageError("a page's header is not whole")
+        n_bytes += max(unpacked, packed)
+        at += length + packed
+        if kind in (DATA, DATA_V2):
+            header = page.get(5 if kind == DATA else 8, {})
+            values = header.get(1, -1)
+            if values < 0:
+                raise PageError("a page's header is not whole")
+            seen += values
+            encodings.add(header.get(2 if kind == DATA else 4))
+    return Chunk(n_values, n_bytes, bool(encodings & DICTIONARY_CODED), PREFIX_CODED in encodings)
+
+
+def _header_at(stream: pa.NativeFile, at: int, stop: int) -> tuple[dict, int]:
+    few = stream.read_at(min(FEW, stop - at), at)
+    try:
+        return read_header(few)
+    except PageError:
+        if len(few) < FEW:
+            raise
+        return read_header(stream.read_at(min(MAX_HEADER, stop - at), at))
+
+
+def read_header(data: bytes) -> tuple[dict, int]:
+    """A page's header and its length in bytes.
+
+    Parameters
+    ----------
+    data : bytes
+        From the header's first byte on.
+
+    Returns
+    -------
+    fields : dict
+        Field → number, or fields of a structure.
+    length : int
+
+    Raises
+    ------
+    PageError
+        It is damaged, or a field comes twice or with another type than the format's.
+
+    Examples
+    --------
+    >>> read_header(bytes([0x15, 0, 0x15, 20, 0x15, 8, 0]))
+    ({1: 0, 2: 10, 3: 4}, 7)
+    """
+    try:
+        return _struct(data, 0, 0, _PAGE)
+    except IndexError:
+        raise PageError("a page's header is cut off or too long") from None
+
+
+def _struct(data: bytes, at: int, depth: int, known: Known) -> tuple[dict, int]:
+    if depth > MAX_DEPTH:
+        raise PageError("a header nests too deep")
+    fields: dict = {}
+    field = 0
+    while head := data[at]:
+        at += 1
+        kind, delta = head & 15, head >> 4
+        if delta:
+            field += delta
+        else:
+            field, at = _number(data, at, 16)
+        expected, inner = known.get(field, (kind, {}))
+        if field in fields or expected != kind:
+            raise PageError("a header is not the format's")
+        fields[field], at = _value(data, at, kind, depth, inner)
+    return fields, at + 1
+
+
+def _value(data: bytes, at: int, kind: int, depth: int, known: Known) -> tuple:
+    if kind in (1, 2):  # true, false
+        return kind, at
+    if kind == 3:  # byte
+        return data[at], at + 1
+    if kind in (4, 5, 6):  # i16, i32, i64
+        return _number(data, at, 64 if kind == 6 else 32)
+    if kind == 7:  # double
+        return None, at + 8
+    if kind == 8:  # bytes
+        length, at = _varint(data, at)
+        return None, at + length
+    if kind in (9, 10):  # list, set
+        return _list(data, at, depth, known)
+    if kind == 12:
+        return _struct(data, at, depth + 1, known)
+    raise PageError("a header is not the format's")
+
+
+def _list(data: bytes, at: int, depth: int, known: Known) -> tuple[list, int]:
+    if depth > MAX_DEPTH:
+        raise PageError("a header nests too deep")
+    head = data[at]
+    at, size, kind = at + 1, head >> 4, head & 15
+    if size == 15:
+        size, at = _varint(data, at)
+    if size > len(data) or (known and kind != 12):
+        raise PageError("a header is not the format's")
+    values = []
+    for _ in range(size):
+        value, at = _value(data, at, 3 if kind in (1, 2) else kind, depth + 1, known)
+        values.append(value)
+    return values, at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise PageError("a page's header is not the format's")
+
+
+def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
+    value, at = _varint(data, at)
+    value = (value >> 1) ^ -(value & 1)
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):  # a reader would cut it
+        raise PageError("a header is not the format's")
+    return value, at

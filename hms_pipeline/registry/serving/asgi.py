@@ -1,0 +1,140 @@
+"""One request's body within its limits, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from .bodies import RefusedError
+
+T = TypeVar("T")
+SLOWEST = 2**20  # bytes a second of an upload
+PATIENCE_S = 10.0  # beside that
+DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
+PAUSE_S = 0.003  # after each part of that, of some 64 kB
+JSON_TYPE = "application/json"
+
+
+class GoneError(Exception):
+    """The caller has left."""
+
+
+class Upload:
+    """A request's body as it arrives.
+
+    Parameters
+    ----------
+    scope : dict
+    receive : callable
+        ASGI's.
+    """
+
+    def __init__(self, scope: dict, receive: Callable) -> None:
+        self._receive, self.whole = receive, False
+        pairs = (
+            (name.decode("latin-1"), text.decode("latin-1")) for name, text in scope["headers"]
+        )
+        self.headers = dict(pairs)
+
+    def length(self, most: int) -> int:
+        """Bytes that the body may have: as stated, or ``most`` where nothing is.
+
+        Raises
+        ------
+        RefusedError
+            More are stated.
+        """
+        stated = int(self.headers.get("content-length", most))
+        if stated > most:
+            raise too_large(most)
+        return stated
+
+    async def _part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
+        self.whole = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def read(self, most: int) -> bytes:
+        """The body.
+
+        Raises
+        ------
+        RefusedError
+            It has more than ``most`` bytes as received, or arrives too slowly.
+        GoneError
+        """
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(PATIENCE_S + most / SLOWEST):
+                while not self.whole:
+                    parts.append(await self._part())
+                    size += len(parts[-1])
+                    if size > most:
+                        raise too_large(most)
+        except TimeoutError:
+            raise RefusedError(
+                408, "slow",
+                "A request's body needs to arrive in time, but was too slow. Send it again.",
+            ) from None  # fmt: skip
+        return b"".join(parts)
+
+    async def drain(self) -> None:
+        """Read on and forget, slowly and for a moment."""
+        if "expect" in self.headers:  # its sender waits for a word before it sends
+            return
+        with contextlib.suppress(TimeoutError, GoneError):
+            async with asyncio.timeout(DRAIN_S):
+                while not self.whole:
+                    await self._part()
+                    await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
+
+    async def unless_gone(self, work: Awaitable[T]) -> T:
+        """The work's result; it is cancelled where the caller leaves first.
+
+        Raises
+        ------
+        GoneError
+        """
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise GoneError
+            return working.result()
+        finally:
+            working.cancel()
+            leaving.cancel()
+
+
+def too_large(most: int) -> RefusedError:
+    """The body has more bytes than a request may."""
+    return RefusedError(
+        413, "body",
+        f"A request may have {most / 2**20:g} MB, but has more. Send fewer windows a request.",
+    )  # fmt: skip
+
+
+async def answer(
+    send: Callable,
+    status: int,
+    content: bytes,
+    kind: str = JSON_TYPE,
+    *,
+    upload: Upload | None = None,
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Send an answer; a refused upload is read on for a moment, and then cut off."""
+    sent = {"content-type": kind, "content-length": str(len(content)), **(headers or {})}
+    if upload is not None and not upload.whole:
+        sent["connection"] = "close"
+    named: Any = [(name.encode(), text.encode()) for name, text in sent.items()]
+    await send({"type": "http.response.start", "status": status, "headers": named})
+    await send({"type": "http.response.body", "body": content, "more_body": upload is not None})
+    if upload is not None:
+        await upload.drain()
+        await send({"type": "http.response.body"})

@@ -1,0 +1,69 @@
+"""Runs whose process is gone without a word: the next run closes them as KILLED."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ..config import Paths
+from .store import is_own
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PROCESS = "hms.process"  # a run's tag: host, pid and start of the process that made it
+CHECKOUT = "hms.checkout"  # a run's tag: the checkout it belongs to
+
+
+def made_here(paths: Paths) -> dict[str, str]:
+    """Tags of a run that this process makes."""
+    process = f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    return {PROCESS: process, CHECKOUT: str(paths.mlruns.resolve())}
+
+
+def is_gone(process: str) -> bool:
+    """Whether a process of this machine has ended; of another machine's nothing is known."""
+    host, pid, started = process.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 1.0
+    except psutil.NoSuchProcess:
+        return True
+
+
+def close_killed(
+    client: MlflowClient, paths: Paths, experiment: str, kinds: tuple[str, ...]
+) -> list[str]:
+    """End the runs of some kinds whose process is gone; on a shared server only this checkout's.
+
+    Parameters
+    ----------
+    client : MlflowClient
+    paths : Paths
+    experiment : str
+        Its id.
+    kinds : tuple of str
+        Values of the tag ``hms.kind``.
+
+    Returns
+    -------
+    list of str
+        Ids of the runs that were closed.
+    """
+    running: list[Run] = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    closed = [
+        run.info.run_id
+        for run in running
+        if run.data.tags.get("hms.kind") in kinds
+        and (is_own(paths) or run.data.tags.get(CHECKOUT) == str(paths.mlruns.resolve()))
+        and PROCESS in run.data.tags
+        and is_gone(run.data.tags[PROCESS])
+    ]
+    for run_id in closed:
+        client.set_terminated(run_id, "KILLED")
+    return closed

@@ -1,0 +1,187 @@
+"""Where a checkout's own store keeps files: derived from the checkout, never from the database.
+
+MLflow writes absolute addresses into its database. A folder that was moved or copied carries the
+addresses of its former place, where another checkout may live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ..config import Paths
+from ..system.errors import InputError
+from ..system.files import atomic
+
+ARTIFACTS = "artifacts"
+KEPT = "before-move.db"
+ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+
+
+def own_artifacts(paths: Paths) -> Path:
+    """The folder of all runs' files in the checkout's own store."""
+    return paths.mlruns.resolve() / ARTIFACTS
+
+
+def own_place(paths: Paths, run_id: str | None) -> Path:
+    """The folder of one run's files in the checkout's own store.
+
+    Raises
+    ------
+    InputError
+        The id is none of MLflow's, and might name a folder elsewhere.
+    """
+    if re.fullmatch("[0-9a-f]{32}", run_id or "") is None:
+        raise InputError(
+            f"A run's id of 32 hexadecimal digits is needed, but the store has {run_id!r}."
+            " Restore the store from a backup (docs/operations.md)."
+        )
+    return own_artifacts(paths) / str(run_id) / ARTIFACTS
+
+
+def local_path(uri: str) -> Path | None:
+    """The folder behind a ``file:`` URI or a plain path; None where it is elsewhere."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return Path(uri) if parts.scheme == "" else None
+
+
+def move_addresses(database: Path, experiment: str) -> int:
+    """Turn the addresses of a store that was moved or copied to where it lies now.
+
+    Only addresses under the folder that the store itself recorded are turned, all in one
+    transaction, after a copy of the database was put beside it (``before-move.db``). A store that
+    is reached by another name of the same folder (a link, a second mount) stays as it is.
+
+    Parameters
+    ----------
+    database : Path
+        Call it under the store's lock.
+    experiment : str
+        Its location is the record.
+
+    Returns
+    -------
+    int
+        How many addresses were turned.
+    """
+    here = database.parent.resolve() / ARTIFACTS
+    with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as link:
+        before = _recorded(link, experiment)
+        if before is None or _same_folder(before.parent, here.parent):
+            return 0
+        with (
+            atomic(database.with_name(KEPT)) as kept,
+            contextlib.closing(sqlite3.connect(kept)) as copy,
+        ):
+            link.backup(copy)
+        link.execute("BEGIN IMMEDIATE")
+        turned = [_turn(link, *place, before, here) for place in ADDRESSES]
+        link.execute("COMMIT")
+    return sum(turned)
+
+
+def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
+    """The folder of the runs' files as the store says; None where it is no checkout's."""
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    row = link.execute(query, (experiment,)).fetchone()
+    found = local_path(row[0]) if row and row[0] else None
+    whole = found is not None and found.is_absolute() and ".." not in found.parts
+    return found if whole and found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return one == other or os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _turn(link: sqlite3.Connection, table: str, column: str, before: Path, here: Path) -> int:
+    turned = [
+        (_under(uri, place, before, here), row)
+        for row, uri, place in _addresses(link, table, column)
+        if place.is_relative_to(before) and ".." not in place.parts
+    ]
+    link.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", turned)  # noqa: S608
+    return len(turned)
+
+
+def _under(uri: str, place: Path, before: Path, here: Path) -> str:
+    moved = here / place.relative_to(before)
+    return moved.as_uri() if uri.startswith("file:") else str(moved)
+
+
+def _addresses(
+    link: sqlite3.Connection, table: str, column: str
+) -> Iterator[tuple[int, str, Path]]:
+    query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
+    for row, uri in link.execute(query).fetchall():
+        place = local_path(uri)
+        if place is not None:
+            yield row, uri, place
+
+
+def foreign_addresses(
+    database: Path, here: Path, experiment: str, model: str
+) -> dict[str, list[str]]:
+    """Local addresses of the project's experiment and versions that lie outside its folder.
+
+    Parameters
+    ----------
+    database : Path
+        Only read.
+    here : Path
+        From ``own_artifacts``.
+    experiment, model : str
+
+    Returns
+    -------
+    dict
+        ``table.column`` → addresses. An address that reaches the store's own folder by a link or
+        a second mount is not foreign.
+    """
+    found: dict[str, list[str]] = {}
+    with contextlib.closing(sqlite3.connect(database)) as link:
+        recorded = _recorded(link, experiment)
+        same = recorded is not None and _same_folder(recorded.parent, here.parent)
+        roots = [here, recorded] if recorded is not None and same else [here]
+        rows = _project_rows(link, experiment, model)
+        for table, column in ADDRESSES:
+            for row, uri, place in _addresses(link, table, column):
+                inside = any(_plain(place).is_relative_to(root) for root in roots)
+                if row in rows[table] and not inside:
+                    found.setdefault(f"{table}.{column}", []).append(uri)
+    return found
+
+
+def _plain(place: Path) -> Path:
+    """Without ``..``, which might lead out of a folder that the address seems to lie in."""
+    return Path(os.path.normpath(place))
+
+
+def _project_rows(link: sqlite3.Connection, experiment: str, model: str) -> dict[str, set[int]]:
+    ours = "experiment_id IN (SELECT experiment_id FROM experiments WHERE name = ?)"
+    asked = {
+        "experiments": ("name = ?", experiment),
+        "runs": (ours, experiment),
+        "logged_models": (ours, experiment),
+        "model_versions": ("name = ? AND current_stage != 'Deleted_Internal'", model),
+    }
+    return {
+        table: {row for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", (name,))}  # noqa: S608
+        for table, (rule, name) in asked.items()
+    }
