@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from math import ceil
 
@@ -13,7 +14,7 @@ from ..schema import EKG
 from ..system.errors import InputError
 from .clinical_names import Channel
 from .formats.format import Source, UnavailableError
-from .resample import RATE, SLACK, Resampler, sample_at
+from .resample import RATE, Resampler, sample_at
 
 MIN_SFREQ, MAX_SFREQ = 80, 100_000  # Hz; the views read up to 20 Hz
 MAX_DAYS = 14  # of a recording, pauses included; its spectrogram is held in memory
@@ -68,7 +69,7 @@ def n_times_of(source: Source, name: str) -> int:
             f"A recording may last {MAX_DAYS} days with its pauses, but {name} lasts"
             f" {float(end) / 86_400:.3g} days. Correct its header, or split it."
         )
-    return int(end * RATE + SLACK)
+    return int(end * RATE + Fraction(1, 1_000_000))  # intervals are stated as rounded decimals
 
 
 def faults(source: Source, picks: Sequence[int]) -> dict[int, str]:

@@ -9,6 +9,7 @@ from .format import Source, beside, opened, recording_format
 from .mne_raw import open_with_mne
 
 _curry = beside(".cdt.dpa", ".cdt.dpo", ".cdt.cef", ".cdt.ceo", ".dpa", ".dpo")
+_ANT = (b"RIFF", b"RF64")
 _nihon = beside(".pnt", ".log", ".21e")
 
 
@@ -34,8 +35,10 @@ def open_curry(path: Path) -> Source:
 
 @recording_format("neuroscan", ".cnt")
 def open_neuroscan(path: Path) -> Source:
-    """Open a Neuroscan or ANT recording."""
-    return open_with_mne(path)
+    """Open a Neuroscan or ANT recording; which of them it is, its first bytes say."""
+    with opened(path) as stream:
+        head = stream.read(4)
+    return open_with_mne(path, reader="read_raw_ant" if head in _ANT else "read_raw_cnt")
 
 
 @recording_format("nicolet", ".nedf")

@@ -64,6 +64,9 @@ def open_edf(path: Path) -> Source:
             " Give the file with the EEG."
         )
     first_byte = _PART * (n_signals + 1)
+    stated_byte = exact(fixed[184:192]) or Fraction(0)  # some headers are longer
+    if stated_byte.denominator == 1 and first_byte < stated_byte < size:
+        first_byte = int(stated_byte)
     n_bytes = sum(signal.n_bytes for signal in signals)
     stated = int(exact(fixed[236:244]) or 0)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)

@@ -9,9 +9,10 @@ J Neurosci Methods 2004.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
-from .format import Source, beside, joined, recording_format
+from .format import Source, UnavailableError, beside, joined, opened, recording_format
 from .mne_raw import CUT, first_behind, open_with_mne, read_marks
 
 _samples = beside(".fdt")
@@ -20,6 +21,7 @@ _samples = beside(".fdt")
 @recording_format("eeglab", ".set", parts=_samples)
 def open_eeglab(path: Path) -> Source:
     """Open an EEGLAB data set; boundary events tell what was cut out of it, and for how long."""
+    _refuse_without_reader(path)
     source = open_with_mne(path, _samples(path))
     if not source.channels:
         return source
@@ -31,3 +33,14 @@ def open_eeglab(path: Path) -> Source:
     ]
     last = source.segments[-1]
     return replace(source, segments=joined(last.start + last.duration, breaks))
+
+
+def _refuse_without_reader(path: Path) -> None:
+    """MNE says of a file of MATLAB 7.3 only that it cannot read it where a package is missing."""
+    with opened(path) as stream:
+        head = stream.read(128)
+    if head[124:126] == b"\x00\x02" and find_spec("pymatreader") is None:
+        raise UnavailableError(
+            f"{path.name} is of MATLAB 7.3, which needs the package pymatreader. Install it with:"
+            " pip install pymatreader."
+        )

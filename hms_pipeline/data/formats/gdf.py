@@ -42,7 +42,7 @@ def open_gdf(path: Path) -> Source:
             )
         signals = _signals(stream.read(_PART * n_signals), n_signals, version, path)
         stated, over, under = struct.unpack("<qII", fixed[236:252])
-        first_byte = _first_byte(fixed, version)
+        first_byte = max(_first_byte(fixed, version), _PART * (n_signals + 1))
         n_bytes = sum(signal.n_bytes for signal in signals)
         n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
         stream.seek(first_byte + n_records * n_bytes)

@@ -25,8 +25,10 @@ CUT = "boundary"  # annotation of EEGLAB: something was cut out here
 _JOINTS = ("BAD boundary", "EDGE boundary", CUT)  # annotations: what follows was recorded later
 
 
-def open_with_mne(path: Path, parts: Iterable[Path] = (), **options: Any) -> Source:
-    """Open a recording with the reader that MNE has for its ending.
+def open_with_mne(
+    path: Path, parts: Iterable[Path] = (), *, reader: str = "read_raw", **options: Any
+) -> Source:
+    """Open a recording with the reader that MNE has for its ending, or with another one.
 
     Parameters
     ----------
@@ -34,6 +36,8 @@ def open_with_mne(path: Path, parts: Iterable[Path] = (), **options: Any) -> Sou
     parts : iterable of Path
         Further files of the recording that are known; another one that MNE reads is refused,
         because it would not be part of the recording's identity.
+    reader : str
+        Name of a function of ``mne.io``.
     **options
         Of that reader.
 
@@ -44,7 +48,7 @@ def open_with_mne(path: Path, parts: Iterable[Path] = (), **options: Any) -> Sou
     UnavailableError
         MNE or a package that it needs is not installed, or the disk does not answer.
     """
-    raw = _read_raw(path, options)
+    raw = _read_raw(path, reader, options)
     foreign = {Path(file).name for file in raw.filenames if file} - {p.name for p in (path, *parts)}
     if foreign:
         raise InputError(
@@ -92,7 +96,7 @@ def rational(sfreq: float) -> Fraction:
     return Fraction(str(single) if float(single) == sfreq else repr(sfreq))
 
 
-def _read_raw(path: Path, options: dict[str, Any]) -> Any:
+def _read_raw(path: Path, reader: str, options: dict[str, Any]) -> Any:
     try:
         import mne
     except ImportError:
@@ -102,7 +106,7 @@ def _read_raw(path: Path, options: dict[str, Any]) -> Any:
         ) from None
     with warnings.catch_warnings(), _quiet(path):
         warnings.simplefilter("ignore")  # they may quote the header
-        return mne.io.read_raw(path, preload=False, verbose="error", **options)
+        return getattr(mne.io, reader)(path, preload=False, verbose="error", **options)
 
 
 @contextlib.contextmanager

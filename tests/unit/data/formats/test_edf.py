@@ -261,6 +261,14 @@ def test_the_number_of_records_may_be_unknown_or_wrong(
     assert bool(recording.warnings) == bool(said)
 
 
+def test_a_header_may_be_longer(tmp_path: Path) -> None:
+    path, eeg = tmp_path / "rec.edf", noise(seconds=10)
+    write_edf(path, eeg)
+    content = path.read_bytes()
+    path.write_bytes(content[:184] + b"6000    " + content[192:5376] + bytes(624) + content[5376:])
+    np.testing.assert_allclose(read_clinical(path).eeg, eeg, atol=0.01)
+
+
 def test_what_stands_behind_the_records_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rec.edf"
     write_edf(path, noise(seconds=10))

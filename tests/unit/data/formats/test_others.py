@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hms_pipeline.data.clinical import read_clinical
 from hms_pipeline.data.content import files_of
 from hms_pipeline.data.formats import FORMATS, format_of
+from hms_pipeline.data.formats.format import UnavailableError
 from hms_pipeline.schema import EEG_COLUMNS
 from hms_pipeline.system.errors import InputError
 
@@ -45,6 +47,26 @@ def test_persysts_sample_times_tell_of_pauses(tmp_path: Path) -> None:
     recording = read_clinical(write_persyst(tmp_path, eeg, times))
     assert recording.pauses == ((4000, 10_000), (14_000, 82_000))
     np.testing.assert_allclose(recording.read(82_000, 86_000), eeg[:, 8000:], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "package"),
+    [
+        ("rec.cnt", b"RIFF" + bytes(100), "antio"),
+        (
+            "rec.set",
+            b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600),
+            "pymatreader",
+        ),
+    ],
+)
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnavailableError, match=rf"needs the package {package}.*pip install"):
+        read_clinical(tmp_path / name)
 
 
 def test_every_format_says_what_it_opens() -> None:
