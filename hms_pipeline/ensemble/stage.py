@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,20 +48,20 @@ def run(
     tell = progress or (lambda done, total: None)
     oof = read_oof(paths, params)
     tell(1, 4)
-    fitted = _fit(oof, params.ensemble)
+    fitted = fit(oof, params.ensemble)
     tell(2, 4)
     predictions = _predictions(oof, fitted)
     metrics = {
-        **_summary(oof, predictions, params.ensemble),
+        **summarise(oof, predictions, params.ensemble),
         "chosen": fitted.kind,
         "reason": fitted.reason,
         "stages": _stage_metrics(paths, params, oof),
     }
     tell(3, 4)
-    write_json(paths.ensemble / "weights.json", _plain(_weights(fitted)))
-    write_json(paths.ensemble / "metrics.json", _plain(metrics))
-    write_json(paths.ensemble / "summary.json", _plain(_flat(metrics)))
-    _write_oof(paths, oof, predictions["ensemble"])
+    write_json(paths.ensemble / "weights.json", plain(_weights(fitted)))
+    write_json(paths.ensemble / "metrics.json", plain(metrics))
+    write_json(paths.ensemble / "summary.json", plain(_flat(metrics)))
+    write_oof(paths.ensemble / "oof.parquet", oof, predictions["ensemble"])
     tell(4, 4)
     return metrics
 
@@ -97,7 +98,8 @@ def _table_row(name: str, slices: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
+def fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
+    """Fit the blend on the deciding windows; the equal mean where these are in one fold."""
     rows = oof.deciding
     n_folds = len(np.unique(oof.folds[rows]))
     if n_folds < 2:
@@ -132,13 +134,13 @@ def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
         "blends": blends,
         "ensemble": blends[fitted.kind],
         "baselines": {
-            "prior": _prior(oof),
+            "prior": prior(oof),
             "uniform": np.full(oof.votes.shape, 1 / len(CLASSES)),
         },
     }
 
 
-def _prior(oof: OutOfFold) -> Array:
+def prior(oof: OutOfFold) -> Array:
     """Mean target of the deciding windows of the other folds (of all windows, without any)."""
     probs = np.empty(oof.votes.shape)
     for fold in np.unique(oof.folds):
@@ -150,7 +152,9 @@ def _prior(oof: OutOfFold) -> Array:
     return probs / probs.sum(axis=1, keepdims=True)
 
 
-def _summary(oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams) -> dict[str, Any]:
+def summarise(
+    oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams
+) -> dict[str, Any]:
     """KL with intervals of everything, all metrics of the ensemble, on every slice."""
     masks = slice_masks(oof.n_votes)
     judged = {
@@ -254,7 +258,8 @@ def _weights(fitted: FittedBlend) -> dict[str, Any]:
     }
 
 
-def _write_oof(paths: Paths, oof: OutOfFold, probs: Array) -> None:
+def write_oof(path: Path, oof: OutOfFold, probs: Array) -> None:
+    """Write nested predictions with what says whose and in which fold they are."""
     frame = pd.DataFrame(
         {
             "label_id": oof.label_ids,
@@ -265,18 +270,18 @@ def _write_oof(paths: Paths, oof: OutOfFold, probs: Array) -> None:
     )
     # float32 keeps differences of the last bits between processors out of the hashed file
     frame[list(CLASSES)] = probs.astype(np.float32)
-    with atomic(paths.ensemble / "oof.parquet") as temporary:
+    with atomic(path) as temporary:
         pq.write_table(
             pa.Table.from_pandas(frame, preserve_index=False), temporary, compression="zstd"
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON types only, floats rounded."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float | np.floating):
         return round(float(value), DIGITS)
     if isinstance(value, np.bool_ | np.integer):

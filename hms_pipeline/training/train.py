@@ -18,7 +18,7 @@ from ..system.errors import InputError
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
-from .fold_data import MemberData
+from .fold_data import TrainingData
 from .outputs import write_outputs
 
 
@@ -30,25 +30,30 @@ class Trainer:
     paths : Paths
     params : Params
     member : str
-    inputs : dict
-        From ``finished.member_inputs``.
+    read : callable
+        Reads its windows, folds and verified features, once a fold is to be trained.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     """
 
     def __init__(
-        self, paths: Paths, params: Params, member: str, inputs: dict, device: str = "auto"
+        self,
+        paths: Paths,
+        params: Params,
+        member: str,
+        read: Callable[[], TrainingData],
+        device: str = "auto",
     ) -> None:
-        self.paths, self.params, self.member, self.inputs = paths, params, member, inputs
+        self.paths, self.params, self.member, self._read = paths, params, member, read
         torch.set_num_threads(params.training.threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # graphs and streams are made on it
 
     @cached_property
-    def data(self) -> MemberData:
+    def data(self) -> TrainingData:
         """Windows, folds and verified features."""
-        return MemberData.read(self.paths, self.params, self.member, self.inputs)
+        return self._read()
 
     @cached_property
     def views(self) -> ResidentViews | MappedViews:
@@ -58,7 +63,7 @@ class Trainer:
 
     def train(
         self,
-        fold: int,
+        fold: int | str,
         key: str,
         folder: Path,
         callback: TrainingCallback,
@@ -70,8 +75,8 @@ class Trainer:
 
         Parameters
         ----------
-        fold : int
-            Held out.
+        fold : int or str
+            Held out; ``"final"`` holds nobody out.
         key : str
             Name of its checkpoint: the hash of what it reads.
         folder : Path
@@ -109,7 +114,7 @@ class Trainer:
 
     def _train(
         self,
-        fold: int,
+        fold: int | str,
         key: str,
         job: Fit,
         folder: Path,
@@ -148,7 +153,7 @@ class Trainer:
         checkpoint.remove()
         return manifest
 
-    def _info(self, fold: int, job: Fit) -> dict:
+    def _info(self, fold: int | str, job: Fit) -> dict:
         params = self.params
         return {
             "member": self.member,

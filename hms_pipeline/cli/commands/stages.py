@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from ...config.keys import code_key
 from ...system.errors import InputError
+from ...training.callback import NoCallback, TrainingCallback
 from ..app import Context, app, out
 from ..progress import EpochClock, progress_bar
 from ..tables import markdown_table, print_table, rewrite_between_marks
@@ -147,18 +149,12 @@ def train(
 ) -> None:
     """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
     from ...training import stage
-    from ...training.callback import NoCallback
 
     context: Context = ctx.obj
     clocks: list[EpochClock] = []
 
     def callback() -> EpochClock:
-        inner = NoCallback()
-        if track:
-            from ...tracking.runs import FoldRun
-
-            inner = FoldRun(context.paths, context.params)
-        clocks.append(EpochClock(inner))
+        clocks.append(EpochClock(_fold_run(context, track)))
         return clocks[-1]
 
     with progress_bar(f"train {member}") as progress:
@@ -197,6 +193,39 @@ def ensemble(ctx: typer.Context) -> None:
     write_ensemble_plots(context.paths, context.params)
     print_table("KL divergence (nats) by votes", stage.results_table(context.paths))
     out.print(f"Ensemble: {context.paths.ensemble}")
+
+
+@app.command()
+def student(
+    ctx: typer.Context,
+    device: Device = "auto",
+    track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
+) -> None:
+    """Train one small network to answer as the ensemble does, and compare the two."""
+    from ...student import stage
+
+    context: Context = ctx.obj
+    with progress_bar("student") as progress:
+        found = stage.run(
+            context.paths,
+            context.params,
+            device=device,
+            callback=partial(_fold_run, context, track),
+            progress=progress,
+        )
+    if not found:
+        out.print("The recipe has no student.")
+        return
+    print_table("Student beside its teacher (nats)", [found])
+    out.print(f"Student: {context.paths.student.ensemble}")
+
+
+def _fold_run(context: Context, track: bool) -> TrainingCallback:
+    if not track:
+        return NoCallback()
+    from ...tracking.runs import FoldRun
+
+    return FoldRun(context.paths, context.params)
 
 
 @app.command()

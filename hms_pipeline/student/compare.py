@@ -1,0 +1,83 @@
+"""The student beside its teacher: nested, on the same windows, by patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Params, Paths
+from ..ensemble.bootstrap import interval, patient_bootstrap
+from ..ensemble.metrics import kl_per_window, slice_masks
+from ..ensemble.oof import OutOfFold, read_oof
+from ..ensemble.stage import prior
+from ..schema import DECIDING_SLICE
+from ..training.metrics import metric_name
+from .teacher import Teacher
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Losses on the kept windows, each by networks that never saw its patient.
+
+    Parameters
+    ----------
+    oof : OutOfFold
+        The student's.
+    teacher : array, shape (n_windows, 6)
+        The ensemble's nested answers.
+    """
+
+    oof: OutOfFold
+    teacher: Array
+
+    @classmethod
+    def read(cls, paths: Paths, params: Params, teacher: Teacher | None = None) -> Comparison:
+        """Read both from the trainings' own files, held against what they recorded."""
+        teacher = teacher or Teacher.read(paths, params)
+        oof = read_oof(paths.student, params.for_student())
+        theirs = teacher.fitted.nested_predict(teacher.oof.probs, teacher.oof.folds)
+        return cls(oof, theirs)
+
+    @property
+    def probs(self) -> Array:
+        """The student's answers, shape (n_windows, 6)."""
+        return self.oof.probs[0]
+
+    @property
+    def losses(self) -> Array:
+        """KL divergence of student and teacher, shape (n_windows, 2), nats."""
+        target = self.oof.target
+        return np.stack([kl_per_window(target, p) for p in (self.probs, self.teacher)], axis=1)
+
+    def predictions(self) -> dict[str, Any]:
+        """For ``ensemble.stage.summarise``."""
+        return {
+            "members": {},
+            "blends": {},
+            "ensemble": self.probs,
+            "baselines": {"teacher": self.teacher, "prior": prior(self.oof)},
+        }
+
+    def summary(self, params: Params) -> dict[str, float]:
+        """Flat: the student's KL and its loss to the teacher by slice, with intervals.
+
+        ``kl, teacher, loss, loss_low, loss_high`` of the deciding slice, and the same of the
+        others with the slice's name behind: ``kl_all`` …
+        """
+        found: dict[str, float] = {}
+        how = params.ensemble
+        for name, rows in slice_masks(self.oof.n_votes).items():
+            losses = self.losses[rows]
+            samples = patient_bootstrap(losses, self.oof.patients[rows], how.bootstrap, how.seed)
+            low, high = interval(samples[:, 0] - samples[:, 1], how.confidence)
+            student, teacher = losses.mean(axis=0).tolist()
+            end = "" if name == DECIDING_SLICE else metric_name(name).removeprefix("kl")
+            numbers = {"kl": student, "teacher": teacher, "loss": student - teacher}
+            numbers |= {"loss_low": low, "loss_high": high}
+            found |= {f"{key}{end}": value for key, value in numbers.items()}
+        return found
