@@ -20,7 +20,7 @@ FEATURES = ("features.stage:run",)
 # Not what finds finished folds and links them.
 TRAIN = ("training.train:Trainer", "training.fold_data:MemberData")
 ENSEMBLE = ("ensemble.stage:run", "report.plots:write_ensemble_plots")
-STUDENT = ("student.stage:run",)  # its teachers' networks come with the members
+STUDENT = ("student.stage:run",)
 # What a student's weights depend on, without what links finished ones and compares them.
 DISTIL = (*TRAIN, "student.teacher:Teacher", "student.windows")
 # A stored value, without what arranges values in shards.
@@ -60,7 +60,7 @@ class Keys:
             networks = self._networks(self.recipe["members"].values())
             pupil = self.recipe.get("student")
             student = self._networks([pupil] if pupil else [])
-            teaching = [*student, *(self._augmentations(pupil) if pupil else ())]
+            teaching = [*networks, *student, *(self._augmentations(pupil) if pupil else ())]
         except (KeyError, TypeError) as err:
             raise InputError(
                 "Code keys need a recipe with views, members (their architecture and views) and"

@@ -127,7 +127,7 @@ def of_view(*views: str) -> set[str]:
     readers = {f"train.{name}" for name, member in MEMBERS.items() if {*views} & {*member["views"]}}
     own = {f"{stage}.{view}" for view in views for stage in ("views", "rows")}
     own |= STUDENT if {*views} & {*RECIPE_FILE["student"]["views"]} else set()
-    return own | readers | (PACKAGED if readers else set())
+    return own | readers | ({*PACKAGED, *TAUGHT} if readers else set())
 
 
 def of_architecture(*architectures: str) -> set[str]:
@@ -138,7 +138,7 @@ def of_architecture(*architectures: str) -> set[str]:
         if member["architecture"] in architectures
     }
     student = STUDENT if RECIPE_FILE["student"]["architecture"] in architectures else set()
-    return members | student | (PACKAGED if members else set())
+    return members | student | ({*PACKAGED, *TAUGHT} if members else set())
 
 
 def definition(kind: str, name: str) -> str:
@@ -281,7 +281,7 @@ EDITS = {
     "features.shards:write_shard": VIEWED | TAUGHT,
     "models.multi:multi": of_architecture("multi"),
     "models.eegnet:WaveEncoder": of_architecture("eegnet", "multi"),
-    "models.image_encoder:ImageEncoder.forward": TRAINED - {"train.eegnet"} | PACKAGED,
+    "models.image_encoder:ImageEncoder.forward": TRAINED - {"train.eegnet"} | PACKAGED | TAUGHT,
     "models.efficientnet_lite0:efficientnet_lite0": set(),
     "datasets.augmentations.mixup:Mixup": TRAINED | TAUGHT,
     "datasets.targets:votes_to_target": TRAINED | TAUGHT,
