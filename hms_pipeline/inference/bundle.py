@@ -216,7 +216,12 @@ def _read_json(path: Path, command: str) -> dict[str, Any]:
 
 
 def write_bundle(
-    paths: Paths, params: Params, out: Path, extra: Mapping[str, str] | None = None
+    paths: Paths,
+    params: Params,
+    out: Path,
+    extra: Mapping[str, str] | None = None,
+    *,
+    code: bool = True,
 ) -> Path:
     """Write the present artifacts as a bundle.
 
@@ -228,6 +233,8 @@ def write_bundle(
         A new folder.
     extra : mapping of str to str, optional
         Further text files, such as the model card.
+    code : bool
+        Whether it carries the code that scores.
 
     Returns
     -------
@@ -244,7 +251,8 @@ def write_bundle(
     if params.registry.with_ids:
         write_tables(paths, out)
     write_reference(paths, params, out)
-    copy_code(out / "code")
+    if code:
+        copy_code(out / "code")
     for name, text in (extra or {}).items():
         (out / name).write_text(text, encoding="utf-8")
     write_json(out / CHECKSUMS, checksums(out))

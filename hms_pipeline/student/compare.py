@@ -76,8 +76,13 @@ class Comparison:
             samples = patient_bootstrap(losses, self.oof.patients[rows], how.bootstrap, how.seed)
             low, high = interval(samples[:, 0] - samples[:, 1], how.confidence)
             student, teacher = losses.mean(axis=0).tolist()
-            end = "" if name == DECIDING_SLICE else metric_name(name).removeprefix("kl")
+            end = suffix(name)
             numbers = {"kl": student, "teacher": teacher, "loss": student - teacher}
             numbers |= {"loss_low": low, "loss_high": high}
             found |= {f"{key}{end}": value for key, value in numbers.items()}
         return found
+
+
+def suffix(votes: str) -> str:
+    """What stands behind the names of a slice's numbers; nothing for the deciding one's."""
+    return "" if votes == DECIDING_SLICE else metric_name(votes).removeprefix("kl")

@@ -14,12 +14,13 @@ from ..config.paths import FINAL
 from ..config.student import STUDENT
 from ..ensemble.blend import Blend
 from ..ensemble.stage import plain, summarise, write_oof
+from ..schema import VOTE_SLICES
 from ..system.files import hash_file, hash_json, write_json
 from ..training.callback import NoCallback, TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
 from ..training.stage import finish_fold
 from ..training.train import Trainer
-from .compare import Comparison
+from .compare import Comparison, suffix
 from .teacher import Teacher
 from .windows import Progress, StudentData, overlapping, read_training_windows, student_views
 
@@ -76,6 +77,17 @@ def run(
             lambda fold, key, folder: work.trainer.train(fold, key, folder, callback(), progress),
         )
     return _write_results(paths, params, teacher)
+
+
+def by_votes(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """A summary as rows: votes, student, teacher, the student's loss and its interval."""
+    columns = {"student": "kl", "teacher": "teacher", "loss": "loss", "low": "loss_low"}
+    columns["high"] = "loss_high"
+    return [
+        {"votes": name, **{title: summary[key + suffix(name)] for title, key in columns.items()}}
+        for name in VOTE_SLICES
+        if f"kl{suffix(name)}" in summary
+    ]
 
 
 class _Work:

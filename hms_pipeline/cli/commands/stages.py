@@ -200,9 +200,16 @@ def student(
     ctx: typer.Context,
     device: Device = "auto",
     track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
+    starter: Annotated[
+        Path | None, typer.Option(help="Also pack it into this folder, without code.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Markdown that the starter's model card quotes.")
+    ] = None,
 ) -> None:
     """Train one small network to answer as the ensemble does, and compare the two."""
     from ...student import stage
+    from ...student.starter import write_starter
 
     context: Context = ctx.obj
     with progress_bar("student") as progress:
@@ -216,8 +223,11 @@ def student(
     if not found:
         out.print("The recipe has no student.")
         return
-    print_table("Student beside its teacher (nats)", [found])
+    print_table("KL divergence (nats) by votes", stage.by_votes(found))
     out.print(f"Student: {context.paths.student.ensemble}")
+    if starter is not None:
+        quoted = results.read_text(encoding="utf-8") if results else ""
+        out.print(f"Starter: {write_starter(context.paths, context.params, starter, quoted)}")
 
 
 def _fold_run(context: Context, track: bool) -> TrainingCallback:
