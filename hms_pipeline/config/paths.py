@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+MODELS = ("hms-ensemble", "hms-student")  # that are registered
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -77,7 +79,7 @@ class Paths:
     @property
     def model(self) -> str:
         """Name of the registered model."""
-        return "hms-ensemble"
+        return MODELS[0]
 
     @property
     def ledger(self) -> Path:
@@ -127,7 +129,7 @@ class StudentPaths(Paths):
 
     @property
     def model(self) -> str:
-        return "hms-student"
+        return MODELS[1]
 
     @property
     def ledger(self) -> Path:

@@ -19,9 +19,11 @@ from ..data.window import Window, WindowReader
 from ..ensemble.metrics import kl_per_window, plurality
 from ..inference.bundle import PLACE
 from ..schema import CLASSES, VOTE_COLUMNS
+from ..student.compare import Comparison
+from ..student.teacher import Teacher
 from ..system.errors import InputError
 from ..system.files import read_table
-from .gate import Check, compare, compare_first, limits
+from .gate import Check, compare, compare_first, compare_student, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
 
 
@@ -252,6 +254,42 @@ def comparison(
     return checks, metrics | {check.name: check.value for check in checks}
 
 
+def student_comparison(
+    paths: Paths, params: Params, taught_by: str | None
+) -> tuple[list[Check], dict[str, float]]:
+    """Checks of a student against its teacher, both nested.
+
+    Parameters
+    ----------
+    paths : Paths
+        The ensemble's.
+    params : Params
+        The whole recipe.
+    taught_by : str or None
+        Hash of the networks of the ensemble's champion.
+    """
+    teacher = Teacher.read(paths, params)
+    found = Comparison.read(paths, params, teacher)
+    rows = found.oof.n_votes >= params.gate.min_votes
+    if not rows.any():
+        raise InputError(
+            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
+            " none. Lower gate.min_votes."
+        )
+    losses = found.losses[rows]
+    champions = teacher.bundle.content_hash == taught_by
+    said = "is" if champions else "needs to be, but is not"
+    checks = [
+        *compare_student(losses[:, 0], losses[:, 1], found.oof.patients[rows], params.gate),
+        Check(
+            "teacher", float(champions), 1.0, True,
+            f"Its teacher {said} the champion of {paths.model}.",
+        ),
+    ]  # fmt: skip
+    metrics = {"kl": float(losses[:, 0].mean()), "kl_reference": float(losses[:, 1].mean())}
+    return checks, metrics | {check.name: check.value for check in checks}
+
+
 def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check], dict[str, float]]:
     """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast.
 
@@ -301,7 +339,8 @@ def _try_out(
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])
-        worst = max(worst, _worst_member(paths, int(fold), rows, scores))
+        answering = paths.answering(params.split.n_folds)[int(fold)]
+        worst = max(worst, _worst_member(paths, answering, rows, scores))
     worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
     n = params.gate.latency_windows
     batch = [windows[k % len(windows)] for k in range(n)]
@@ -314,6 +353,8 @@ def _try_out(
 
 def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
     table = challenger_table(paths, params)
+    if len(paths.answering(params.split.n_folds)) == 1:
+        table = table.assign(fold=0)  # one network answers all
     return pd.concat(
         [
             rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(
@@ -325,7 +366,7 @@ def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
     )
 
 
-def _worst_member(paths: Paths, fold: int, rows: pd.DataFrame, scores: Any) -> float:
+def _worst_member(paths: Paths, fold: int | str, rows: pd.DataFrame, scores: Any) -> float:
     worst = 0.0
     for name, probs in zip(scores.members, scores.member_probs, strict=True):
         oof = read_table(paths.fold(name, fold) / "oof.parquet").set_index("label_id")

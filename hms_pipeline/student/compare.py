@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Params, Paths
+from ..config.paths import FINAL
+from ..config.student import STUDENT
 from ..ensemble.bootstrap import interval, patient_bootstrap
 from ..ensemble.metrics import kl_per_window, slice_masks
 from ..ensemble.oof import OutOfFold, read_oof
 from ..ensemble.stage import prior
 from ..schema import DECIDING_SLICE
+from ..system.errors import InputError
+from ..training.finished import read_manifest
 from ..training.metrics import metric_name
 from .teacher import Teacher
 
@@ -37,8 +41,21 @@ class Comparison:
 
     @classmethod
     def read(cls, paths: Paths, params: Params, teacher: Teacher | None = None) -> Comparison:
-        """Read both from the trainings' own files, held against what they recorded."""
+        """Read both from the trainings' own files, held against what they recorded.
+
+        Raises
+        ------
+        InputError
+            A file is missing or changed, or a student was taught by another ensemble.
+        """
         teacher = teacher or Teacher.read(paths, params)
+        for fold in (*range(params.split.n_folds), FINAL):
+            folder = paths.student.fold(STUDENT, fold)
+            if read_manifest(folder)["inputs"]["teacher"] != teacher.lesson(fold):
+                raise InputError(
+                    f"{folder} needs to be taught by the present ensemble, but was by another. Run"
+                    " hms student again."
+                )
         oof = read_oof(paths.student, params.for_student())
         theirs = teacher.fitted.nested_predict(teacher.oof.probs, teacher.oof.folds)
         return cls(oof, theirs)

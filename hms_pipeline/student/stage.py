@@ -129,8 +129,7 @@ class _Work:
         }
 
     def _inputs(self, fold: int | str) -> dict[str, Any]:
-        heard = [self.teacher.networks(fold), self.teacher.blends[fold].to_dict()]
-        return {**self.shared_inputs, "teacher": hash_json(heard)}
+        return {**self.shared_inputs, "teacher": self.teacher.lesson(fold)}
 
     @cached_property
     def trainer(self) -> Trainer:

@@ -79,6 +79,10 @@ class Teacher:
             return {name: member["folds"] for name, member in members}
         return {name: member["folds"][str(fold)] for name, member in members}
 
+    def lesson(self, fold: int | str) -> str:
+        """Hash of the networks and the blend that a student hears."""
+        return hash_json([self.networks(fold), self.blends[fold].to_dict()])
+
     def answers(
         self, kept: np.ndarray, more: pd.DataFrame, device: str, progress: Progress
     ) -> np.ndarray:
