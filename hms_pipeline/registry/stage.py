@@ -74,7 +74,7 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     return {**result, "student": student, "already_registered": known}
 
 
-def _bring_in(paths: Paths, params: Params, whole: Paths, recipe: Params) -> dict[str, Any]:
+def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) -> dict[str, Any]:
     """Register and judge the ensemble, or with the student's paths and recipe the student.
 
     Parameters
@@ -83,7 +83,7 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, recipe: Params) -> dic
     params : Params
     whole : Paths
         The ensemble's.
-    recipe : Params
+    whole_params : Params
         The whole recipe, by which the retrain's run is found.
     """
     content = describe_content(paths, params)
@@ -93,11 +93,11 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, recipe: Params) -> dic
         version = registry.find(content["content_hash"])
         if version is not None:
             _note_registered(registry, version)
-        judge = Judge(registry, params, whole, recipe)
+        judge = Judge(registry, params, whole, whole_params)
         known = version is not None and judge.is_final(version)
         ensemble = paths is whole
         if not known or (RETRAIN_RUN in os.environ and ensemble):
-            parent = parent_run(registry.client, whole, recipe)
+            parent = parent_run(registry.client, whole, whole_params)
             if ensemble:
                 origin = data_origin(paths, params)
                 before = _champions_recipe(registry)
@@ -199,14 +199,14 @@ class Judge:
     params : Params
     whole : Paths
         The ensemble's.
-    recipe : Params
+    whole_params : Params
         The whole recipe.
     """
 
     registry: Registry
     params: Params
     whole: Paths
-    recipe: Params
+    whole_params: Params
 
     @property
     def of_student(self) -> bool:
@@ -286,8 +286,8 @@ class Judge:
 
     def _comparison(self, champion: Champion | None) -> tuple[list[Check], dict[str, float]]:
         if self.of_student:
-            return student_comparison(self.whole, self.recipe, self.champion_networks)
-        return comparison(self.whole, self.recipe, champion)
+            return student_comparison(self.whole, self.whole_params, self.champion_networks)
+        return comparison(self.whole, self.whole_params, champion)
 
     def _refusal(self, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
         facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
