@@ -46,7 +46,7 @@ def test_an_edit_of_its_view_is_noticed(starter: Path, monkeypatch: pytest.Monke
 
     clip_scale = waves.clip_scale
     monkeypatch.setattr(
-        waves, "clip_scale", lambda x, clip, scale: clip_scale(x, clip, 1.1 * scale)
+        waves, "clip_scale", lambda x, clip, scale: clip_scale(x, clip, 0.2 * scale)
     )
     with pytest.raises(AssertionError):
         held(starter)

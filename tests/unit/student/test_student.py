@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -81,10 +82,11 @@ def test_each_fold_hears_its_own_networks_by_a_blend_fitted_without_it(work: _Wo
 
 def test_a_blend_is_blind_to_its_folds_votes(work: _Work, taught: Taught) -> None:
     paths, params = taught
-    other = Teacher.read(paths, params)
-    fold = 0
-    rows = other.oof.folds == fold
-    other.oof.votes[rows] = np.roll(other.oof.votes[rows], 1, axis=1)
+    read, fold = Teacher.read(paths, params), 0
+    votes = read.oof.votes.copy()
+    rows = read.oof.folds == fold
+    votes[rows] = np.roll(votes[rows], 1, axis=1)
+    other = replace(read, oof=replace(read.oof, votes=votes))
     assert other.blends[fold].to_dict() == work.teacher.blends[fold].to_dict()
 
 
