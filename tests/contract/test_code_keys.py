@@ -171,10 +171,10 @@ def test_an_augmentations_code_is_all_trainings_of_a_recipe_that_names_it(
     names: dict[str, set[str]],
 ) -> None:
     used = RECIPE_FILE["training"]["augmentation"]
-    assert used.keys() == set(AUGMENTATIONS)
     for name in AUGMENTATIONS:
+        trained = TRAINED if name in used else set()
         taught = TAUGHT if name in RECIPE_FILE["student"]["augmentation"] else set()
-        assert where(names, definition("augmentation", name)) == TRAINED | taught
+        assert where(names, definition("augmentation", name)) == trained | taught
     without = {name: options for name, options in used.items() if name != "mixup"}
     recipe = RECIPE_FILE | {"training": {"augmentation": without}}
     left = set(explain(recipe, "train.eegnet"))
