@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..system.errors import InputError
 from .ensemble import EnsembleParams
-from .members import MemberParams
+from .members import STARTER, MemberParams
 from .registry import GateParams, RegistryParams
 from .retrain import RetrainParams
 from .sample import SampleParams
@@ -57,6 +57,11 @@ class Params(Section):
         if self.student is not None:
             networks["student"] = self.student
         for name, member in networks.items():
+            if member.pretrained == STARTER == self.recipe:
+                raise ValueError(
+                    f"{name}.pretrained must not be {STARTER!r} in the recipe that makes the"
+                    " starter. Set it to null."
+                )
             for view in member.views:
                 if view not in self.views:
                     raise ValueError(
