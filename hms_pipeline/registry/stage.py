@@ -69,6 +69,7 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     student = None
     if params.student is not None:
         student = _bring_in(paths.student, params.for_student(), paths, params)
+        del student["already_registered"]
     known = result.pop("already_registered")
     write_json(paths.registration, {**result, "student": student})
     return {**result, "student": student, "already_registered": known}

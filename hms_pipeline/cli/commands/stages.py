@@ -264,10 +264,11 @@ def register(ctx: typer.Context) -> None:
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
         out.print("This content is already registered; nothing was changed.")
-    named = f"version {result['version']}" if result["version"] else "no version"
-    out.print(f"{result['model']} {named}: {result['verdict']}")
-    for reason in result["reasons"]:
-        out.print(f"  {reason}", highlight=False)
+    for part in filter(None, (result, result["student"])):
+        named = f"version {part['version']}" if part["version"] else "no version"
+        out.print(f"{part['model']} {named}: {part['verdict']}")
+        for reason in part["reasons"]:
+            out.print(f"  {reason}", highlight=False)
     out.print(f"Registration: {ctx.obj.paths.registration}")
 
 
