@@ -22,7 +22,8 @@ from hms_pipeline import schema
 from hms_pipeline.simulator.batch import simulate_arrays
 from hms_pipeline.simulator.head import derive
 from hms_pipeline.simulator.latent import draw_latent
-from hms_pipeline.simulator.recording import Moment, draw_patient, simulate_recording
+from hms_pipeline.simulator.patient import draw_patient
+from hms_pipeline.simulator.recording import Moment, simulate_recording
 
 BANDS = {"0.5-1.5": (0.5, 1.5), "1.5-4": (1.5, 4), "4-8": (4, 8), "8-13": (8, 13),
          "13-20": (13, 20), "20-40": (20, 40)}  # fmt: skip

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
 from ..system.errors import InputError
+from .course import Moment
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
-from .recording import Moment
 
 AMBIGUOUS = {False: 0.44, True: 0.98}  # share near a boundary, by "read by many"
 GAPS_S = {2: 0.25, 4: 0.45, 6: 0.15, 8: 0.10, 12: 0.05}  # between windows with the same votes

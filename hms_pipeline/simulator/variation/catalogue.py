@@ -1,0 +1,115 @@
+"""The two catalogues: traits that are drawn, and what is added to a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ...catalogue import Catalogue
+from ...schema import EEG_COLUMNS, ELECTRODES, SFREQ
+
+N_ELECTRODES = len(ELECTRODES)
+Draw = Callable[[np.random.Generator], dict[str, object]]
+Add = Callable[[np.random.Generator, np.ndarray, float], "list[Event]"]
+
+
+class Variation(NamedTuple):
+    """A source that draws traits.
+
+    Parameters
+    ----------
+    part : str
+        Field of ``Patient`` whose traits it draws.
+    draw : callable
+        Generator → traits by name.
+    """
+
+    part: str
+    draw: Draw
+
+
+class Artefact(NamedTuple):
+    """A source that adds to a signal.
+
+    Parameters
+    ----------
+    share : float
+        Of patients who have it.
+    add : callable
+        (Generator, array of shape (20, n) in uV, amount) → events; adds in place. The amount is
+        1 for a usual patient.
+    """
+
+    share: float
+    add: Add
+
+
+@dataclass(frozen=True)
+class Event:
+    """One artefact.
+
+    Parameters
+    ----------
+    kind : str
+        Name in ``ARTEFACTS``.
+    start, stop : int
+        Samples.
+    channels : tuple of str
+    peak_uv : float
+        Largest absolute potential that it adds; 0 where it takes signal away.
+    """
+
+    kind: str
+    start: int
+    stop: int
+    channels: tuple[str, ...]
+    peak_uv: float
+
+
+VARIATIONS: Catalogue[Variation] = Catalogue("source of variation")
+ARTEFACTS: Catalogue[Artefact] = Catalogue("artefact")
+
+
+def variation(name: str, part: str) -> Callable[[Draw], Draw]:
+    """Register a source that draws traits of one part of a patient."""
+
+    def add(draw: Draw) -> Draw:
+        VARIATIONS.register(name)(Variation(part, draw))
+        return draw
+
+    return add
+
+
+def artefact(name: str, share: float = 1.0) -> Callable[[Add], Add]:
+    """Register a source that a share of patients has on the EEG."""
+
+    def add(function: Add) -> Add:
+        ARTEFACTS.register(name)(Artefact(share, function))
+        return function
+
+    return add
+
+
+def event_starts(rng: np.random.Generator, n: int, per_minute: float, length: int) -> list[int]:
+    """Where events begin, in samples: a Poisson process."""
+    count = rng.poisson(max(per_minute, 0) * n / SFREQ / 60)
+    return sorted(rng.integers(0, max(n - length, 1), size=count).tolist())
+
+
+def add_block(
+    eeg: np.ndarray, kind: str, start: int, channels: list[int] | None, block: np.ndarray
+) -> Event:
+    """Add a block, array of shape (n_channels, m) or (m,), to channels (None: all electrodes)."""
+    rows = slice(0, N_ELECTRODES) if channels is None else channels
+    stop = min(start + block.shape[-1], eeg.shape[1])
+    eeg[rows, start:stop] += block[..., : stop - start]
+    names = EEG_COLUMNS[:N_ELECTRODES] if channels is None else [EEG_COLUMNS[k] for k in channels]
+    return Event(kind, start, stop, tuple(names), float(np.abs(block).max()))
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number whose logarithm is uniform."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
