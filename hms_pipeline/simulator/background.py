@@ -30,6 +30,7 @@ def add_background(rng: np.random.Generator, potential: np.ndarray, background: 
         common *= burst_gate(rng, n, background)
     sources *= common.astype(np.float32)
     mixing = lead_field(positions, 0.58) @ _correlated(positions)
+    mixing *= np.exp(background.front * electrode_positions()[:, 1:2])
     mixing *= background.level_uv / np.linalg.norm(derive(mixing), axis=1).mean()
     project(potential, mixing, sources)
     _add_rhythms(rng, potential, background)

@@ -26,6 +26,8 @@ class Background:
     ----------
     level_uv : float
         Standard deviation in a typical derivation of the double banana.
+    front : float
+        Log gain from the vertex to the front; negative: more of it is behind.
     exponent, knee_hz : float
         Power falls as ``1 / (knee ** exponent + f ** exponent)``.
     delta, delta_hz, theta, theta_hz : float
@@ -47,6 +49,7 @@ class Background:
     """
 
     level_uv: float = 8.0
+    front: float = 0.0
     exponent: float = 1.7
     knee_hz: float = 0.5
     delta: float = 1.2

@@ -14,7 +14,7 @@ def amplifier(rng: np.random.Generator) -> dict[str, object]:
         "highpass_hz": log_uniform(rng, 0.016, 1.0),
         "lowpass_hz": log_uniform(rng, 20, 90) if rng.random() < 0.6 else 0.0,
         "order": int(rng.choice([1, 2, 4])),
-        "notch_hz": float(rng.choice([50, 60])) if rng.random() < 0.3 else 0.0,
+        "notch_hz": float(rng.choice([50, 60], p=[0.35, 0.65])) if rng.random() < 0.5 else 0.0,
     }
 
 

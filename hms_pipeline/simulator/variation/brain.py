@@ -9,9 +9,10 @@ from .catalogue import log_uniform, variation
 
 @variation("background_level", "background")
 def background_level(rng: np.random.Generator) -> dict[str, object]:
-    """From low voltage to high; it waxes and wanes."""
+    """From low voltage to high, in front or behind; it waxes and wanes."""
     return {
         "level_uv": log_uniform(rng, 2, 40) if rng.random() < 0.5 else log_uniform(rng, 4, 14),
+        "front": float(rng.normal(0.1, 0.4)),
         "unrest": float(rng.uniform(0.08, 0.45)),
         "unrest_s": log_uniform(rng, 2, 30),
     }
@@ -21,7 +22,7 @@ def background_level(rng: np.random.Generator) -> dict[str, object]:
 def background_spectrum(rng: np.random.Generator) -> dict[str, object]:
     """1/f exponents and knees."""
     return {
-        "exponent": float(np.clip(rng.normal(1.8, 0.45), 0.6, 2.8)),
+        "exponent": float(np.clip(rng.normal(1.9, 0.5), 0.6, 2.8)),
         "knee_hz": log_uniform(rng, 0.3, 3.0),
     }
 
@@ -34,7 +35,7 @@ def slowing(rng: np.random.Generator) -> dict[str, object]:
         "delta_hz": log_uniform(rng, 0.8, 3.0),
         "theta": float(rng.lognormal(np.log(0.8), 0.9)),
         "theta_hz": float(rng.uniform(4.0, 7.5)),
-        "slow_front": float(rng.normal(0.1, 0.6)),
+        "slow_front": float(rng.normal(0.35, 0.9)),
     }
 
 
@@ -51,7 +52,7 @@ def alpha(rng: np.random.Generator) -> dict[str, object]:
 def beta(rng: np.random.Generator) -> dict[str, object]:
     """Fast activity of sedated patients."""
     return {
-        "beta_uv": float(np.clip(rng.lognormal(np.log(1.6), 0.9), 0.1, 14)),
+        "beta_uv": float(np.clip(rng.lognormal(np.log(1.2), 1.1), 0.1, 14)),
         "beta_hz": float(rng.uniform(13, 26)),
     }
 

@@ -94,12 +94,12 @@ def salt_bridge(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> lis
     return [add_block(eeg, "salt_bridge", 0, pair, change)]
 
 
-@artefact("mains")
+@artefact("mains", share=0.6)
 def mains(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
     """50 or 60 Hz on every electrode, stronger on a few."""
     n = eeg.shape[1]
     wave = hum(rng, n)
-    level = rng.lognormal(np.log(0.3), 1.0) * amount
+    level = log_uniform(rng, 0.05, 15) * amount
     gains = level * rng.lognormal(0, 1.0, size=len(EEG_COLUMNS))
     for channel, gain in zip(eeg, gains, strict=True):
         if gain > 0.05:

@@ -46,7 +46,7 @@ def muscle_tone(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> lis
     """Muscle that never rests: fast noise, stronger and weaker over minutes."""
     n = eeg.shape[1]
     table = muscle_table(int(rng.integers(len(LOW_CUTS_HZ))))
-    gains = _near_muscles(rng) * log_uniform(rng, 0.5, 16) * amount
+    gains = _near_muscles(rng) * log_uniform(rng, 0.4, 30) * amount
     envelope = np.exp(0.6 * slow_curve(rng, n, rng.uniform(3, 25)))
     for channel, gain in zip(eeg, gains, strict=False):
         if gain > 0.2:  # else it drowns in the amplifier's noise

@@ -53,11 +53,11 @@ def discharge_variety(rng: np.random.Generator) -> dict[str, object]:
 def cycles(rng: np.random.Generator) -> dict[str, object]:
     """Heights, durations, intervals and gaps from cycle to cycle."""
     return {
-        "height_spread": float(rng.uniform(0.08, 0.45)),
+        "height_spread": log_uniform(rng, 0.05, 0.45),
         "stretch_spread": float(rng.uniform(0.0, 0.3)),
         "missing": float(rng.uniform(0, 0.15)) if rng.random() < 0.5 else 0.0,
-        "jitter": float(rng.uniform(0, 0.25)),
-        "regularity": float(rng.uniform(0.04, 0.22)),
+        "jitter": log_uniform(rng, 0.01, 0.25),
+        "regularity": log_uniform(rng, 0.015, 0.2),
     }
 
 
@@ -85,7 +85,7 @@ def field(rng: np.random.Generator) -> dict[str, object]:
         "spread_site": (float(rng.uniform(40, 95)), float(rng.uniform(-80, 80))),
         "breadth": log_uniform(rng, 0.35, 1.7),
         "tangential": float(rng.uniform(0, 0.9)) if rng.random() < 0.4 else 0.0,
-        "front": float(rng.normal(0.6, 0.9)),
+        "front": float(rng.normal(0.8, 1.0)),
         "asymmetry": float(rng.uniform(0, 0.35)),
         "lag_s": float(rng.uniform(0.0, 0.03)),
         "back_lag_s": float(rng.uniform(-0.03, 0.14)) if rng.random() < 0.35 else 0.0,
@@ -95,7 +95,7 @@ def field(rng: np.random.Generator) -> dict[str, object]:
 @variation("field_wander", "morphology")
 def field_wander(rng: np.random.Generator) -> dict[str, object]:
     """The field moves from cycle to cycle."""
-    return {"wander": float(rng.uniform(0, 1))}
+    return {"wander": log_uniform(rng, 0.02, 1)}
 
 
 @variation("independent_focus", "morphology")
@@ -107,7 +107,7 @@ def independent_focus(rng: np.random.Generator) -> dict[str, object]:
 @variation("height", "morphology")
 def height(rng: np.random.Generator) -> dict[str, object]:
     """From very low to very high."""
-    return {"height_uv": log_uniform(rng, 30, 450)}
+    return {"height_uv": log_uniform(rng, 28, 500)}
 
 
 @variation("shortfall", "morphology")

@@ -20,7 +20,7 @@ KINDS = {
     "spike and wave": (0.15, ((2.7, 4.5), (2.6, 4), (2, 3.5)), (1.1, 1.2, 1.2), 0.95),
     "fast onset": (0.1, ((13, 22), (7, 11), (2, 5)), (0.2, 0.6, 1.3), 0.1),
     "in place": (0.16, ((1.8, 4), (2, 4), (1.5, 3.5)), (0.6, 1.2, 1.5), None),
-    "periodic": (0.12, ((1.2, 2.2), (2.6, 4.5), (1.8, 3)), (0.8, 1.2, 1.2), 0.9),
+    "periodic": (0.16, ((1.2, 2.2), (2.6, 4.5), (1.8, 3)), (0.8, 1.2, 1.2), 0.9),
 }
 
 
@@ -32,7 +32,7 @@ def seizure_kind(rng: np.random.Generator) -> dict[str, object]:
     _, rates, heights, sharpness = KINDS[name]
     return {
         "rates_hz": tuple(log_uniform(rng, low, high) for low, high in rates),
-        "heights": tuple(float(h * rng.lognormal(0, 0.25)) for h in heights),
+        "heights": tuple(float(h * rng.lognormal(0, 0.35)) for h in heights),
         "sharpness": sharpness,
     }
 
