@@ -107,6 +107,6 @@ def rhythmic_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) 
         wave *= np.exp(0.4 * slow_curve(rng, m, 1.0)) * np.hanning(m) ** 0.3
         near = np.linalg.norm(places - places[rng.integers(N_ELECTRODES)], axis=1)
         gains = np.exp(-((near / 0.5) ** 2)) * rng.normal(0, 1, N_ELECTRODES)
-        block = np.outer(gains, wave) * log_uniform(rng, 15, 90)
+        block = np.outer(gains, wave) * log_uniform(rng, 12, 60)
         events.append(add_block(eeg, "rhythmic_movement", start, None, block))
     return events
