@@ -26,14 +26,13 @@ def add_background(rng: np.random.Generator, potential: np.ndarray, background: 
     sources = shaped_noise(rng, amplitude, n)
     # Vigilance: the sources wax and wane together.
     common = np.exp(background.unrest * slow_curve(rng, n, background.unrest_s))
-    if background.suppression:
-        common *= burst_gate(rng, n, background)
-    sources *= common.astype(np.float32)
+    gate = burst_gate(rng, n, background) if background.suppression else 1.0
+    sources *= (common * gate).astype(np.float32)
     mixing = lead_field(positions, 0.58) @ _correlated(positions)
     mixing *= np.exp(background.front * electrode_positions()[:, 1:2])
     mixing *= background.level_uv / np.linalg.norm(derive(mixing), axis=1).mean()
     project(potential, mixing, sources)
-    _add_rhythms(rng, potential, background)
+    _add_rhythms(rng, potential, background, gate)
 
 
 def _source_spectra(background: Background, positions: np.ndarray, freqs: np.ndarray) -> np.ndarray:
@@ -62,7 +61,12 @@ def _correlated(positions: np.ndarray, length: float = 0.8) -> np.ndarray:
     return np.linalg.cholesky(np.exp(-distance / length))
 
 
-def _add_rhythms(rng: np.random.Generator, potential: np.ndarray, background: Background) -> None:
+def _add_rhythms(
+    rng: np.random.Generator,
+    potential: np.ndarray,
+    background: Background,
+    gate: np.ndarray | float,
+) -> None:
     """Occipital alpha on both sides, which waxes and wanes, and frontal beta."""
     n = potential.shape[1]
     freqs = bin_frequencies(n, 35.0)
@@ -77,9 +81,7 @@ def _add_rhythms(rng: np.random.Generator, potential: np.ndarray, background: Ba
     ])  # fmt: skip
     positions = electrode_positions()
     where = positions[[ELECTRODES.index("O1"), ELECTRODES.index("O2"), ELECTRODES.index("Fz")]]
-    envelope = np.exp(0.6 * slow_curve(rng, n, 3.0))
-    if background.suppression:
-        envelope *= burst_gate(rng, n, background)
+    envelope = np.exp(0.6 * slow_curve(rng, n, 3.0)) * gate
     project(potential, lead_field(where, 0.45) * levels, waves * envelope)
 
 

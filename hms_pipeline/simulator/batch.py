@@ -23,7 +23,7 @@ from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
 from .patient import draw_patient
 from .plan import EegPlan, SessionPlan, plan_train, train_rows
 from .recording import simulate_recording
-from .variation import Event, check_sources
+from .variation import check_sources
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,13 +38,10 @@ class Session:
     ----------
     eegs : tuple of (EegPlan, array of shape (20, n_times))
     spectrogram : array, shape (4, 100, n_rows)
-    events : tuple of Event
-        Artefacts; samples count from the session's start.
     """
 
     eegs: tuple[tuple[EegPlan, np.ndarray], ...]
     spectrogram: np.ndarray
-    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def simulate_session(
         eegs.append((eeg, samples))
     if rng.random() < SPECTROGRAM_SHARE and missing:
         drop_rows(rng, recording.spectrogram)
-    return Session(tuple(eegs), recording.spectrogram, recording.events)
+    return Session(tuple(eegs), recording.spectrogram)
 
 
 def simulate_arrays(

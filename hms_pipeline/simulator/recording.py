@@ -14,7 +14,7 @@ from .course import Moment, draw_course
 from .patient import Patient, stream
 from .pattern import add_pattern
 from .spectrogram import MARGIN, multitaper_spectrogram, round_significant
-from .variation import ARTEFACTS, Event
+from .variation import ARTEFACTS
 
 __all__ = ["Moment", "Recording", "simulate_recording"]
 READABLE = 12.0  # lowest height of a full pattern, in standard deviations of the background
@@ -30,13 +30,10 @@ class Recording:
         float32 microvolts, in steps of 0.1.
     spectrogram : array, shape (4, 100, n_times // 400)
         float32, four significant digits.
-    events : tuple of Event
-        Its artefacts; samples count from the start of ``eeg``.
     """
 
     eeg: np.ndarray
     spectrogram: np.ndarray
-    events: tuple[Event, ...]
 
 
 def simulate_recording(
@@ -76,11 +73,8 @@ def simulate_recording(
     # What lies under an electrode reaches it more or less; what is on the reference, alike.
     contact = stream(key, "contact").standard_normal((len(brain), 1))
     brain *= np.exp(patient.amplifier.gains * contact)
-    events = [
-        event
-        for name, amount in sorted(patient.artefacts.items())
-        for event in ARTEFACTS[name].add(stream(key, name), eeg, amount)
-    ]
+    for name, amount in sorted(patient.artefacts.items()):
+        ARTEFACTS[name].add(stream(key, name), eeg, amount)
     eeg = amplify(eeg[:, :wanted], patient.amplifier)
     # The spectrogram is made from what the file holds: whole tenths of a microvolt.
     np.divide(np.rint(np.multiply(eeg, 10, out=eeg), out=eeg), 10, out=eeg)
@@ -88,7 +82,6 @@ def simulate_recording(
     return Recording(
         eeg=eeg[:, MARGIN:-MARGIN].astype(np.float32),
         spectrogram=spectrogram.astype(np.float32),
-        events=tuple(_shift(event, wanted - 2 * MARGIN) for event in events),
     )
 
 
@@ -109,8 +102,3 @@ def readable(patient: Patient) -> Patient:
         background=replace(background, **lower),
         morphology=replace(morphology, height_uv=morphology.height_uv * lacks),
     )
-
-
-def _shift(event: Event, n: int) -> Event:
-    start, stop = (min(max(edge - MARGIN, 0), n) for edge in (event.start, event.stop))
-    return replace(event, start=start, stop=stop)

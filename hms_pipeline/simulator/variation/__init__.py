@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from ...catalogue import discover
 from ...system.errors import InputError
-from .catalogue import ARTEFACTS, VARIATIONS, Artefact, Event, Variation
+from .catalogue import ARTEFACTS, VARIATIONS
 
-__all__ = [
-    "ARTEFACTS", "VARIATIONS", "Artefact", "Event", "Variation", "check_sources", "source_names",
-]  # fmt: skip
+__all__ = ["ARTEFACTS", "VARIATIONS", "check_sources", "source_names"]
 
 discover(__name__, __path__)
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ...catalogue import Catalogue
-from ...schema import EEG_COLUMNS, ELECTRODES, SFREQ
+from ...schema import ELECTRODES, SFREQ
 
 N_ELECTRODES = len(ELECTRODES)
 Draw = Callable[[np.random.Generator], dict[str, object]]
-Add = Callable[[np.random.Generator, np.ndarray, float], "list[Event]"]
+Add = Callable[[np.random.Generator, np.ndarray, float], None]
 
 
 class Variation(NamedTuple):
@@ -39,34 +38,12 @@ class Artefact(NamedTuple):
     share : float
         Of patients who have it.
     add : callable
-        (Generator, array of shape (20, n) in uV, amount) → events; adds in place. The amount is
-        1 for a usual patient.
+        Takes a generator, an array of shape (20, n) in uV, which it changes in place, and an
+        amount: 1 for a usual patient.
     """
 
     share: float
     add: Add
-
-
-@dataclass(frozen=True)
-class Event:
-    """One artefact.
-
-    Parameters
-    ----------
-    kind : str
-        Name in ``ARTEFACTS``.
-    start, stop : int
-        Samples.
-    channels : tuple of str
-    peak_uv : float
-        Largest absolute potential that it adds; 0 where it takes signal away.
-    """
-
-    kind: str
-    start: int
-    stop: int
-    channels: tuple[str, ...]
-    peak_uv: float
 
 
 VARIATIONS: Catalogue[Variation] = Catalogue("source of variation")
@@ -99,15 +76,11 @@ def event_starts(rng: np.random.Generator, n: int, per_minute: float, length: in
     return sorted(rng.integers(0, max(n - length, 1), size=count).tolist())
 
 
-def add_block(
-    eeg: np.ndarray, kind: str, start: int, channels: list[int] | None, block: np.ndarray
-) -> Event:
+def add_block(eeg: np.ndarray, start: int, channels: list[int] | None, block: np.ndarray) -> None:
     """Add a block, array of shape (n_channels, m) or (m,), to channels (None: all electrodes)."""
     rows = slice(0, N_ELECTRODES) if channels is None else channels
     stop = min(start + block.shape[-1], eeg.shape[1])
     eeg[rows, start:stop] += block[..., : stop - start]
-    names = EEG_COLUMNS[:N_ELECTRODES] if channels is None else [EEG_COLUMNS[k] for k in channels]
-    return Event(kind, start, stop, tuple(names), float(np.abs(block).max()))
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from ...schema import SFREQ
 from ..head import electrode_positions
 from ..noise import slow_curve
-from .catalogue import Event, add_block, artefact, event_starts
+from .catalogue import add_block, artefact, event_starts
 
 
 def frontal_field() -> np.ndarray:
@@ -21,37 +21,31 @@ def lateral_field() -> np.ndarray:
 
 
 @artefact("blink", share=0.45)
-def blink(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def blink(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Bell-shaped positive waves of 0.2-0.4 s over the frontal poles."""
-    events = []
     for start in event_starts(rng, eeg.shape[1], 8 * amount, 100):
         m = int(rng.uniform(0.22, 0.45) * SFREQ)
         wave = np.hanning(m) ** 1.5 * rng.uniform(40, 220)
-        events.append(add_block(eeg, "blink", start, None, np.outer(frontal_field(), wave)))
-    return events
+        add_block(eeg, start, None, np.outer(frontal_field(), wave))
 
 
 @artefact("eye_movement", share=0.4)
-def eye_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def eye_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Lateral saccades: steps of opposite sign at F7 and F8 that decay."""
-    events = []
     for start in event_starts(rng, eeg.shape[1], 4 * amount, 400):
         m = int(rng.uniform(0.6, 2.0) * SFREQ)
         t = np.arange(m) / SFREQ
         wave = np.minimum(t / 0.05, 1) * np.exp(-t / 0.6) * rng.uniform(30, 90)
         wave *= rng.choice([-1, 1])
         block = np.outer(lateral_field(), wave)
-        events.append(add_block(eeg, "eye_movement", start, None, block))
-    return events
+        add_block(eeg, start, None, block)
 
 
 @artefact("roving_eyes", share=0.12)
-def roving_eyes(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def roving_eyes(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Slow rolling of the eyes from side to side, for half a minute or so."""
-    events = []
     for start in event_starts(rng, eeg.shape[1], 0.6 * amount, 2000):
         m = int(rng.uniform(8, 40) * SFREQ)
         wave = slow_curve(rng, m, rng.uniform(0.8, 2.0)) * rng.uniform(15, 50) * np.hanning(m)
         block = np.outer(lateral_field(), wave)
-        events.append(add_block(eeg, "roving_eyes", start, None, block))
-    return events
+        add_block(eeg, start, None, block)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...schema import SFREQ
 from ..noise import slow_curve
-from .catalogue import N_ELECTRODES, Event, artefact, log_uniform
+from .catalogue import N_ELECTRODES, artefact, log_uniform
 
 
 def heartbeat_table(n: int = 160) -> np.ndarray:
@@ -31,7 +31,7 @@ def _repeat(table: np.ndarray, places: np.ndarray, n: int) -> np.ndarray:
 
 
 @artefact("ekg")
-def ekg(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def ekg(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """The heart: the EKG channel, its bleed into electrodes, the pulse below one of them."""
     n = eeg.shape[1]
     interval = 60 / rng.uniform(50, 135) * SFREQ
@@ -50,4 +50,3 @@ def ekg(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]
     if rng.random() < 0.08:
         pulse = _repeat(pulse_table(), places, n) * log_uniform(rng, 8, 50)
         eeg[rng.integers(N_ELECTRODES)] += pulse
-    return []

@@ -10,7 +10,7 @@ from scipy.signal import butter, sosfilt
 from ...schema import SFREQ
 from ..head import electrode_positions
 from ..noise import slow_curve
-from .catalogue import N_ELECTRODES, Event, add_block, artefact, event_starts, log_uniform
+from .catalogue import N_ELECTRODES, add_block, artefact, event_starts, log_uniform
 
 TABLE = 2**17
 LOW_CUTS_HZ = (12.0, 20.0, 35.0)
@@ -42,7 +42,7 @@ def _near_muscles(rng: np.random.Generator) -> np.ndarray:
 
 
 @artefact("muscle_tone", share=0.7)
-def muscle_tone(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def muscle_tone(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Muscle that never rests: fast noise, stronger and weaker over minutes."""
     n = eeg.shape[1]
     table = muscle_table(int(rng.integers(len(LOW_CUTS_HZ))))
@@ -51,26 +51,22 @@ def muscle_tone(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> lis
     for channel, gain in zip(eeg, gains, strict=False):
         if gain > 0.2:  # else it drowns in the amplifier's noise
             channel += gain * (cut_noise(rng, table, n) * envelope)
-    return []
 
 
 @artefact("muscle", share=0.6)
-def muscle(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def muscle(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Bursts of muscle activity, of half a second to a dozen."""
-    events = []
     for start in event_starts(rng, eeg.shape[1], 1.4 * amount, 400):
         m = int(rng.uniform(0.5, 12) * SFREQ)
         noise = np.stack([cut_noise(rng, muscle_table(1), m) for _ in range(N_ELECTRODES)])
         block = _near_muscles(rng)[:, None] * noise * np.sqrt(np.hanning(m))
-        events.append(add_block(eeg, "muscle", start, None, block * rng.lognormal(np.log(18), 0.7)))
-    return events
+        add_block(eeg, start, None, block * rng.lognormal(np.log(18), 0.7))
 
 
 @artefact("chewing", share=0.1)
-def chewing(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def chewing(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Rhythmic bursts of muscle with a slow wave of the tongue, 0.7 to 2.5 a second."""
     places = electrode_positions()
-    events = []
     for start in event_starts(rng, eeg.shape[1], 0.7 * amount, 2000):
         m = int(rng.uniform(4, 30) * SFREQ)
         turn = np.cumsum(rng.uniform(0.7, 2.5) * np.exp(0.12 * slow_curve(rng, m, 1.0)))
@@ -79,27 +75,23 @@ def chewing(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Ev
         gains = np.clip(1 - places[:, 2], 0.1, None) * rng.lognormal(0, 0.4, N_ELECTRODES)
         block = gains[:, None] * noise * (beat * log_uniform(rng, 8, 60))
         block += np.outer(np.clip(places[:, 1], 0, None), beat * rng.uniform(0, 40))
-        events.append(add_block(eeg, "chewing", start, None, block * np.hanning(m) ** 0.3))
-    return events
+        add_block(eeg, start, None, block * np.hanning(m) ** 0.3)
 
 
 @artefact("movement", share=0.3)
-def movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """The head moves: large slow waves, different at every electrode, for seconds."""
-    events = []
     for start in event_starts(rng, eeg.shape[1], 0.4 * amount, 1000):
         m = int(rng.uniform(1, 7) * SFREQ)
         sway = np.stack([slow_curve(rng, m, rng.uniform(0.15, 0.8)) for _ in range(3)])
         mixing = rng.standard_normal((N_ELECTRODES, 3)) * log_uniform(rng, 10, 150)
-        events.append(add_block(eeg, "movement", start, None, (mixing @ sway) * np.hanning(m)))
-    return events
+        add_block(eeg, start, None, (mixing @ sway) * np.hanning(m))
 
 
 @artefact("rhythmic_movement", share=0.07)
-def rhythmic_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> list[Event]:
+def rhythmic_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
     """Patting, physiotherapy, tremor: a rhythm of 1.5 to 6 Hz at a few electrodes."""
     places = electrode_positions()
-    events = []
     for start in event_starts(rng, eeg.shape[1], 0.5 * amount, 2000):
         m = int(rng.uniform(3, 25) * SFREQ)
         turn = 2 * np.pi * np.cumsum(np.full(m, log_uniform(rng, 1.5, 6)) / SFREQ)
@@ -108,5 +100,4 @@ def rhythmic_movement(rng: np.random.Generator, eeg: np.ndarray, amount: float) 
         near = np.linalg.norm(places - places[rng.integers(N_ELECTRODES)], axis=1)
         gains = np.exp(-((near / 0.5) ** 2)) * rng.normal(0, 1, N_ELECTRODES)
         block = np.outer(gains, wave) * log_uniform(rng, 12, 60)
-        events.append(add_block(eeg, "rhythmic_movement", start, None, block))
-    return events
+        add_block(eeg, start, None, block)

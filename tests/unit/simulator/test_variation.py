@@ -21,12 +21,12 @@ def draw(seed: int, *leave_out: str) -> Patient:
     return draw_patient(np.random.default_rng(seed), leave_out)
 
 
-def added(name: str, seed: int, amount: float = 8.0) -> tuple[np.ndarray, list]:
-    """What an artefact changes of a signal, array of shape (20, n), and its events."""
+def added(name: str, seed: int, amount: float = 8.0) -> np.ndarray:
+    """What an artefact changes of a signal, array of shape (20, n)."""
     before = np.random.default_rng(9).normal(0, 5, (20, N))
     after = before.copy()
-    events = ARTEFACTS[name].add(np.random.default_rng(seed), after, amount)
-    return after - before, events
+    ARTEFACTS[name].add(np.random.default_rng(seed), after, amount)
+    return after - before
 
 
 @pytest.mark.parametrize("name", list(VARIATIONS))
@@ -82,28 +82,20 @@ def test_leaving_an_artefact_out_takes_nothing_else_from_the_signal() -> None:
 
 
 @pytest.mark.parametrize("name", list(ARTEFACTS))
-def test_every_artefact_is_repeatable_and_reports_what_it_did(name: str) -> None:
-    first, events = added(name, 0)
-    second, again = added(name, 0)
-    assert again == events
-    assert np.array_equal(first, second)
+def test_every_artefact_is_repeatable_and_does_something(name: str) -> None:
+    first = added(name, 0)
+    assert np.array_equal(first, added(name, 0))
     assert np.isfinite(first).all()
     assert first.any()
-    for event in events:
-        assert event.kind == name
-        assert 0 <= event.start < event.stop <= N
-        assert set(event.channels) <= set(EEG_COLUMNS)
-        rows = [EEG_COLUMNS.index(channel) for channel in event.channels]
-        assert first[rows, event.start : event.stop].any()
 
 
 def test_only_heart_mains_and_sensor_reach_the_ekg() -> None:
     for name in set(ARTEFACTS) - {"ekg", "mains", "sensor"}:
-        assert not added(name, 1)[0][EEG_COLUMNS.index(EKG)].any(), name
+        assert not added(name, 1)[EEG_COLUMNS.index(EKG)].any(), name
 
 
 def test_blinks_are_frontal_and_positive() -> None:
-    eeg = added("blink", 2, 4.0)[0]
+    eeg = added("blink", 2, 4.0)
     peaks = dict(zip(EEG_COLUMNS, eeg.max(axis=1), strict=True))
     assert peaks["Fp1"] > 50
     assert peaks["Fp1"] > 10 * peaks["O1"]
@@ -112,14 +104,14 @@ def test_blinks_are_frontal_and_positive() -> None:
 
 @pytest.mark.parametrize("name", ["eye_movement", "roving_eyes"])
 def test_eye_movements_have_opposite_signs_on_both_sides(name: str) -> None:
-    eeg = added(name, 2)[0]
+    eeg = added(name, 2)
     left, right = eeg[EEG_COLUMNS.index("F7")], eeg[EEG_COLUMNS.index("F8")]
     assert np.allclose(left, -right)
     assert np.abs(left).max() > 10
 
 
 def test_the_reference_cancels_between_electrodes_but_for_offsets() -> None:
-    eeg = added("reference", 3, 1.0)[0]
+    eeg = added("reference", 3, 1.0)
     assert np.allclose(np.diff(eeg[:19], axis=0).std(axis=1), 0, atol=1e-9)
 
 
