@@ -44,10 +44,10 @@ def draw_eeg(ax: plt.Axes, eeg: np.ndarray, title: str, gap: float = 80.0) -> No
     ax.set(title=title, yticks=[], xlim=(0, 10), ylim=(-18 * gap, 1.5 * gap))
 
 
-def six_classes(seed: int, patients: int = 3) -> None:
+def six_classes(seed: int, patients: int = 2) -> None:
     """Clear examples of each class, each of another patient, and the ten minutes around one."""
     rows = (*[3] * patients, 1)
-    figure, axes = plt.subplots(patients + 1, 6, figsize=(18, 22), height_ratios=rows)
+    figure, axes = plt.subplots(patients + 1, 6, figsize=(18, 13), height_ratios=rows)
     for column, name in zip(axes.T, schema.CLASSES, strict=True):
         for number, ax in enumerate(column[:patients]):
             rng = np.random.default_rng([seed, number, schema.CLASSES.index(name)])
