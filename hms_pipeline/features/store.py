@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..system.errors import InputError
-from ..system.files import hash_file
+from ..system.files import hash_file, read_sealed, read_table
 from .view import BuiltView
 
 FORMAT = 2
@@ -87,7 +87,7 @@ class FeatureStore:
         with ThreadPoolExecutor(THREADS) as pool:  # hashing leaves other threads running
             check = partial(_check_shard, folder, manifest=manifest, verify=verify)
             list(pool.map(check, manifest["shards"]))
-        return cls(folder, manifest, pd.read_parquet(folder / INDEX))
+        return cls(folder, manifest, read_table(folder / INDEX))
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -162,14 +162,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} needs the finished features of view {folder.name!r}, but has no {MANIFEST}."
             f" Run `hms features {folder.name}`."
         )
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(_damaged(folder, MANIFEST)) from None
-    if version != FORMAT:
+    manifest = read_sealed(path, f"hms features {folder.name}")
+    if manifest["format"] != FORMAT:
         raise InputError(
-            f"{folder} needs format {FORMAT}, but was written in format {version}. Run"
+            f"{folder} needs format {FORMAT}, but was written in format {manifest['format']}. Run"
             f" `hms features {folder.name}` with this version."
         )
     return manifest

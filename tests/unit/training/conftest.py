@@ -72,7 +72,7 @@ def write_view(paths: Paths, name: str, windows: pd.DataFrame) -> None:
     folder.mkdir(parents=True)
     np.save(folder / "values.npy", values.astype(np.float16))
     np.save(folder / "label_ids.npy", ordered["label_id"].to_numpy())
-    (folder / "manifest.json").write_text(json.dumps({"view": name, "shape": shape}))
+    write_sealed(folder / "manifest.json", {"view": name, "shape": shape})
 
 
 @pytest.fixture
