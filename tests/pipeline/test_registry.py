@@ -22,6 +22,7 @@ from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.registry import api, evidence, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
+from hms_pipeline.ensemble.check import check_ensemble
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
@@ -185,7 +186,8 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
         return only(self, folds)
 
     monkeypatch.setattr(predictor, "only", spy)
-    table = challenger_table(maker.paths, maker.with_gate())
+    made = check_ensemble(maker.paths, maker.params)
+    table = challenger_table(maker.paths, maker.with_gate(), made)
     losses = champion_losses(champion, table, maker.paths.data)
     assert np.isfinite(losses).all()
     assert asked == [(0,), (1,)]  # new patients by every fold; known ones are in its OOF

@@ -12,6 +12,7 @@ import pytest
 from hms_pipeline.config import Params, Paths, parse_params
 from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
+from hms_pipeline.system.files import write_sealed
 from hms_pipeline.training import fold_data
 from tests.recipes import recipe
 
