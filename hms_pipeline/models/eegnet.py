@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..system.errors import InputError
-from .build import MODELS, Shape, only_waves
+from .build import MODELS, Channels, Few, Rate, Shape, only_waves
 
 KERNELS = (3, 5, 7, 9)
 
@@ -180,12 +180,12 @@ def eegnet(
     shapes: Sequence[Shape],
     *,
     n_outputs: int = 6,
-    width: int = 24,
-    hidden: int = 128,
-    n_blocks: int = 4,
-    pool: int = 1,
-    stride: int = 2,
-    drop_rate: float = 0.2,
+    width: Channels = 24,
+    hidden: Channels = 128,
+    n_blocks: Few = 4,
+    pool: Few = 1,
+    stride: Few = 2,
+    drop_rate: Rate = 0.2,
 ) -> nn.Module:
     """Build it; parameters as in :class:`WaveEncoder`, ``drop_rate`` before the head."""
     encoder = WaveEncoder(

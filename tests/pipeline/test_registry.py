@@ -20,9 +20,9 @@ import torch
 from hms_pipeline.config import Paths
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
+from hms_pipeline.ensemble.check import check_ensemble
 from hms_pipeline.registry import api, evidence, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
-from hms_pipeline.ensemble.check import check_ensemble
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
