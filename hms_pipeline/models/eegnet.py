@@ -126,13 +126,8 @@ class WaveEncoder(nn.Module):
     ) -> None:
         super().__init__()
         n_chans, n_times = shape
-        if width < 4 or width % len(KERNELS):
+        if width % len(KERNELS):
             raise InputError(f"model.width must be a multiple of {len(KERNELS)}, got {width}.")
-        if min(hidden, n_blocks, pool, stride) < 1:
-            raise InputError(
-                "model.hidden, n_blocks, pool and stride must be at least 1, got"
-                f" {hidden}, {n_blocks}, {pool} and {stride}."
-            )
         if n_times < pool * stride * 2 ** (n_blocks + 1):
             raise InputError(
                 f"waves of {n_times} samples are too short for pool {pool}, stride {stride} and"

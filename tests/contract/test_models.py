@@ -133,6 +133,7 @@ def test_wrong_options_are_one_sentence(name, option, sentence):
         build(name, **option)
 
 
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_no_option_asks_for_a_network_without_end(name):
     hints = get_type_hints(MODELS[name], include_extras=True)
     for option, parameter in inspect.signature(MODELS[name]).parameters.items():

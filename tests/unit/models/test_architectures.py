@@ -72,7 +72,7 @@ def test_wave_kernels_are_shared_by_derivations():
     ("options", "sentence"),
     [
         ({"width": 6}, "multiple of 4, got 6"),
-        ({"hidden": 0}, "at least 1"),
+        ({"hidden": 0}, "hidden: .*greater than or equal to 1"),
         ({"n_blocks": 9}, "too short"),
     ],
 )
