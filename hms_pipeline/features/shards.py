@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..system.errors import InputError
-from ..system.files import atomic, hash_file, read_sealed, write_sealed
+from ..system.files import atomic, hash_file, read_sealed, reserve, write_sealed
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name
@@ -126,6 +126,7 @@ def write_shard(
         out = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.float16, shape=(len(target.keys), *shape)
         )
+        reserve(temporary)
         copied = [row for row, key in enumerate(target.keys) if key in place]
         for row in copied:
             source, at = place[target.keys[row]]

@@ -62,6 +62,15 @@ def _remove_leftovers(path: Path) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
+def reserve(path: Path) -> None:
+    """Take a file's whole length from the disk, before it is mapped into memory.
+
+    A page that a full disk has no place for would end the process where it is written to.
+    """
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
 def flush(path: Path) -> None:
     """Force a file, or a folder with all below it, to the disk."""
     if path.is_dir():
