@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 MB = 2**20
 SIZE_MB = 512
 FREE = (0, 16 * 1024, 256 * 1024, 2 * MB)  # bytes left on the disk
+NOISE = re.compile(r"WARNING|INFO|.*: \d+/\d+$")  # logs and progress
 KILLS = (0.5, 0.85)  # of the command's time
 # A database, an append-only ledger and locks change while a command fails; all are checked by use.
 LIVE = ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm", "ledger.jsonl")
@@ -94,7 +96,7 @@ class Disk:
     def judge(self, command: str, moment: str, code: int, said: str, before: dict) -> None:
         """Note what a command on a bad disk did that it may not."""
         self.moments += 1
-        lines = [line for line in said.splitlines() if not line.startswith("WARNING")]
+        lines = [line for line in said.splitlines() if not NOISE.match(line)]
         if code not in (0, 1):
             self.find(command, moment, f"exit code {code}: {said.strip()[-300:]}")
         if code == 1 and (len(lines) != 1 or not lines[0].startswith("hms: ")):

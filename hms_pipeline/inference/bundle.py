@@ -254,8 +254,7 @@ def _some_inputs(paths: Paths, params: Params, member: MemberParams) -> list[Ten
     n = min(params.registry.half_windows, len(label_ids))
     some = label_ids[:: len(label_ids) // n][:n]
     return [
-        torch.from_numpy(FeatureStore.open(paths.view(view), verify=False)[some]).float()
-        for view in member.views
+        torch.from_numpy(FeatureStore.open(paths.view(view))[some]).float() for view in member.views
     ]
 
 

@@ -46,6 +46,10 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
         _flush_one(path.parent)
+    except OSError as err:  # of a full disk most name no file
+        if err.filename in (None, str(temporary)):
+            err.filename = str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -177,7 +181,7 @@ def read_table(
             table = pq.read_table(stream, columns=None if columns is None else list(columns))
         _check_columns(table, columns)
         return table.to_pandas()
-    except (pa.ArrowException, OSError, ValueError, KeyError) as err:
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as err:
         if getattr(err, "errno", None) is not None:  # the system's, not the file's
             raise
         reason = " ".join(str(err).split())[:120]
