@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MB = 2**20
 SIZE_MB = 512
-FREE = (0, 16 * 1024, 256 * 1024, 2 * MB)  # bytes left on the disk
+FREE = (0, 16 * 1024, 256 * 1024)  # bytes left on the disk
 NOISE = re.compile(r"WARNING|INFO|.*: \d+/\d+$")  # logs and progress
 KILLS = (0.5, 0.85)  # of the command's time
 # A database, an append-only ledger and locks change while a command fails; all are checked by use.
