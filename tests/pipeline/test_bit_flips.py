@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ import torch
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from hms_pipeline.config import Paths
 from hms_pipeline.ensemble.check import check_ensemble
 from hms_pipeline.ensemble.stage import results_table
 from hms_pipeline.features.store import FeatureStore
@@ -134,7 +136,13 @@ def version(maker: Maker) -> object:
 
 
 def list_of_versions(maker: Maker) -> object:
-    return version(maker)[0], api.list_versions(maker.paths), api.verify(maker.paths)
+    """Of a copy each time: an open connection would go on with what it has read."""
+    root = maker.paths.params.parent
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(root / "mlruns", copy / "mlruns")
+        paths = Paths(root / "data", copy / "artifacts", maker.paths.params)
+        return api.list_versions(paths), api.verify(paths)
 
 
 def histories(maker: Maker) -> object:
