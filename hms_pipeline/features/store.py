@@ -56,10 +56,8 @@ class FeatureStore:
         self._maps: dict[int, np.ndarray] = {}
 
     @classmethod
-    def open(
-        cls, folder: Path | str, *, view: BuiltView | None = None, verify: bool = True
-    ) -> FeatureStore:
-        """Open a store and check that it is whole.
+    def open(cls, folder: Path | str, *, view: BuiltView | None = None) -> FeatureStore:
+        """Open a store and compare its bytes with the manifest.
 
         Parameters
         ----------
@@ -67,9 +65,6 @@ class FeatureStore:
             ``artifacts/features/<view>``.
         view : BuiltView or None
             The view that the values must come from, with its parameters.
-        verify : bool
-            Compare every shard's bytes with the manifest. False checks only that the files are
-            there and have their size.
 
         Raises
         ------
@@ -85,7 +80,7 @@ class FeatureStore:
             if not is_file_of(folder / name, manifest[entry]):
                 raise InputError(_damaged(folder, name))
         with ThreadPoolExecutor(THREADS) as pool:  # hashing leaves other threads running
-            check = partial(_check_shard, folder, manifest=manifest, verify=verify)
+            check = partial(_check_shard, folder, manifest=manifest)
             list(pool.map(check, manifest["shards"]))
         return cls(folder, manifest, read_table(folder / INDEX))
 
@@ -205,16 +200,14 @@ def _check_view(manifest: dict[str, Any], view: BuiltView) -> None:
             )
 
 
-def _check_shard(
-    folder: Path, shard: dict[str, Any], manifest: dict[str, Any], verify: bool
-) -> None:
+def _check_shard(folder: Path, shard: dict[str, Any], manifest: dict[str, Any]) -> None:
     path = folder / shard["file"]
     if not path.is_file():
         raise InputError(
             f"{folder} needs {shard['file']}, but it is missing. Run"
             f" `hms features {manifest['view']}`."
         )
-    if path.stat().st_size != shard["bytes"] or (verify and hash_file(path) != shard["sha256"]):
+    if path.stat().st_size != shard["bytes"] or hash_file(path) != shard["sha256"]:
         raise InputError(_damaged(folder, shard["file"]))
 
 

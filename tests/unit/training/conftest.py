@@ -28,7 +28,7 @@ class FolderStore:
         self._values = np.load(folder / "values.npy")
 
     @classmethod
-    def open(cls, folder: Path, *, view: BuiltView, verify: bool) -> FolderStore:
+    def open(cls, folder: Path, *, view: BuiltView) -> FolderStore:
         store = cls(folder)
         assert (store.manifest["view"], tuple(store.manifest["shape"])) == (view.name, view.shape)
         return store
