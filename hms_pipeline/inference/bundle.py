@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from ..config import Params, Paths, load_params
@@ -38,6 +38,7 @@ from ..models import build_model
 from ..system.device import choose_device
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_json, read_sealed, read_table, write_json, write_table
+from ..training.checkpoint import write_tensors
 from ..training.finished import read_checked, read_manifest
 from .reference import write_reference
 
@@ -239,7 +240,7 @@ def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[st
         half = {key: _halved(value) for key, value in weights.items()}
         moved = _difference(network, weights, half, inputs)
         use_half = moved <= params.registry.half_atol  # False for NaN, too
-        save_file(half if use_half else weights, out / f"fold-{fold}.safetensors")
+        write_tensors(out / f"fold-{fold}.safetensors", half if use_half else weights)
         precision[str(fold)] = "float16" if use_half else "float32"
     return precision
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Paths
 from ..system.errors import InputError
+from ..system.files import atomic
 from ..system.locks import locked
 from .places import ARTIFACTS, foreign_addresses, move_addresses, own_artifacts
 
@@ -109,16 +110,14 @@ def read_store(paths: Paths) -> str:
 def _create(place: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    fresh = place.with_name(f".tmp-{os.getpid()}-{place.name}")
-    fresh.unlink(missing_ok=True)
     artifacts = place.parent.resolve() / ARTIFACTS
-    store = SqlAlchemyStore(f"{SQLITE}{fresh}", artifacts.as_uri())
-    store.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
-    store.engine.dispose()
-    with sqlite3.connect(fresh) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    os.replace(fresh, place)
+    with atomic(place) as fresh:
+        store = SqlAlchemyStore(f"{SQLITE}{fresh}", artifacts.as_uri())
+        store.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+        store.engine.dispose()
+        with sqlite3.connect(fresh) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
 
 
 def quiet_mlflow() -> None:
