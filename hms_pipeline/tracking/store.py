@@ -121,11 +121,14 @@ def _create(place: Path) -> None:
 
 
 def quiet_mlflow() -> None:
-    """MLflow neither calls home nor draws progress bars nor tells of its migrations."""
+    """MLflow neither calls home nor draws progress bars nor tells of its migrations.
+
+    What it says of a database that fails, with a traceback, it also raises.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def open_client(paths: Paths) -> MlflowClient:
