@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .section import Section
+from .section import Many, Section, Seed
 
 
 class SampleParams(Section):
@@ -24,8 +24,8 @@ class SampleParams(Section):
         (``hms_pipeline.simulator.variation``).
     """
 
-    patients: int = Field(ge=3)
-    test_windows: int = Field(ge=1)
-    seed: int = Field(ge=0)
+    patients: int = Field(ge=3, le=20_000)
+    test_windows: Many
+    seed: Seed
     proportions: Literal["even", "competition"] = "even"
     leave_out: tuple[str, ...] = ()
