@@ -27,7 +27,7 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
-from .evidence import Champion, comparison, model_checks
+from .evidence import Champion, comparison, judged_otherwise, model_checks
 from .gate import failed
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
@@ -72,7 +72,7 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         known = version is not None and _is_final(version, params)
         if not known or RETRAIN_RUN in os.environ:
             parent = parent_run(registry.client, paths, params)
-            origin = data_origin(paths, params)
+            origin = data_origin(paths)
             before = _champions_recipe(registry)
             describe_retrain(registry.client, paths, parent, before, params, origin)
         if not known:
@@ -221,6 +221,7 @@ def _verdict(
     checks = compared + checks
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
+    reasons += judged_otherwise(registry.paths, params)
     if wrong and sound and champion is not None:
         champions = registry.get(champion.version).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:

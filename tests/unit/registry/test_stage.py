@@ -36,6 +36,7 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
+    monkeypatch.setattr(stage, "judged_otherwise", lambda *args: [])
     monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
 
     def run(
