@@ -28,14 +28,15 @@ def unmet(params: Params, votes: Sequence[int]) -> list[str]:
     list of str
         Sentences: for each training stage that is left out, and for the gate.
     """
-    there = f"these windows have {min(votes)} to {max(votes)}"
+    low, high = min(votes), max(votes)
+    there = f"these windows have {low}" + (f" to {high}" if high > low else "")
     said = [
         f"training.stages {stage.name!r} is left out: it takes windows with {stage.min_votes}"
         f"{f' to {stage.max_votes}' if stage.max_votes else ' or more'} votes, but {there}."
         for stage in params.training.stages
         if not has_windows(stage, votes)
     ]
-    if max(votes) < params.gate.min_votes:
+    if high < params.gate.min_votes:
         said.append(
             f"The gate judges on all windows: gate.min_votes is {params.gate.min_votes}, but"
             f" {there}."
