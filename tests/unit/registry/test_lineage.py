@@ -19,10 +19,8 @@ def paths_of(data: Path) -> Paths:
     return Paths(data, data.parent / "artifacts", data.parent / "params.yaml")
 
 
-@pytest.mark.parametrize("defects", [False, True])
-def test_a_sample_of_any_seed_and_size_is_simulated(tmp_path, defects):
-    sizes = {"patients": 12 if defects else 3, "test_windows": 1, "seed": 4711}
-    write_sample(tmp_path / "data", **sizes, defects=defects, workers=1)
+def test_a_sample_of_any_seed_and_size_is_simulated(tmp_path):
+    write_sample(tmp_path / "data", patients=3, test_windows=1, seed=4711, workers=1)
     assert data_origin(paths_of(tmp_path / "data")) == "simulated"
 
 
