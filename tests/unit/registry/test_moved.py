@@ -235,6 +235,8 @@ def test_a_damaged_ledger_refuses_what_would_write_into_it(project, change):
     with pytest.raises(InputError, match=r"ledger.*line \d of the ledger was changed"):
         CHANGES[change](project)
     assert project.registry.champion() == 2
+    with pytest.raises(InputError, match=r"does not verify.*line \d of the ledger was changed"):
+        api.model_of(project.paths)
 
 
 def test_files_list_and_tags_rewritten_together_are_noticed(project):
