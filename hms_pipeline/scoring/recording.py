@@ -40,6 +40,7 @@ from .sources import (
     window_starts,
 )
 
+SEPARATOR = "; "  # between several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
 Progress = Callable[[int, int], None]
@@ -292,8 +293,10 @@ def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarr
     )
     table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
     table["disagreement"] = disagreement(member_probs)
-    table["members_used"] = [";".join(used) for scores in batches for used in scores.members_used]
-    table["warnings"] = ["; ".join(said) for scores in batches for said in scores.warnings]
+    table["members_used"] = [
+        SEPARATOR.join(used) for scores in batches for used in scores.members_used
+    ]
+    table["warnings"] = [SEPARATOR.join(said) for scores in batches for said in scores.warnings]
     return table
 
 

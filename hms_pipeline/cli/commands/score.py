@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ...system.errors import InputError
-from ..app import Context, app, err, out
+from ..app import Context, app, note, out
 from ..progress import progress_bar
+from ..tables import Json, print_json
 
 if TYPE_CHECKING:
     from ...config.scoring import ScoringParams
@@ -41,6 +43,7 @@ def score(
         bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
     ] = False,
     device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
     from ...scoring.batch import TABLES, check_out, score_inputs
@@ -66,12 +69,17 @@ def score(
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
     for name, reason in summary.failed:
-        out.print(f"Set aside: {name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+        out.print(
+            f"Set aside: {name}: {reason}",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if summary.errors:
         out.print(f"Set aside, with reasons: {summary.errors}")
     out.print(f"Scores: {summary.out}")
     if report:
         write_folder_page(report, summary, facts)
+    if as_json:
+        print_json({**asdict(summary), "report": report, "model": facts})
 
 
 @app.command()
@@ -92,9 +100,9 @@ def submission(
             predictor, data, out_file, settings(ctx.obj, predictor), progress=progress
         )
     for said, n in islice(written.warnings.items(), MOST_SAID):
-        out.print(f"{n} of {written.n_scored} windows: {said}", style="yellow", highlight=False)
+        note(f"{n} of {written.n_scored} windows: {said}")
     if len(written.warnings) > MOST_SAID:
-        out.print(f"and {len(written.warnings) - MOST_SAID} other warnings", style="yellow")
+        note(f"and {len(written.warnings) - MOST_SAID} other warnings")
     out.print(f"Submission: {written.out}")
 
 
@@ -104,12 +112,11 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
 
     found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
     if ignored:
-        err.print(
-            f"hms: scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's"
-            " own, which count. A version with the recipe's takes over by hms register and then"
-            " hms promote.",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        note(
+            f"scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's own,"
+            " which count. A version with the recipe's takes over by hms register and then hms"
+            " promote."
+        )
     return found
 
 
