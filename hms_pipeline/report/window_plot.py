@@ -25,6 +25,7 @@ from .style import (
     CLASS_COLOURS,
     FAINT,
     INK,
+    REGION_NAMES,
     SOFT,
     decibel_range,
     decibels,
@@ -33,13 +34,6 @@ from .style import (
 
 Array = NDArray[np.floating]
 SIDE_COLOURS = {"left": "#23518f", "midline": INK, "right": "#9c2f3f"}
-REGION_NAMES = dict(
-    zip(
-        REGIONS,
-        ("left temporal", "right temporal", "left parasagittal", "right parasagittal"),
-        strict=True,
-    )
-)
 
 
 def plot_window(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,10 @@ def score(
         Path | None, typer.Option(help="Folder for annotation files that MNE reads.")
     ] = None,
     model: Model = CHAMPION,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Report why: what masking each region and 5 s changes."),
+    ] = False,
     rename: Annotated[
         list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
     ] = None,
@@ -47,14 +52,18 @@ def score(
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
     from ...scoring.batch import TABLES, check_out, score_inputs
+    from ...scoring.explain import explain as explain_window
     from ..pages import RecordingWriter, write_folder_page
 
     context: Context = ctx.obj
+    if explain and report is None:
+        raise InputError("--explain needs --report DIR, a folder for the pages that show it.")
     check_out(out_file, TABLES)
     renames = label_names(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
-    writer = RecordingWriter(report, annotations, facts) if report or annotations else None
+    why = partial(explain_window, predictor) if explain else None
+    writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -77,7 +86,15 @@ def score(
         out.print(f"Set aside, with reasons: {summary.errors}")
     out.print(f"Scores: {summary.out}")
     if report:
-        write_folder_page(report, summary, facts)
+        write_folder_page(
+            report,
+            summary,
+            facts,
+            predictor=predictor,
+            inputs=inputs,
+            most=scoring.notable,
+            explain=why,
+        )
     if as_json:
         print_json({**asdict(summary), "report": report, "model": facts})
 

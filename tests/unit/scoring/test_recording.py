@@ -124,7 +124,7 @@ def test_notable_windows_carry_their_eeg(tmp_path: Path) -> None:
     assert len(starts) == 1 or np.diff(sorted(starts)).min() >= 50
     for window in scores.notable:
         np.testing.assert_array_equal(
-            window.eeg, cut(eeg, int(window.start_s * SFREQ), WINDOW_SAMPLES)
+            window.window.eeg, cut(eeg, int(window.start_s * SFREQ), WINDOW_SAMPLES)
         )
 
 
