@@ -74,9 +74,10 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
 def show_results(paths: Paths) -> None:
     """Table of results and the gate's verdict, as far as their files are there."""
     if (paths.ensemble / "metrics.json").is_file():
+        from hms_pipeline.cli.tables import cell
         from hms_pipeline.ensemble.stage import results_table  # loads scipy; not for every flow
 
-        rows = results_table(paths)
+        rows = [{key: cell(v) for key, v in row.items()} for row in results_table(paths)]
         create_table_artifact(
             table=rows, key="retrain-results", description="KL divergence on out-of-fold windows"
         )

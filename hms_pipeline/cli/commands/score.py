@@ -123,6 +123,21 @@ def submission(
     out.print(f"Submission: {written.out}")
 
 
+@app.command()
+def export(
+    ctx: typer.Context,
+    out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
+    model: Model = CHAMPION,
+) -> None:
+    """Pack a model and its code for offline notebooks that have torch and timm (docs/kaggle.md)."""
+    from ...inference.export import write_zip
+
+    predictor, facts = open_predictor(ctx.obj, model, "cpu")
+    written = write_zip(predictor.bundle.folder, out_file)
+    named = f"version {facts['version']}" if facts["version"] else str(model)
+    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}", soft_wrap=True)
+
+
 def settings(context: Context, predictor: Predictor) -> ScoringParams:
     """Settings to score with; tells the user which of the recipe's do not count."""
     from ...registry.scoring import scoring_settings
