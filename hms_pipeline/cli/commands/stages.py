@@ -241,7 +241,7 @@ def register(ctx: typer.Context) -> None:
     code_key(ctx.obj.paths, ctx.obj.params, "register")
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
-        out.print("This content is registered and judged already; nothing was changed.")
+        out.print("This content is already registered and judged; nothing was changed.")
         out.print(
             "A changed threshold of the gate judges a refused version anew, and the versions to"
             " come; a promoted one stays.",
