@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from .test_graph import status
 
 pytestmark = pytest.mark.slow
 NOTEBOOK = Path("docs/notebooks/tour.ipynb")
+
+
+def test_the_script_of_the_docs_prints_the_champion(tiny_project: Project) -> None:
+    shown = tiny_project.run(str(ROOT / "docs" / "champion.sh"), str(tiny_project.root)).stdout
+    assert re.fullmatch(r"champion 1: KL 0\.\d+\n", shown)
 
 
 def test_the_tour_runs_and_changes_nothing(tiny_project: Project, tmp_path: Path) -> None:
