@@ -62,7 +62,7 @@
     const step = f.span > 20 ? 5 : 1, every = (width - left) / (f.span / step) < 42 ? 2 * step : step;
     for (let s = Math.ceil(f.first / step) * step; s <= f.first + f.span + 1e-6; s += step) {
       line(x(s), top - 6, x(s), bottom, colour("line"), s % 5 ? 0.6 : 1.2);
-      if (Math.round(s - f.first) % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s), x(s), bottom + 13, { align: s === f.first ? "left" : "center", size: 10.5, colour: colour("soft") });
+      if (Math.round(s - f.first) % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s), x(s), bottom + 13, { align: "center", size: 10.5, colour: colour("soft") });
     }
     pen.save(); pen.beginPath(); pen.rect(left, top - 8, width - left - right, bottom - top + 8); pen.clip();
     const px = PX_MM / f.uv * montage.step_uv, limit = space * 0.97;
