@@ -19,7 +19,6 @@ MISSING = -32768
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)  # µV/mm
 TRACE_MM = 7.0  # between traces
 BAND_HZ = (0.5, 30.0)
-SPACINGS_UV = (30, 50, 75, 100, 150, 200, 300, 500, 1000)
 GROUP_GAP = 0.6  # of a trace's spacing
 
 # From the patient's left to the right, as most readers set their screens.
@@ -59,15 +58,6 @@ def screen_traces(eeg: Array, band_hz: tuple[float, float] = BAND_HZ) -> Array:
     filled = np.where(missing, 0.0, raw - centre[:, None])
     filtered = sosfiltfilt(butter(2, band_hz, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)
     return np.where(missing, np.nan, filtered)
-
-
-def spacing_uv(traces: Array) -> int:
-    """Distance between traces that shows typical activity without overlap, microvolts."""
-    present = traces[np.isfinite(traces)]
-    if not present.size:
-        return SPACINGS_UV[0]
-    wanted = 1.1 * np.quantile(np.abs(present), 0.97)
-    return next((s for s in SPACINGS_UV if s >= wanted), SPACINGS_UV[-1])
 
 
 def baselines() -> Array:

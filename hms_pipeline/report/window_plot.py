@@ -19,7 +19,7 @@ from ..schema import (
     SPECTROGRAM_S,
     WINDOW_S,
 )
-from .montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
+from .montage import GROUPS, NAMES, SIDES, TRACE_MM, baselines, screen_traces, sensitivity
 from .style import (
     ACCENT,
     CLASS_COLOURS,
@@ -78,7 +78,7 @@ def plot_window(
 
 def _draw_eeg(axes: Axes, eeg: Array) -> None:
     traces = screen_traces(eeg)
-    spacing = spacing_uv(traces)
+    spacing = round(sensitivity(traces) * TRACE_MM)
     heights = baselines()
     time = np.arange(traces.shape[1]) / SFREQ
     centre = WINDOW_S / 2
