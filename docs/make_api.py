@@ -23,7 +23,7 @@ FACE = {
         "data.clinical.read_clinical",
     ),
     "Features": ("features.store.FeatureStore.open", "features.views.build_views"),
-    "Training": ("training.stage.train_apart",),
+    "Training": ("training.apart.train_apart",),
     "Out-of-fold predictions and metrics": (
         "ensemble.oof.read_oof",
         "ensemble.oof.OutOfFold.frame",
@@ -38,6 +38,7 @@ FACE = {
         "scoring.batch.score_inputs",
         "scoring.explain.explain",
         "scoring.explain.Explanation",
+        "scoring.notable.NotableWindow",
         "scoring.offline.submit",
     ),
     "The registry": (
@@ -46,8 +47,7 @@ FACE = {
         "registry.scoring.open_predictor",
         "registry.scoring.open_bundle",
     ),
-    "Pictures and pages": (
-        "report.window_plot.plot_window",
+    "Pages": (
         "report.recording.write_recording_report",
         "report.folder.write_folder_report",
     ),

@@ -13,6 +13,7 @@ from scipy.signal import butter, sosfiltfilt
 from ..schema import EEG_COLUMNS, LABEL_S, MIDLINE, REGION_PAIRS, SFREQ, WINDOW_S
 
 Array = NDArray[np.floating]
+SPACINGS_UV = (30, 50, 75, 100, 150, 200, 300, 500, 1000)
 DRAWN_SFREQ = 100.0  # Hz; a screen shows no more of 10 s
 RESOLUTION_UV = 0.2
 MISSING = -32768
@@ -58,6 +59,15 @@ def screen_traces(eeg: Array, band_hz: tuple[float, float] = BAND_HZ) -> Array:
     filled = np.where(missing, 0.0, raw - centre[:, None])
     filtered = sosfiltfilt(butter(2, band_hz, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)
     return np.where(missing, np.nan, filtered)
+
+
+def spacing_uv(traces: Array) -> int:
+    """Distance between traces that shows typical activity without overlap, microvolts."""
+    present = traces[np.isfinite(traces)]
+    if not present.size:
+        return SPACINGS_UV[0]
+    wanted = 1.1 * np.quantile(np.abs(present), 0.97)
+    return next((s for s in SPACINGS_UV if s >= wanted), SPACINGS_UV[-1])
 
 
 def baselines() -> Array:

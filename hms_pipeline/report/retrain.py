@@ -9,7 +9,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
-from ..schema import ACNS_NAMES, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_json
 from ..training.finished import read_manifest
@@ -146,7 +146,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
             "auprc": _number(deciding["auprc"][name], 3),
             "calibration": _number(deciding["class_calibration_error"][name], 3),
         }
-        for name, label in zip(CLASSES, ACNS_NAMES, strict=True)
+        for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
     ]
 
 

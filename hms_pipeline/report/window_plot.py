@@ -19,13 +19,12 @@ from ..schema import (
     SPECTROGRAM_S,
     WINDOW_S,
 )
-from .montage import GROUPS, NAMES, SIDES, TRACE_MM, baselines, screen_traces, sensitivity
+from .montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
 from .style import (
     ACCENT,
     CLASS_COLOURS,
     FAINT,
     INK,
-    REGION_NAMES,
     SOFT,
     decibel_range,
     decibels,
@@ -34,6 +33,13 @@ from .style import (
 
 Array = NDArray[np.floating]
 SIDE_COLOURS = {"left": "#23518f", "midline": INK, "right": "#9c2f3f"}
+REGION_NAMES = dict(
+    zip(
+        REGIONS,
+        ("left temporal", "right temporal", "left parasagittal", "right parasagittal"),
+        strict=True,
+    )
+)
 
 
 def plot_window(
@@ -78,7 +84,7 @@ def plot_window(
 
 def _draw_eeg(axes: Axes, eeg: Array) -> None:
     traces = screen_traces(eeg)
-    spacing = round(sensitivity(traces) * TRACE_MM)
+    spacing = spacing_uv(traces)
     heights = baselines()
     time = np.arange(traces.shape[1]) / SFREQ
     centre = WINDOW_S / 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Params, Paths
@@ -82,40 +81,3 @@ def run(
             link_fold(folder, paths.fold(member, fold))
         manifests[fold] = manifest
     return manifests
-
-
-def train_apart(
-    paths: Paths, params: Params, member: str, fold: int, out: Path, *, device: str = "auto"
-) -> dict:
-    """Train one fold into a folder of its own; ``members`` and what DVC tracks stay as they are.
-
-    Parameters
-    ----------
-    paths, params
-        Stages `split` and the member's `features` have run.
-    member : str
-    fold : int
-        Held out.
-    out : Path
-        Gets ``weights.safetensors``, ``oof.parquet``, ``history.csv``, ``manifest.json``.
-    device : str
-        ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
-
-    Returns
-    -------
-    dict
-        The manifest.
-
-    Raises
-    ------
-    InputError
-        See ``run``.
-    """
-    from .train import Trainer
-
-    check_training(params, member, [fold])
-    inputs = member_inputs(paths, params, member)
-    key = f"apart-{fold_key(inputs, member, fold)}"
-    with atomic(Path(out)) as temporary:
-        trainer = Trainer(paths, params, member, inputs, device)
-        return trainer.train(fold, key, temporary, NoCallback(), lambda done, total: None)

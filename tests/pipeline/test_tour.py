@@ -30,7 +30,7 @@ def test_the_tour_runs_and_changes_nothing(tiny_project: Project, tmp_path: Path
     script = project.root / "tour.py"
     script.write_text("\n\n".join(steps), encoding="utf-8")
     shown = project.run(sys.executable, str(script)).stdout
-    assert "reports/tour/window.png" in shown
+    assert "reports/tour/window.html" in shown
     assert (project.root / "reports/tour/eegnet-0/oof.parquet").is_file()
     assert status(project) == set()
     assert not project.run("git", "status", "--porcelain", "artifacts", "mlruns").stdout

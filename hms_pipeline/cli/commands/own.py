@@ -136,7 +136,7 @@ def _show(imported: Imported, unmet: Sequence[str]) -> None:
             ],
         )
     for remark in (*imported.remarks, *unmet):
-        out.print(remark, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        out.print(remark, style="yellow", highlight=False)
     n = {name: len({row[name] for row in rows}) for name in ("file", "eeg_id", "patient_id")}
     votes = sum(row[name] for row in rows for name in VOTE_COLUMNS)
     out.print(

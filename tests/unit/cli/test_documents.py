@@ -15,7 +15,7 @@ from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import app
 
 ROOT = Path(__file__).parents[3]
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 
 
 def typed(page: Path) -> list[str]:

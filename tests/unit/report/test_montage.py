@@ -8,10 +8,10 @@ import pytest
 from hms_pipeline.report.montage import (
     DERIVATIONS,
     NAMES,
-    SENSITIVITIES,
+    SPACINGS_UV,
     baselines,
     screen_traces,
-    sensitivity,
+    spacing_uv,
 )
 from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, SFREQ
 
@@ -60,6 +60,6 @@ def test_missing_samples_and_electrodes_stay_missing(eeg):
 
 
 @pytest.mark.parametrize("scale", [0, 1, 60, 1e5])
-def test_sensitivity_is_a_usual_number(eeg, scale):
-    assert sensitivity(screen_traces(eeg / 50 * scale)) in SENSITIVITIES
-    assert sensitivity(np.full((18, 10), np.nan)) == SENSITIVITIES[0]
+def test_spacing_is_a_round_number(eeg, scale):
+    assert spacing_uv(screen_traces(eeg / 50 * scale)) in SPACINGS_UV
+    assert spacing_uv(np.full((18, 10), np.nan)) == SPACINGS_UV[0]
