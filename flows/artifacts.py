@@ -20,6 +20,8 @@ from prefect.artifacts import (
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from hms_pipeline.config import Paths, load_params
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import read_sealed
 
 from .engine import Outcome
 
@@ -81,7 +83,7 @@ def show_results(paths: Paths) -> None:
         create_table_artifact(
             table=rows, key="retrain-results", description="KL divergence on out-of-fold windows"
         )
-    registration = _read(paths.registration)
+    registration = read_registration(paths)
     if registration:
         create_markdown_artifact(
             markdown=verdict(registration), key="retrain-verdict", description="The gate's verdict"
@@ -187,13 +189,8 @@ def verdict(registration: dict[str, Any]) -> str:
 
 
 def read_registration(paths: Paths) -> dict[str, Any]:
-    """What stage register wrote, or nothing."""
-    content = _read(paths.registration)
-    return content if isinstance(content, dict) else {}
-
-
-def _read(path: Path) -> Any:
+    """What stage register wrote; nothing where that is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        return read_sealed(paths.registration, "hms register")
+    except (InputError, OSError):
+        return {}

@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from ..system.errors import InputError
+from ..system.files import atomic
 from .app import out
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -101,7 +102,8 @@ def rewrite_between_marks(path: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise InputError(f"{path} needs the lines {START} and {END}, but has not both. Add them.")
-    path.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
 
 
 def cell(value: object) -> str:

@@ -12,7 +12,7 @@ from ..config import Params, Paths
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import hash_file, read_table
-from ..training.finished import check_files, read_manifest
+from ..training.finished import read_checked, read_manifest
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
     for fold in range(n_folds):
         folder = paths.fold(member, fold)
         manifest = read_manifest(folder)
-        check_files(folder, manifest, "oof.parquet")
+        content = read_checked(folder, manifest, "oof.parquet")
         for name, now in made_from.items():
             if manifest["inputs"][name] != now:
                 raise InputError(
                     f"{folder} was trained from other {name} than the present ones."
                     f" Run hms train {member}, or dvc repro."
                 )
-        tables.append(read_table(folder / "oof.parquet").assign(fold=fold))
+        tables.append(read_table(folder / "oof.parquet", content=content).assign(fold=fold))
     return pd.concat(tables, ignore_index=True).set_index("label_id")
 
 

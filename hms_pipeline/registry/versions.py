@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..system.errors import InputError
+from ..system.files import flush
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of, log_file, read_file
 from ..tracking.store import CHAMPION, MODEL, experiment_id, is_own, open_client, open_to_write
@@ -271,6 +272,7 @@ class Registry:
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
+            flush(target)
         return self.client.create_model_version(
             MODEL,
             f"{artifacts}/model",

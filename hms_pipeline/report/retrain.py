@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
-from ..system.errors import InputError
-from ..system.files import hash_file, hash_json
+from ..system.files import hash_file, hash_json, read_sealed
 from ..training.finished import read_manifest
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
@@ -40,10 +38,8 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
     InputError
         There is no ensemble yet.
     """
-    if not (paths.ensemble / "metrics.json").exists():
-        raise InputError(f"{paths.ensemble} has no metrics.json. Run `hms ensemble` first.")
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
-    weights = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
+    weights = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
     out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
     stage_columns, stages = _stages(metrics, weights["members"])
@@ -153,7 +149,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _registration(paths: Paths) -> dict[str, Any] | None:
     if not paths.registration.exists():
         return None
-    result = json.loads(paths.registration.read_text(encoding="utf-8"))
+    result = read_sealed(paths.registration, "hms register")
     aliases = ", ".join(result.get("aliases") or ())
     name = f"{result.get('model', 'model')} version {result.get('version', DASH)}"
     return {

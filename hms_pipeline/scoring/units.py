@@ -16,7 +16,7 @@ from ..data.reading import Reader
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, hash_bytes, hash_json
+from ..system.files import hash_bytes, hash_json, write_table
 from .inputs import Item, RecordingItem, WindowItem
 from .recording import SEPARATOR, RecordingScores, WindowScorer, score_opened
 from .sources import open_recording
@@ -201,6 +201,4 @@ def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:
 
 def save_part(part: Path, table: pd.DataFrame) -> None:
     """Write a group's scores, whole or not at all."""
-    table = table.astype({"id": "str", "error": "object"})
-    with atomic(part) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+    write_table(part, table.astype({"id": "str", "error": "object"}))

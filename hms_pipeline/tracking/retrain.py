@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_data_hash
-from ..system.files import read_table
+from ..system.files import read_sealed, read_table
 from .runs import flatten, kl_name, log_metrics, member_run
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def describe_retrain(
     origin : str
         ``simulated`` or ``given``.
     """
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     numbers = by_slice(metrics["ensemble"])
     numbers |= _prefixed("prior", by_slice(metrics.get("baselines", {}).get("prior", {})))
     for name, slices in metrics.get("members", {}).items():

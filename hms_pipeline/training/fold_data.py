@@ -101,9 +101,7 @@ class MemberData:
     inputs: dict
 
     @classmethod
-    def read(
-        cls, paths: Paths, params: Params, member: str, inputs: dict, *, verify: bool = True
-    ) -> MemberData:
+    def read(cls, paths: Paths, params: Params, member: str, inputs: dict) -> MemberData:
         """Read and check what a member's trainings need.
 
         Parameters
@@ -112,8 +110,6 @@ class MemberData:
         params : Params
         member : str
         inputs : dict
-        verify : bool
-            Whether to compare the features with their checksums, which reads all of them.
 
         Raises
         ------
@@ -130,7 +126,7 @@ class MemberData:
             windows=windows,
             fold_of=_fold_of(windows, read_folds(paths)),
             views=tuple(ViewInfo.of(built[name]) for name in names),
-            stores=tuple(_open_store(paths, built[name], member, labels, verify) for name in names),
+            stores=tuple(_open_store(paths, built[name], member, labels) for name in names),
             smoothing=params.training.smoothing,
             inputs=inputs,
         )
@@ -196,12 +192,10 @@ def _check_held_out(
         )
 
 
-def _open_store(
-    paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray, verify: bool
-) -> FeatureStore:
+def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
-    store = FeatureStore.open(folder, view=view, verify=verify)
+    store = FeatureStore.open(folder, view=view)
     missing = np.setdiff1d(label_ids, store.label_ids)
     if len(missing):
         raise InputError(

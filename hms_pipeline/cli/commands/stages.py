@@ -38,6 +38,10 @@ def sample(
     test_windows: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     proportions: Annotated[str | None, typer.Option(help="Make-up: even or competition.")] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Source of variation to do without; may be given several times."),
+    ] = None,
     defects: Annotated[
         bool, typer.Option("--defects", help="Plant defects; write the truth beside the data.")
     ] = False,
@@ -55,6 +59,7 @@ def sample(
             test_windows=test_windows or sizes.test_windows,
             seed=sizes.seed if seed is None else seed,
             proportions=proportions or sizes.proportions,
+            leave_out=tuple(leave_out or sizes.leave_out),
             defects=defects,
             workers=workers,
             progress=progress,

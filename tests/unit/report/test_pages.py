@@ -25,7 +25,7 @@ from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.explain import MASKED, Explanation
 from hms_pipeline.scoring.notable import NotableWindow
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import write_sealed
 from tests.recipes import recipe
 
 from ..ensemble.panel import make_panel, write_artifacts
@@ -246,7 +246,7 @@ def test_a_retrain(tmp_path, votes):
     stage.run(paths, tiny)
     assert "Not registered yet." in check(write_retrain_report(paths, tiny))
     write_ensemble_plots(paths, tiny)
-    write_json(
+    write_sealed(
         paths.registration,
         {"model": "hms-ensemble", "version": 2, "aliases": [], "verdict": "refused",
          "reasons": ["gain 0.0001 is below 0.001"]},
