@@ -99,7 +99,7 @@ def results_table(paths: Paths) -> list[dict[str, Any]]:
     -------
     list of dict
         ``member``, one key per vote slice (None where it has no windows), and ``interval`` of
-        the deciding slice.
+        the deciding slice: two numbers, or None.
     """
     metrics = read_sealed(paths.ensemble / METRICS, "hms ensemble")
     members = read_sealed(paths.ensemble / WEIGHTS, "hms ensemble")["members"]
@@ -117,7 +117,7 @@ def _table_row(name: str, slices: dict[str, Any]) -> dict[str, Any]:
     return {
         "member": name,
         **{s: slices[s]["kl"] if s in slices else None for s in VOTE_SLICES},
-        "interval": f"{deciding['low']:.3f}–{deciding['high']:.3f}" if deciding else None,
+        "interval": (deciding["low"], deciding["high"]) if deciding else None,
     }
 
 

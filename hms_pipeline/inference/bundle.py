@@ -46,7 +46,7 @@ FORMAT = 1
 # The rooms that scoring needs, in the order in which they may import each other.
 ROOMS = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "features",
-    "datasets", "models", "training", "ensemble", "inference",
+    "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
 TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients

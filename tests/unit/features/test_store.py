@@ -96,7 +96,8 @@ def test_views_are_described(folder, paths, params):
     member = SimpleNamespace(views=("spec_multi",))
     params = params.model_copy(update={"members": {"v2s": member}})
     rows = {row["view"]: row for row in describe_views(paths, params)}
-    assert rows["spec_multi"]["shape"] == "4×8×12"
-    assert rows["spec_multi"]["read by"] == "v2s"
-    assert "MiB" in rows["spec_multi"]["store"]
-    assert rows["bipolar"]["store"] == "absent"
+    assert rows["spec_multi"]["shape"] == [4, 8, 12]
+    assert rows["spec_multi"]["read_by"] == ["v2s"]
+    assert rows["spec_multi"]["state"] == "stored"
+    assert rows["spec_multi"]["bytes"] > 0
+    assert rows["bipolar"]["state"] == "absent"
