@@ -11,7 +11,7 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..training.callback import TrainingCallback
-from .app import err
+from .app import notes
 
 LOG_EVERY_S = 15.0
 
@@ -25,11 +25,11 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     callable
         ``progress(done, total)``, safe to call often.
     """
-    if not err.is_terminal:
+    if not notes.is_terminal:
         yield _log_lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bars:
+    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
@@ -42,7 +42,7 @@ def _log_lines(what: str) -> Callable[[int, int], None]:
         now = time.monotonic()
         if now - last >= LOG_EVERY_S:
             last = now
-            err.print(f"{what}: {done}/{total}", highlight=False)
+            notes.print(f"{what}: {done}/{total}", highlight=False)
 
     return log
 

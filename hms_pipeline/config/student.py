@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from .members import MemberParams
+from .section import Name
 from .training import StageParams
 
 STUDENT = "student"  # its name where members are named
@@ -25,8 +28,10 @@ class StudentParams(MemberParams):
         Whether it learns from windows that the rule `overlap` set aside, too.
     """
 
-    stages: tuple[StageParams, ...] = Field(min_length=1)
-    augmentation: dict[str, dict[str, float]]
+    stages: tuple[StageParams, ...] = Field(min_length=1, max_length=16)
+    augmentation: dict[Name, Annotated[dict[Name, float], Field(max_length=32)]] = Field(
+        max_length=32
+    )
     votes_share: float = Field(ge=0, le=1)
     overlaps: bool
 

@@ -260,7 +260,7 @@ def _choose(wanted: Sequence | None, there: tuple, what: str) -> tuple:
         return there
     unknown = sorted(set(wanted) - set(there))
     if unknown or not wanted:
-        raise InputError(f"Unknown {what} {unknown}. Choose of {list(there)}.")
+        raise InputError(f"Unknown {what} {unknown}. Choose one of {list(there)}.")
     return tuple(item for item in there if item in set(wanted))
 
 

@@ -15,12 +15,15 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.votes import unmet
 from ..data.window import Window, WindowReader
+from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import kl_per_window, plurality
-from ..inference.bundle import PLACE
+from ..ensemble.oof import OutOfFold
+from ..ensemble.stage import Made
+from ..inference.bundle import PLACE, read_info
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..student.compare import Comparison
-from ..student.teacher import Teacher
 from ..system.errors import InputError
 from ..system.files import read_table
 from .gate import Check, compare, compare_first, compare_student, limits
@@ -70,8 +73,38 @@ def module(code: ModuleType, name: str) -> ModuleType:
     return importlib.import_module(f"{code.__name__}.{name}")
 
 
-def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
-    """The challenger's nested OOF on the deciding windows.
+def check_version(model: Path, tables: Path, made: Made) -> None:
+    """Hold a version's blend and its training's tables against the members' predictions.
+
+    Parameters
+    ----------
+    model : Path
+        The version's folder, verified.
+    tables : Path
+        From ``training_tables``.
+    made : Made
+
+    Raises
+    ------
+    InputError
+        The version is of another ensemble; the file is named.
+    """
+    path = model / BUNDLE / "bundle.json"
+    blend = read_info(path.parent)["blend"]
+    if not agree(blend, {key: made.weights[key] for key in blend}):
+        raise differs(path)
+    check_table(tables / "oof.parquet", made)
+
+
+def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
+    """The challenger's nested OOF on the deciding windows; on all where none has the votes.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    made : Made
+        The ensemble as it was just made of the members' predictions.
 
     Returns
     -------
@@ -79,15 +112,17 @@ def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
         ``label_id, patient_id, fold``, where the window lies, six votes, six probabilities.
     """
     windows = read_table(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
-    oof = read_table(paths.ensemble / "oof.parquet")
-    table = oof.merge(windows, on="label_id", validate="one_to_one")
-    table = table[table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes]
-    if table.empty:
-        raise InputError(
-            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
-            " none. Lower gate.min_votes."
-        )
+    table = made.table.merge(windows, on="label_id", validate="one_to_one")
+    many = table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes
+    if many.any():
+        table = table[many]
     return table.sort_values("label_id", ignore_index=True)
+
+
+def judged_otherwise(paths: Paths, params: Params) -> list[str]:
+    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
+    return unmet(params, votes.tolist())
 
 
 def target_of(table: pd.DataFrame) -> np.ndarray:
@@ -231,7 +266,7 @@ def _predicted(
 
 
 def comparison(
-    paths: Paths, params: Params, champion: Champion | None
+    paths: Paths, params: Params, champion: Champion | None, made: Made
 ) -> tuple[list[Check], dict[str, float]]:
     """Checks of the challenger against the champion, or the prior where there is none.
 
@@ -240,7 +275,7 @@ def comparison(
     checks : list of Check
     metrics : dict
     """
-    table = challenger_table(paths, params)
+    table = challenger_table(paths, params, made)
     ours = kl_per_window(target_of(table), table[list(CLASSES)].to_numpy(float))
     patients = table["patient_id"].to_numpy()
     if champion is None:
@@ -255,7 +290,7 @@ def comparison(
 
 
 def student_comparison(
-    paths: Paths, params: Params, taught_by: str | None
+    paths: Paths, params: Params, found: Comparison, taught_by: str | None
 ) -> tuple[list[Check], dict[str, float]]:
     """Checks of a student against its teacher, both nested.
 
@@ -264,20 +299,15 @@ def student_comparison(
     paths : Paths
         The ensemble's.
     params : Params
-        The whole recipe.
+    found : Comparison
     taught_by : str or None
         Hash of the networks of the ensemble's champion.
     """
-    teacher = Teacher.read(paths, params)
-    found = Comparison.read(paths, params, teacher)
     rows = found.oof.n_votes >= params.gate.min_votes
-    if not rows.any():
-        raise InputError(
-            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
-            " none. Lower gate.min_votes."
-        )
+    if not rows.any():  # as for the ensemble, which says so
+        rows[:] = True
     losses = found.losses[rows]
-    champions = teacher.bundle.content_hash == taught_by
+    champions = found.taught_by == taught_by
     said = "is" if champions else "needs to be, but is not"
     checks = [
         *compare_student(losses[:, 0], losses[:, 1], found.oof.patients[rows], params.gate),
@@ -290,7 +320,9 @@ def student_comparison(
     return checks, metrics | {check.name: check.value for check in checks}
 
 
-def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check], dict[str, float]]:
+def model_checks(
+    paths: Paths, params: Params, model: Path, made: Made
+) -> tuple[list[Check], dict[str, float]]:
     """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast.
 
     Raises
@@ -300,12 +332,12 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
     OSError, MemoryError, torch.OutOfMemoryError
         Nor does a machine that fails.
     """
-    some = _some_windows(paths, params)
+    some = _some_windows(paths, params, made)
     reader = WindowReader(paths.data)
     windows = [reader.read(row) for row in some.to_dict("records")]
     size_mb = sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 2**20
     try:
-        difference, latency_ms, device = _try_out(paths, params, model, some, windows)
+        difference, latency_ms, device = _try_out(params, made.oof, model, some, windows)
         found = f"The packaged model reproduces the OOF to {difference:.4f}"
     except Exception as err:  # whatever a broken model does is a reason to refuse it
         if _machine_failed(err):
@@ -331,7 +363,7 @@ def _machine_failed(err: BaseException) -> bool:
 
 
 def _try_out(
-    paths: Paths, params: Params, model: Path, some: pd.DataFrame, windows: Sequence[Window]
+    params: Params, oof: OutOfFold, model: Path, some: pd.DataFrame, windows: Sequence[Window]
 ) -> tuple[float, float, str]:
     served = load_served(model)
     code = load_code(model / BUNDLE)
@@ -339,8 +371,7 @@ def _try_out(
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])
-        answering = paths.answering(params.split.n_folds)[int(fold)]
-        worst = max(worst, _worst_member(paths, answering, rows, scores))
+        worst = max(worst, _worst_member(oof, rows, scores))
     worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
     n = params.gate.latency_windows
     batch = [windows[k % len(windows)] for k in range(n)]
@@ -351,8 +382,8 @@ def _try_out(
     return worst, latency_ms, predictor.device.type
 
 
-def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
-    table = challenger_table(paths, params)
+def _some_windows(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
+    table = challenger_table(paths, params, made)
     if len(paths.answering(params.split.n_folds)) == 1:
         table = table.assign(fold=0)  # one network answers all
     return pd.concat(
@@ -366,11 +397,11 @@ def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
     )
 
 
-def _worst_member(paths: Paths, fold: int | str, rows: pd.DataFrame, scores: Any) -> float:
+def _worst_member(oof: OutOfFold, rows: pd.DataFrame, scores: Any) -> float:
     worst = 0.0
+    place = np.searchsorted(oof.label_ids, rows["label_id"])
     for name, probs in zip(scores.members, scores.member_probs, strict=True):
-        oof = read_table(paths.fold(name, fold) / "oof.parquet").set_index("label_id")
-        expected = oof.loc[rows["label_id"], list(CLASSES)].to_numpy(float)
+        expected = oof.probs[oof.members.index(name), place]
         absent = np.isnan(probs).any(axis=1)  # a window whose spectrogram is not there
         worst = max(worst, float(np.abs(probs - expected)[~absent].max(initial=0.0)))
     return worst

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_yaml
+from ..ensemble.check import check_ensemble, hold
+from ..ensemble.stage import Made
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
+from ..student.compare import Comparison
 from ..system.errors import InputError
-from ..system.files import hash_json, write_json
+from ..system.files import hash_json, read_sealed, write_sealed
 from ..tracking.artifacts import log_file, log_json
 from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
@@ -29,7 +31,14 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, experiment_id
 from .card import model_card
-from .evidence import Champion, comparison, model_checks, student_comparison
+from .evidence import (
+    Champion,
+    check_version,
+    comparison,
+    judged_otherwise,
+    model_checks,
+    student_comparison,
+)
 from .gate import Check, failed
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
@@ -71,7 +80,7 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         student = _bring_in(paths.student, params.for_student(), paths, params)
         del student["already_registered"]
     known = result.pop("already_registered")
-    write_json(paths.registration, {**result, "student": student})
+    write_sealed(paths.registration, {**result, "student": student})
     return {**result, "student": student, "already_registered": known}
 
 
@@ -98,15 +107,16 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
         known = version is not None and judge.is_final(version)
         ensemble = paths is whole
         if not known or (RETRAIN_RUN in os.environ and ensemble):
+            made = judge.made
             parent = parent_run(registry.client, whole, whole_params)
             if ensemble:
-                origin = data_origin(paths, params)
                 before = _champions_recipe(registry)
+                origin = data_origin(paths)
                 describe_retrain(registry.client, paths, parent, before, params, origin)
         if not known:
             if version is None:
                 version = _register(registry, params, content, parent)
-            judge.judge(version)
+            judge.judge(version, made)
             if RETRAIN_RUN not in os.environ:
                 finish_retrain(paths, parent)
         return {**_result(registry, int(version.version)), "already_registered": known}
@@ -145,7 +155,7 @@ def _register(
     staging = registry.staging / str(os.getpid())
     card = model_card(paths, params, content, origin)
     model = write_model(paths, params, staging / "model", card, origin)
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     run = client.create_run(
         experiment_id(client, paths),
         run_name="register",
@@ -215,6 +225,20 @@ class Judge:
         return self.registry.paths is not self.whole
 
     @cached_property
+    def compared(self) -> Comparison:
+        """A student beside its teacher, made of their trainings' own files."""
+        return Comparison.read(self.whole, self.whole_params)
+
+    @cached_property
+    def made(self) -> Made:
+        """What is judged, made anew; the stage's files are held against it."""
+        if not self.of_student:
+            return check_ensemble(self.whole, self.whole_params)
+        made = self.compared.made(self.whole, self.whole_params)
+        hold(self.registry.paths, made)
+        return made
+
+    @cached_property
     def champion_networks(self) -> str | None:
         """Hash of the networks of the ensemble's champion."""
         ensembles = replace(self.registry, paths=self.whole)
@@ -233,12 +257,12 @@ class Judge:
         judged_by = version.tags.get(JUDGED_BY, self.thresholds)
         return verdict == PROMOTED or (verdict == REFUSED and judged_by == self.thresholds)
 
-    def judge(self, version: ModelVersion) -> None:
+    def judge(self, version: ModelVersion, made: Made) -> None:
         """Decide, tag the version, and move the champion where it passed."""
         registry, model, number = self.registry, self.registry.model, version.version
         client = registry.client
         client.set_registered_model_alias(model, CHALLENGER, number)
-        reasons, metrics, passed, judged_by = self._verdict(version)
+        reasons, metrics, passed, judged_by = self._verdict(version, made)
         log_metrics(client, version.run_id, {f"gate/{k}": value for k, value in metrics.items()})
         verdict = PROMOTED if passed else REFUSED
         said = {"verdict": verdict, "reasons": reasons}
@@ -251,7 +275,9 @@ class Judge:
         set_verdict(registry, version, verdict, reasons)
         client.set_terminated(version.run_id)
 
-    def _verdict(self, version: ModelVersion) -> tuple[list[str], dict[str, float], bool, str]:
+    def _verdict(
+        self, version: ModelVersion, made: Made
+    ) -> tuple[list[str], dict[str, float], bool, str]:
         """Reasons, metrics, whether it passed, and by what it was judged."""
         registry, judged_by = self.registry, self.thresholds
         if registry.champion() == int(version.version):
@@ -268,14 +294,16 @@ class Judge:
         champion = None if self.of_student else _champion(registry)  # its faults are not ours
         try:
             model = registry.verify(version)
+            check_version(model, training_tables(registry, version), made)
         except InputError as err:
             return [str(err)], {}, False, DAMAGED
-        checks, metrics = model_checks(registry.paths, self.params, model)
-        compared, more = self._comparison(champion)
+        checks, metrics = model_checks(registry.paths, self.params, model, made)
+        compared, more = self._comparison(champion, made)
         sound = not failed(checks)
         checks = compared + checks
         wrong = failed(checks)
         reasons = [check.sentence for check in (wrong or checks)]
+        reasons += judged_otherwise(registry.paths, self.params)
         if wrong and sound and champion is not None:
             champions = registry.get(champion.version).tags.get("networks_hash")
             if champions == version.tags["networks_hash"]:
@@ -285,10 +313,14 @@ class Judge:
                 )
         return reasons, metrics | more, not wrong, judged_by
 
-    def _comparison(self, champion: Champion | None) -> tuple[list[Check], dict[str, float]]:
+    def _comparison(
+        self, champion: Champion | None, made: Made
+    ) -> tuple[list[Check], dict[str, float]]:
         if self.of_student:
-            return student_comparison(self.whole, self.whole_params, self.champion_networks)
-        return comparison(self.whole, self.whole_params, champion)
+            return student_comparison(
+                self.whole, self.whole_params, self.compared, self.champion_networks
+            )
+        return comparison(self.whole, self.whole_params, champion, made)
 
     def _refusal(self, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
         facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}

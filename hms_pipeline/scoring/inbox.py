@@ -14,6 +14,7 @@ from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
 from ..data.reading import Reader, ReadingProcess
 from ..data.window import Window
 from ..system.errors import InputError
+from ..system.files import read_table
 from ..system.processes import release_memory
 from .batch import BatchSummary
 from .inputs import Item, RecordingItem, WindowItem, item_of_file
@@ -93,7 +94,7 @@ def read_inbox_scores(
     """
     oldest = 0 if newer_than_s is None else time.time() - newer_than_s
     tables = [
-        pd.read_parquet(path)
+        read_table(path)
         for path in sorted(Path(out).glob("*.parquet"))
         if path.stat().st_mtime >= oldest
     ]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, WINDOW_S
 from ..system.errors import InputError
+from .course import Moment
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
-from .recording import Moment
 
 AMBIGUOUS = {False: 0.44, True: 0.98}  # share near a boundary, by "read by many"
 GAPS_S = {2: 0.25, 4: 0.45, 6: 0.15, 8: 0.10, 12: 0.05}  # between windows with the same votes
@@ -171,7 +171,9 @@ def train_rows(sessions: list[SessionPlan]) -> list[dict[str, object]]:
     """Rows of train.csv, keys in the order of its columns."""
     rows = []
     for session in sessions:
-        windows = [(eeg, sub, window) for eeg in session.eegs for sub, window in _numbered(eeg)]
+        windows = [
+            (eeg, sub, window) for eeg in session.eegs for sub, window in enumerate(eeg.windows)
+        ]
         order = sorted({eeg.spectrogram_offset_s + w.offset_s for eeg, _, w in windows})
         for eeg, sub, window in windows:
             offset = eeg.spectrogram_offset_s + window.offset_s
@@ -183,12 +185,6 @@ def train_rows(sessions: list[SessionPlan]) -> list[dict[str, object]]:
             )  # fmt: skip
             rows.append(dict(zip(TRAIN_COLUMNS, values, strict=True)))
     return rows
-
-
-def vote_array(sessions: list[SessionPlan]) -> np.ndarray:
-    """Votes of every window, array of shape (n_windows, 6), in the order of the plan."""
-    votes = [w.votes for session in sessions for eeg in session.eegs for w in eeg.windows]
-    return np.array(votes, int).reshape(-1, len(VOTE_COLUMNS))
 
 
 def _proportions(name: str) -> Proportions:
@@ -205,10 +201,6 @@ def _ids(session: SessionPlan) -> Iterator[int]:
     for eeg in session.eegs:
         yield eeg.eeg_id
         yield from (window.label_id for window in eeg.windows)
-
-
-def _numbered(eeg: EegPlan) -> Iterator[tuple[int, WindowPlan]]:
-    return enumerate(eeg.windows)
 
 
 def _cells(seed: int, of: Proportions) -> Iterator[tuple[str, bool]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from ..config import Params, Paths
 from ..config.paths import FINAL
 from ..config.student import STUDENT
+from ..ensemble.blend import Blend
 from ..ensemble.bootstrap import interval, patient_bootstrap
 from ..ensemble.metrics import kl_per_window, slice_masks
 from ..ensemble.oof import OutOfFold, read_oof
-from ..ensemble.stage import prior
-from ..schema import DECIDING_SLICE
+from ..ensemble.stage import Made, plain, prior, summarise, table_of
+from ..schema import CLASSES, DECIDING_SLICE
 from ..system.errors import InputError
-from ..training.finished import read_manifest
+from ..system.files import read_table
+from ..training.finished import read_checked, read_manifest
 from ..training.metrics import metric_name
 from .teacher import Teacher
 
@@ -34,10 +36,13 @@ class Comparison:
         The student's.
     teacher : array, shape (n_windows, 6)
         The ensemble's nested answers.
+    taught_by : str
+        Hash of its networks.
     """
 
     oof: OutOfFold
     teacher: Array
+    taught_by: str
 
     @classmethod
     def read(cls, paths: Paths, params: Params, teacher: Teacher | None = None) -> Comparison:
@@ -58,7 +63,7 @@ class Comparison:
                 )
         oof = read_oof(paths.student, params.for_student())
         theirs = teacher.fitted.nested_predict(teacher.oof.probs, teacher.oof.folds)
-        return cls(oof, theirs)
+        return cls(oof, theirs, teacher.bundle.content_hash)
 
     @property
     def probs(self) -> Array:
@@ -71,8 +76,20 @@ class Comparison:
         target = self.oof.target
         return np.stack([kl_per_window(target, p) for p in (self.probs, self.teacher)], axis=1)
 
-    def predictions(self) -> dict[str, Any]:
-        """For ``ensemble.stage.summarise``."""
+    def made(self, paths: Paths, params: Params) -> Made:
+        """What the student's folder says of it, with the answers of the one that answers."""
+        folder = paths.student.fold(STUDENT, FINAL)
+        content = read_checked(folder, read_manifest(folder), "oof.parquet")
+        final = read_table(folder / "oof.parquet", content=content).set_index("label_id")
+        answers = final.loc[self.oof.label_ids, list(CLASSES)].to_numpy(float)
+        return Made(
+            weights=plain({**Blend.equal((STUDENT,)).to_dict(), "members": [STUDENT]}),
+            metrics=plain(summarise(self.oof, self._predictions(), params.ensemble)),
+            table=table_of(self.oof, self.probs),
+            oof=replace(self.oof, probs=answers[None]),
+        )
+
+    def _predictions(self) -> dict[str, Any]:
         return {
             "members": {},
             "blends": {},

@@ -12,10 +12,9 @@ from ..config import Params, Paths
 from ..config.keys import code_key
 from ..config.paths import FINAL
 from ..config.student import STUDENT
-from ..ensemble.blend import Blend
-from ..ensemble.stage import plain, summarise, write_oof
+from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
-from ..system.files import hash_file, hash_json, write_json
+from ..system.files import hash_file, hash_json, write_json, write_sealed, write_table
 from ..training.callback import NoCallback, TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
 from ..training.stage import finish_fold
@@ -155,11 +154,11 @@ def _write_results(paths: Paths, params: Params, teacher: Teacher) -> dict[str, 
     out = paths.student.ensemble
     found = Comparison.read(paths, params, teacher)
     summary = plain(found.summary(params))
-    metrics = summarise(found.oof, found.predictions(), params.ensemble)
-    write_json(out / "weights.json", Blend.equal((STUDENT,)).to_dict())
-    write_json(out / "metrics.json", plain(metrics))
+    made = found.made(paths, params)
+    write_sealed(out / WEIGHTS, made.weights)
+    write_sealed(out / METRICS, made.metrics)
     write_json(out / "summary.json", summary)
-    write_oof(out / "oof.parquet", found.oof, found.probs)
+    write_table(out / TABLE, made.table)
     write_json(out / MANIFEST, _manifest(paths, params, teacher))
     return summary
 

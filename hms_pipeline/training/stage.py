@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Params, Paths
-from ..system.files import atomic, remove_leftovers
+from ..system.files import atomic
 from ..system.locks import locked
 from .callback import NoCallback, TrainingCallback
 from .finished import check_training, find_finished, fold_key, link_fold, member_inputs
@@ -116,7 +116,6 @@ def finish_fold(
     with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
         manifest = None if again else find_finished(folder, inputs)
         if manifest is None:
-            remove_leftovers(folder)
             with atomic(folder) as temporary:
                 manifest = train(fold, key, temporary)
         link_fold(folder, target)

@@ -11,8 +11,8 @@ import typer
 
 from ...config import Paths
 from ...system.errors import InputError
-from ..app import app, err, out
-from ..tables import print_table
+from ..app import app, note, out
+from ..tables import Json, print_facts, print_json, print_table
 
 Model = Annotated[str, typer.Option(help="ensemble or student.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
@@ -26,27 +26,27 @@ def models(
         int | None, typer.Option(help="Only versions trained on this patient_id.")
     ] = None,
     model: Model = "ensemble",
+    as_json: Json = False,
 ) -> None:
     """Show the registered versions, their aliases, key metrics and verdicts."""
     from ...registry import api
 
     paths = _paths(ctx, model)
+    if version is not None:
+        facts = api.describe(paths, version)
+        print_json(facts) if as_json else print_facts(facts)
+        return
     if patient is not None:
         rows = api.trained_on(paths, patient)
-        if rows:
-            print_table(f"trained on patient {patient}", rows)
-        else:
-            out.print(f"No version was trained on patient {patient}.")
-        return
-    if version is None:
+        none = f"No version was trained on patient {patient}."
+    else:
         rows = api.list_versions(paths)
-        if rows:
-            print_table(paths.model, rows)
-        else:
-            out.print("No version is registered yet. Run: dvc repro")
-        return
-    for key, value in api.describe(paths, version).items():
-        out.print(f"{key}: {value}", highlight=False, soft_wrap=True)
+        none = "No version is registered yet. Run: dvc repro"
+    if as_json:
+        print_json(rows)
+    else:
+        rows = [{k: v for k, v in row.items() if k != "reasons"} for row in rows]
+        print_table(paths.model, rows, none)
 
 
 @app.command()
@@ -135,11 +135,10 @@ def serve(
         named = f"version {version} " if version else ""
         out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
         if not is_loopback(host):
-            err.print(
-                f"hms: whoever reaches {host} can have EEG scored, without a password. Serve on"
-                " 127.0.0.1 behind a proxy that asks for one.",
-                style="yellow", markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            note(
+                f"whoever reaches {host} can have EEG scored, without a password. Serve on"
+                " 127.0.0.1 behind a proxy that asks for one."
+            )
         sys.stdout.flush()
         from ...registry.serving.server import serve as run
 

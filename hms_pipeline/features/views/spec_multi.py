@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...schema import SPECTROGRAM_STEP_S
 from ...system.errors import InputError
-from ..picture import LogScale, Pixels, Stretch, central, resize
+from ..picture import LogScale, Pixels, Stretch, Stretches, central, resize
 from ..view import view
 from ..windows import WindowBatch
 
@@ -38,7 +35,7 @@ def _n_rows(part: Stretch) -> int:
 def spec_multi(
     batch: WindowBatch,
     *,
-    parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
+    parts: Stretches,
     height: Pixels,
     scale: LogScale,
 ) -> Tensor:
