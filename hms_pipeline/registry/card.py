@@ -47,7 +47,8 @@ code and runs.
 ORIGIN = {
     "simulated": "Simulated by `hms sample`, no patient among it (digest `{}`): its numbers say"
     " nothing of real EEG.",
-    "given": "Given by the user, not simulated by this recipe (digest `{}`).",
+    "partly simulated": "Partly simulated by `hms sample`, partly given by the user (digest `{}`).",
+    "given": "Given by the user, not simulated by `hms sample` (digest `{}`).",
     "unknown": "Of unknown origin (digest `{}`).",
 }
 

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.votes import unmet
 from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import kl_per_window, plurality
@@ -95,7 +96,7 @@ def check_version(model: Path, tables: Path, made: Made) -> None:
 
 
 def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
-    """The challenger's nested OOF on the deciding windows.
+    """The challenger's nested OOF on the deciding windows; on all where none has the votes.
 
     Parameters
     ----------
@@ -111,13 +112,16 @@ def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
     """
     windows = read_table(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
     table = made.table.merge(windows, on="label_id", validate="one_to_one")
-    table = table[table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes]
-    if table.empty:
-        raise InputError(
-            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
-            " none. Lower gate.min_votes."
-        )
+    many = table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes
+    if many.any():
+        table = table[many]
     return table.sort_values("label_id", ignore_index=True)
+
+
+def judged_otherwise(paths: Paths, params: Params) -> list[str]:
+    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
+    return unmet(params, votes.tolist())
 
 
 def target_of(table: pd.DataFrame) -> np.ndarray:

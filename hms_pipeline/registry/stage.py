@@ -28,7 +28,7 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
-from .evidence import Champion, check_version, comparison, model_checks
+from .evidence import Champion, check_version, comparison, judged_otherwise, model_checks
 from .gate import failed
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
@@ -74,7 +74,7 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
         if not known or RETRAIN_RUN in os.environ:
             made = check_ensemble(paths, params)
             parent = parent_run(registry.client, paths, params)
-            origin = data_origin(paths, params)
+            origin = data_origin(paths)
             before = _champions_recipe(registry)
             describe_retrain(registry.client, paths, parent, before, params, origin)
         if not known:
@@ -224,6 +224,7 @@ def _verdict(
     checks = compared + checks
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
+    reasons += judged_otherwise(registry.paths, params)
     if wrong and sound and champion is not None:
         champions = registry.get(champion.version).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:

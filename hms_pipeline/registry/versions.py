@@ -106,6 +106,7 @@ class Registry:
         InputError
             It is damaged, or differs from its copy in MLflow.
         """
+        self.ledger.need_whole()  # a damaged line is a better reason than the copy's other one
         found = replace(self.ledger, text=self._newest())
         found.need_whole()
         return found

@@ -8,8 +8,11 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
+from ..registry.lineage import data_origin
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import hash_file, hash_json, read_sealed
+from ..tracking.checkout import git_commit
+from ..tracking.retrain import data_hash
 from ..training.finished import read_manifest
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
@@ -176,6 +179,8 @@ def _lineage(paths: Paths, params: Params) -> dict[str, Any]:
     }
     return {
         "recipe": params.recipe,
+        "code": git_commit(paths),
+        "data": f"{data_origin(paths)}, digest {data_hash(paths)}",
         "parameters": hash_json(params.model_dump(mode="json")),
         "windows": hash_file(paths.windows) if paths.windows.exists() else None,
         "folds": hash_file(paths.folds) if paths.folds.exists() else None,

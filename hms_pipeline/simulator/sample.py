@@ -104,7 +104,7 @@ def _write_session(task: tuple[Path, int, tuple[str, ...], str, SessionPlan]) ->
     folder, seed, leave_out, split, plan = task
     session = simulate_session(seed, plan, missing=split == "train", leave_out=leave_out)
     for eeg, samples in session.eegs:
-        write_eeg(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", samples)
+        write_eeg(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", samples, simulated=True)
     path = folder / f"{split}_spectrograms" / f"{plan.spectrogram_id}.parquet"
     write_spectrogram(path, session.spectrogram, "int64" if split == "train" else "int16")
     return simulated_findings(session)

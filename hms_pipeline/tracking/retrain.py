@@ -44,7 +44,7 @@ def describe_retrain(
         The champion's recipe, to say what was changed; empty where there is no champion.
     params : Params
     origin : str
-        ``simulated`` or ``given``.
+        From ``registry.lineage.data_origin``.
     """
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     numbers = by_slice(metrics["ensemble"])

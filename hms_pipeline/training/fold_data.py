@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..config import Params, Paths
-from ..config.training import SmoothingParams, StageParams
+from ..config.training import SmoothingParams, StageParams, TrainingParams
+from ..config.votes import has_windows
 from ..datasets.augmentations import ViewInfo
 from ..datasets.batches import Store
 from ..datasets.stage import read_folds, read_windows
@@ -54,6 +55,23 @@ class FoldData:
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(view.shape for view in self.views)
+
+    def stages(self, params: TrainingParams) -> tuple[StageParams, ...]:
+        """The recipe's stages without those that no window at all has the votes for.
+
+        Raises
+        ------
+        InputError
+            None is left.
+        """
+        votes = self.n_votes.tolist()
+        found = tuple(stage for stage in params.stages if has_windows(stage, votes))
+        if not found:
+            raise InputError(
+                f"Training needs windows with as many votes as training.stages say, but these have"
+                f" {min(votes)} to {max(votes)}. Change the stages' bounds or add data."
+            )
+        return found
 
     def stage_rows(self, stage: StageParams) -> np.ndarray:
         """Positions of the training windows of a stage.

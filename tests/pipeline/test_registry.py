@@ -116,6 +116,18 @@ def test_content_that_was_rolled_back_stays_out_under_a_new_version(maker):
     assert "wrong montage" in result["reasons"][0]
 
 
+def test_three_readers_are_judged_on_all_windows_and_it_is_said(maker):
+    """No window has the ten votes that the recipe's second stage and its gate ask for."""
+    maker.vote(maker.train(GOOD), n_votes=3)
+    maker.blend()
+    result = stage.run(maker.paths, maker.with_gate())
+    assert result["verdict"] == "promoted"
+    windows = len(pd.read_parquet(maker.paths.windows))
+    assert f"on {windows} windows of" in result["reasons"][0]
+    assert any("'stage2' is left out" in reason for reason in result["reasons"])
+    assert any("The gate judges on all windows" in reason for reason in result["reasons"])
+
+
 @pytest.mark.parametrize(
     ("gate", "word"), [({"max_latency_ms": 1e-6}, "ms a window"), ({"max_size_mb": 1e-6}, "MB")]
 )

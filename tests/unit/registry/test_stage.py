@@ -38,6 +38,7 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
     monkeypatch.setattr(stage, "check_ensemble", lambda *args: None)
     monkeypatch.setattr(stage, "check_version", lambda *args: None)
+    monkeypatch.setattr(stage, "judged_otherwise", lambda *args: [])
     monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
 
     def run(

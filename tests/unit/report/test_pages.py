@@ -254,6 +254,8 @@ def test_a_retrain(tmp_path, votes):
     text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
     assert "gain 0.0001 is below 0.001" in text
     assert text.count("data:image/png") == 5
+    assert "unknown (no git repository)" in text  # the code
+    assert "unknown, digest untracked" in text  # the data
 
 
 def test_clock_and_facts():
