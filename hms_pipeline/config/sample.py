@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .section import Many, Section, Seed
+from .section import Many, Section, Seed, Text
 
 
 class SampleParams(Section):
@@ -28,4 +28,4 @@ class SampleParams(Section):
     test_windows: Many
     seed: Seed
     proportions: Literal["even", "competition"] = "even"
-    leave_out: tuple[str, ...] = ()
+    leave_out: tuple[Text, ...] = Field(default=(), max_length=100)
