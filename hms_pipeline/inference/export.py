@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
 from ..system.errors import InputError
-from ..system.files import atomic
-from .bundle import check_bundle, files_below
+from ..system.files import atomic, write_json
+from .bundle import CHECKSUMS, check_bundle, checksums, copy_code, files_below
 
 SUFFIX = ".zip"
 NEEDED = "code/package/scoring/offline.py"
@@ -20,7 +22,7 @@ def write_zip(bundle: Path, out: Path) -> Path:
     Parameters
     ----------
     bundle : Path
-        A bundle's folder.
+        A bundle's folder; one without code, such as the starter's, gets this package's.
     out : Path
         A file that ends in ``.zip``; replaced whole.
 
@@ -38,6 +40,8 @@ def write_zip(bundle: Path, out: Path) -> Path:
     if out.suffix != SUFFIX or out.is_dir():
         raise InputError(f"An export needs a file that ends in {SUFFIX}, but got {out}.")
     check_bundle(bundle)
+    if not (bundle / "code").exists():
+        return _with_this_code(bundle, out)
     files = files_below(bundle)
     if NEEDED not in files:
         raise InputError(
@@ -53,3 +57,12 @@ def write_zip(bundle: Path, out: Path) -> Path:
                 while block := source.read(2**20):
                     target.write(block)
     return out
+
+
+def _with_this_code(bundle: Path, out: Path) -> Path:
+    with tempfile.TemporaryDirectory() as scratch:
+        whole = Path(scratch) / "bundle"
+        shutil.copytree(bundle, whole)
+        copy_code(whole / "code")
+        write_json(whole / CHECKSUMS, checksums(whole))
+        return write_zip(whole, out)

@@ -122,8 +122,9 @@ def _present(paths: Paths) -> Iterator[str]:
 
 
 def _linked(paths: Paths) -> Iterator[str]:
-    """Keys of the folds in ``members``."""
-    for folder in paths.members.glob("*/fold-*"):
+    """Keys of the trainings in ``members`` and of the students."""
+    students = (path.parent for path in paths.student.ensemble.glob("*/manifest.json"))
+    for folder in (*paths.members.glob("*/fold-*"), *students):
         manifest = read_manifest(folder)
         yield fold_key(manifest["inputs"], manifest["member"], manifest["fold"])
 

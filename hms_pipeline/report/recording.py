@@ -90,6 +90,8 @@ def write_recording_report(
     probs = timeline[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     centre_s = starts + WINDOW_S / 2
     spread = timeline["disagreement"].to_numpy(dtype=float) if "disagreement" in timeline else None
+    if spread is not None and not spread.any():
+        spread = None  # one member has nobody to disagree with
     drawn = _thin(centre_s, probs, spread, hop_s)
     windows = [
         window_context(window, members, why)

@@ -61,7 +61,7 @@ def choose(
         for row in np.argsort(-probs[:, k], kind="stable")[:1]
         if probs[row].argmax() == k
     ]
-    if disagreement is not None:
+    if disagreement is not None and disagreement.max() > 0:  # one member agrees with itself
         ranked.append((int(disagreement.argmax()), "members disagree most"))
     ordinary = np.argsort(probs[:, -1], kind="stable")[: most * int(WINDOW_S)]
     return ranked + [(int(row), f"least like {ACNS_NAMES[-1]}") for row in ordinary]

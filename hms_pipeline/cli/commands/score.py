@@ -136,16 +136,17 @@ def export(
 
     predictor, facts = open_predictor(ctx.obj, model, "cpu")
     written = write_zip(predictor.bundle.folder, out_file)
-    named = f"version {facts['version']}" if facts["version"] else str(model)
+    named = f"version {facts['version']}" if facts["version"] else model or "the starter"
     out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}", soft_wrap=True)
 
 
 def settings(context: Context, predictor: Predictor) -> ScoringParams:
     """Settings to score with; tells the user which of the recipe's do not count."""
+    from ...config.members import STARTER_FOLDER
     from ...registry.scoring import scoring_settings
 
     found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
-    if ignored:
+    if ignored and predictor.bundle.folder != STARTER_FOLDER:
         note(
             f"scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's own,"
             " which count. A version with the recipe's takes over by hms register and then hms"

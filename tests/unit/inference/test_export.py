@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hms_pipeline.config.members import STARTER_FOLDER
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.ensemble.competition import check_submission
+from hms_pipeline.inference.bundle import carries_this_code, check_bundle
 from hms_pipeline.inference.export import write_zip
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.schema import VOTE_COLUMNS
@@ -82,3 +84,17 @@ def test_what_cannot_be_exported_is_said(bundle: Path, tmp_path: Path) -> None:
         write_zip(bundle, tmp_path / "hms.tar")
     with pytest.raises(InputError, match="is needed, but is not there"):
         write_zip(tmp_path, tmp_path / "hms.zip")
+
+
+def test_a_bundle_without_code_gets_this_package_s(tmp_path: Path):
+    """The starter comes without code; its export runs like any other and answers the same."""
+    write_zip(STARTER_FOLDER, tmp_path / "starter.zip")
+    with zipfile.ZipFile(tmp_path / "starter.zip") as archive:
+        archive.extractall(tmp_path / "out")
+    check_bundle(tmp_path / "out")
+    assert carries_this_code(tmp_path / "out")
+    window = random_window(1)
+    answers = [
+        Predictor.open(f).predict([window]).probs for f in (STARTER_FOLDER, tmp_path / "out")
+    ]
+    np.testing.assert_array_equal(*answers)
