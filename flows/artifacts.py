@@ -48,7 +48,7 @@ def progress_bar(total: int) -> Callable[[int, int], None]:
                     progress=100.0 * done / total,
                     description=f"{done} of {total} stages",
                 )
-        except Exception as err:  # noqa: BLE001 - a bar that stands still harms no stage
+        except Exception as err:
             log.debug("Progress not shown: %s", err)
 
     return move
@@ -157,7 +157,7 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
                 markdown=f"This retrain on one page: open `{report.absolute()}`.",
                 key="retrain-report",
             )
-    except Exception as err:  # noqa: BLE001 - the stages are done, and their files are there
+    except Exception as err:
         log.warning("No report of the retrain: %s", err)
 
 

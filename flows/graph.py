@@ -38,6 +38,7 @@ class Graph:
 
     @property
     def stages(self) -> tuple[str, ...]:
+        """Names of the graph's stages."""
         return tuple(self.parents)
 
     def ancestors(self, stage: str) -> set[str]:

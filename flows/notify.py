@@ -36,7 +36,7 @@ def send(block: str | None, subject: str, body: str) -> bool:
             raise TypeError(f"{block} is no notification block")
         loaded.notify(body, subject)
         return True
-    except Exception as err:  # noqa: BLE001 - whatever a messenger raises, the run goes on
+    except Exception as err:
         log.warning("No message sent through %s: %s", block, err)
         return False
 

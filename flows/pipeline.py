@@ -313,7 +313,7 @@ class Tracking:
         check_disk(paths, params, plan.touched)
         try:
             run = start_retrain(paths, params)
-        except Exception as err:  # noqa: BLE001 - stages run, and find a run of their own
+        except Exception as err:
             get_run_logger().warning("No parent run in MLflow: %s", err)
             return cls()
         held.record(mlflow_run=run)
@@ -331,7 +331,7 @@ class Tracking:
 
             try:
                 finish_retrain(self.paths, self.run, summarise(outcomes))
-            except Exception as err:  # noqa: BLE001 - the stages are done, whatever MLflow says
+            except Exception as err:
                 get_run_logger().warning("Parent run in MLflow not finished: %s", err)
 
     @staticmethod

@@ -42,11 +42,12 @@ class Address:
     @property
     def reachable(self) -> str:
         """The address as a client on this machine uses it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared
         return f"http://{host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
+        """True where only this machine reaches the server."""
         return is_loopback(self.host)
 
 

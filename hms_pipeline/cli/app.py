@@ -55,6 +55,7 @@ class Context:
 
     @property
     def params(self) -> Params:
+        """The recipe in force, read once."""
         if self._params is None:
             self._params = load_params(self.paths.params)
         return self._params

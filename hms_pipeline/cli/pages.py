@@ -35,6 +35,7 @@ class RecordingWriter:
     model: Mapping[str, Any]
 
     def __call__(self, scores: RecordingScores) -> None:
+        """Write the page and the annotations of one recording."""
         page, marks = self._page(scores.id), self._marks(scores.id)
         if page:
             write_recording_report(

@@ -62,18 +62,22 @@ class EpochClock:
         progress(done, total)
 
     def on_start(self, info: dict[str, Any]) -> None:
+        """Note the batch size."""
         self._batch_size = info["batch_size"]
         self._inner.on_start(info)
 
     def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
+        """Note when the epoch ended."""
         if self._trains:
             self._marks.append((time.monotonic(), metrics["step"]))
         self._inner.on_epoch(step, metrics)
 
     def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
+        """Pass the finished fold on."""
         self._inner.on_end(manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
+        """Pass the error on."""
         self._inner.on_error(err)
 
     @property

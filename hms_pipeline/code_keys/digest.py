@@ -45,7 +45,7 @@ def _spell(value: object, out: list[str]) -> None:
             _spell(item, out)
         out.append("]")
     else:  # a name, a number of dots, or a key that a dict's ** lacks
-        out.append(f"{ascii(value)},")
+        out.append(f"{value!a},")
 
 
 def _spell_fields(kind: type, node: ast.AST, out: list[str]) -> None:

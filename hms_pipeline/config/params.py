@@ -154,7 +154,7 @@ def read_yaml(path: Path) -> Any:
         The file is missing, or is not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise InputError(
             f"Recipe file {path} is missing. Run in the project's root or give --params FILE."

@@ -26,6 +26,7 @@ class Paths:
 
     @property
     def validated(self) -> Path:
+        """Folder of what `validate` writes."""
         return self.artifacts / "validated"
 
     @property
@@ -35,21 +36,26 @@ class Paths:
 
     @property
     def quarantine(self) -> Path:
+        """What cleaning left out, and by which rule."""
         return self.validated / "quarantine.parquet"
 
     @property
     def recordings(self) -> Path:
+        """Quality of every file."""
         return self.validated / "recordings.parquet"
 
     @property
     def data_docs(self) -> Path:
+        """Great Expectations' pages."""
         return self.validated / "data_docs"
 
     @property
     def folds(self) -> Path:
+        """The fold of every window."""
         return self.artifacts / "split" / "folds.parquet"
 
     def view(self, name: str) -> Path:
+        """Folder of a view's features."""
         return self.artifacts / "features" / name
 
     @property
@@ -59,9 +65,11 @@ class Paths:
 
     @property
     def members(self) -> Path:
+        """Folder of the members' folds."""
         return self.artifacts / "members"
 
     def fold(self, member: str, fold: int) -> Path:
+        """Folder of one member's fold."""
         return self.members / member / f"fold-{fold}"
 
     @property
@@ -71,10 +79,12 @@ class Paths:
 
     @property
     def ensemble(self) -> Path:
+        """Folder of what `ensemble` writes."""
         return self.artifacts / "ensemble"
 
     @property
     def registration(self) -> Path:
+        """What `register` did, and why."""
         return self.artifacts / "registration.json"
 
     @property

@@ -77,6 +77,7 @@ class ClinicalRecording:
 
     @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return self.n_times / SFREQ
 
     @property

@@ -48,17 +48,20 @@ class Recording(Protocol):
     pauses: tuple[tuple[int, int], ...]
     warnings: tuple[str, ...]
 
-    def read(self, start: int, stop: int) -> np.ndarray: ...
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
 
 
 class Reader(Protocol):
     """Names recordings by their content and opens them."""
 
-    def identify(self, path: Path) -> str: ...
+    def identify(self, path: Path) -> str:
+        """Hash of the recording's content."""
 
     def open(
         self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
-    ) -> Recording: ...
+    ) -> Recording:
+        """Open a recording and learn its length."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,17 @@ class ParquetRecording:
 
     @classmethod
     def open(cls, path: Path) -> ParquetRecording:
+        """Open a recording and learn its length."""
         read_eeg(path, 0, 1)  # columns and types, before the length
         return cls(path, open_parquet(path, path.name).metadata.num_rows)
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return self.path.name
 
     def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
         first = max(start, 0)
         if first >= min(stop, self.n_times):
             return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)

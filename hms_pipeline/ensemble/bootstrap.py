@@ -9,8 +9,9 @@ Array = NDArray[np.float64]
 
 
 def patient_bootstrap(losses: Array, patients: NDArray, n_samples: int, seed: int) -> Array:
-    """Resample patients with replacement; every column sees the same patients, so that
-    differences of columns are paired.
+    """Resample patients with replacement.
+
+    Every column sees the same patients, so that differences of columns are paired.
 
     Parameters
     ----------

@@ -132,7 +132,7 @@ def reliability(target: Array, probs: Array, bins: int) -> list[dict[str, Array]
 
 
 def calibration_error(target: Array, probs: Array, bins: int) -> Array:
-    """Expected calibration error of each class: Σ_bins n/N · |mean prob − mean share|. (6,)"""
+    """Expected calibration error, shape (6,): Σ_bins n/N · |mean prob − mean share|."""
     return np.array(
         [
             float((curve["n"] * np.abs(curve["prob"] - curve["share"])).sum() / len(probs))

@@ -37,10 +37,12 @@ class OutOfFold:
 
     @property
     def n_votes(self) -> NDArray[np.float64]:
+        """Votes of each window, shape (n,)."""
         return self.votes.sum(axis=1)
 
     @property
     def target(self) -> NDArray[np.float64]:
+        """Vote shares, shape (n, 6)."""
         return self.votes / self.n_votes[:, None]
 
     @property

@@ -33,8 +33,9 @@ DIGITS = 9  # of numbers in JSON; keeps the last bits of sums out of hashed file
 def run(
     paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json`` and
-    ``summary.json``.
+    """Fit, judge and choose the blend, and write the folder ``ensemble``.
+
+    That is ``weights.json``, ``oof.parquet``, ``metrics.json`` and ``summary.json``.
 
     The fit uses the windows of the deciding slice only; every window gets the prediction of the
     blend that was fitted without its fold.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -30,7 +31,7 @@ MOST_MISSING = 0.5  # a channel that lacks more than this share is taken from it
 def _neighbours() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {EEG_COLUMNS.index(name): [] for name in ELECTRODES}
     for chain in (*CHAINS.values(), MIDLINE):
-        for a, b in zip(chain[:-1], chain[1:], strict=True):
+        for a, b in itertools.pairwise(chain):
             found[EEG_COLUMNS.index(a)].append(EEG_COLUMNS.index(b))
             found[EEG_COLUMNS.index(b)].append(EEG_COLUMNS.index(a))
     return found
@@ -66,6 +67,7 @@ class WindowBatch:
 
     @property
     def inputs(self) -> tuple[str, ...]:
+        """What these windows hold: ``eeg``, and ``spectrogram`` where there is one."""
         return ("eeg",) if self.spectrogram is None else ("eeg", "spectrogram")
 
     def centred(self) -> WindowBatch:

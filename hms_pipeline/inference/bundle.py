@@ -90,13 +90,16 @@ class Bundle:
 
     @property
     def blend(self) -> Blend:
+        """The ensemble's weights and calibration."""
         return Blend.from_dict(self.info["blend"], tuple(self.members))
 
     @property
     def content_hash(self) -> str:
+        """Hash of everything that decides the answers."""
         return self.info["content_hash"]
 
     def weights(self, member: str, fold: int) -> Path:
+        """File of one network's weights."""
         return self.folder / "weights" / member / f"fold-{fold}.safetensors"
 
 

@@ -158,7 +158,7 @@ class FoldGroup:
         """A group of some of these networks, shared."""
         group = copy.copy(self)
         group.networks = [self.networks[k] for k in positions]
-        group._graphs = {}
+        group._graphs = {}  # noqa: SLF001 - of this class
         return group
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:

@@ -37,6 +37,7 @@ class PretrainedReport:
     note: str
 
     def to_dict(self) -> dict:
+        """As stored in a manifest."""
         return asdict(self)
 
 

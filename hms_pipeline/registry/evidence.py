@@ -297,7 +297,7 @@ def _try_out(
 ) -> tuple[float, float, str]:
     served = load_served(model)
     code = load_code(model / BUNDLE)
-    predictor = served.unwrap_python_model()._predictor
+    predictor = served.unwrap_python_model()._predictor  # noqa: SLF001 - stored versions call it so
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])

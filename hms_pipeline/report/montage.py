@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -19,7 +20,7 @@ GROUP_GAP = 0.6  # of a trace's spacing
 GROUPS = {
     "left temporal": REGION_PAIRS["LL"],
     "left parasagittal": REGION_PAIRS["LP"],
-    "midline": tuple(zip(MIDLINE[:-1], MIDLINE[1:], strict=True)),
+    "midline": tuple(itertools.pairwise(MIDLINE)),
     "right parasagittal": REGION_PAIRS["RP"],
     "right temporal": REGION_PAIRS["RL"],
 }
@@ -64,7 +65,7 @@ def spacing_uv(traces: Array) -> int:
 
 
 def baselines() -> Array:
-    """Height of each trace in spacings, downwards from 0, with gaps between groups. (18,)"""
+    """Height of each trace in spacings, shape (18,): downwards from 0, with gaps between groups."""
     heights, y = [], 0.0
     for pairs in GROUPS.values():
         for _ in pairs:

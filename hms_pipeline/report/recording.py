@@ -22,8 +22,11 @@ STRONG_DISAGREEMENT = 0.25  # nats
 
 
 class NotableWindow(Protocol):
-    """A window to show: ``start_s``, ``reason``, ``eeg`` (20, 10000), ``probs`` (6,) and
-    ``member_probs`` (n_members, 6), NaN where a member was left out."""
+    """A window to show.
+
+    ``start_s``, ``reason``, ``eeg`` (20, 10000), ``probs`` (6,) and ``member_probs``
+    (n_members, 6), NaN where a member was left out.
+    """
 
     start_s: float
     reason: str

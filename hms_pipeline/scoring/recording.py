@@ -51,7 +51,8 @@ class WindowScorer(Protocol):
     members: Sequence[str]
     content_hash: str
 
-    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any: ...
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
+        """Probabilities of the windows, one row each."""
 
 
 @dataclass(frozen=True)

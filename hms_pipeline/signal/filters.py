@@ -7,6 +7,7 @@ that an offset or a drift does not ring at the edges.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -141,7 +142,7 @@ def butterworth_gain(
     return gain
 
 
-def flat_gain(freqs: np.ndarray, sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
+def flat_gain(freqs: np.ndarray, _sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
     """1 up to ``pass_hz``, 0 from ``stop_hz``, half a cosine between."""
     across = np.clip((freqs - pass_hz) / max(stop_hz - pass_hz, 1e-9), 0, 1)
     return 0.5 * (1 + np.cos(np.pi * across))
@@ -178,7 +179,7 @@ def band_pass(
         The edges are not 0 < low < high < half the sampling rate.
     """
     edges = [0.0, *(e for e in (low_hz, high_hz) if e is not None), sfreq / 2]
-    if any(a >= b for a, b in zip(edges[:-1], edges[1:], strict=True)):
+    if any(a >= b for a, b in itertools.pairwise(edges)):
         raise InputError(
             f"A band needs 0 < low_hz < high_hz < {sfreq / 2:g} Hz, but is {low_hz} to {high_hz}."
             " Correct the edges."

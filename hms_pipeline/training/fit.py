@@ -56,6 +56,7 @@ class Fit:
 
     @property
     def precision(self) -> str:
+        """Number format of the training; float32 without a GPU."""
         return self.params.precision if self.device.type == "cuda" else "float32"
 
     @property
@@ -66,6 +67,7 @@ class Fit:
 
     @property
     def n_steps(self) -> int:
+        """Optimizer steps of all stages."""
         return sum(
             stage.epochs * (len(self.data.stage_rows(stage)) // self.batch_size)
             for stage in self.params.stages

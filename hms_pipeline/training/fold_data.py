@@ -53,6 +53,7 @@ class FoldData:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
     def stage_rows(self, stage: StageParams) -> np.ndarray:
@@ -130,17 +131,19 @@ class MemberData:
             windows=windows,
             fold_of=_fold_of(windows, read_folds(paths)),
             views=tuple(ViewInfo.of(built[name]) for name in names),
-            stores=tuple(_open_store(paths, built[name], member, labels, verify) for name in names),
+            stores=tuple(_open_store(paths, built[name], labels, verify) for name in names),
             smoothing=params.training.smoothing,
             inputs=inputs,
         )
 
     @property
     def label_ids(self) -> np.ndarray:
+        """The windows' keys, shape (n,)."""
         return self.windows["label_id"].to_numpy()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
     def fold(self, fold: int) -> FoldData:
@@ -196,9 +199,7 @@ def _check_held_out(
         )
 
 
-def _open_store(
-    paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray, verify: bool
-) -> FeatureStore:
+def _open_store(paths: Paths, view: BuiltView, label_ids: np.ndarray, verify: bool) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
     store = FeatureStore.open(folder, view=view, verify=verify)

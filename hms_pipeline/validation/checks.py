@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..config.validation import ValidationParams
-from . import expectations  # noqa: F401, I001 - registers; sets up great_expectations' import
+from . import expectations  # noqa: F401 - registers; sets up great_expectations' import
 from .expectation import EXPECTATIONS, SUITES, Expected
 
 import great_expectations as gx  # isort: skip

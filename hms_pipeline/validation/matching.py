@@ -84,7 +84,7 @@ def candidates(
 
 def _meetings(hashes: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index pairs of equal hashes (sorted input) in different recordings."""
-    _, start, size = np.unique(hashes, return_index=True, return_counts=True)
+    size = np.unique(hashes, return_counts=True)[1]
     rare = np.repeat(size <= MOST_PER_HASH, size)
     first, second = [], []
     for lag in range(1, min(int(size.max(initial=1)), MOST_PER_HASH)):

@@ -197,7 +197,7 @@ def _apply(function: Callable[[T], R], batch: Sequence[T]) -> list[R]:
 def _serial(
     function: Callable[[T], R],
     items: Sequence[T],
-    size: int,
+    _size: int,
     meanwhile: Callable[[], object] | None,
 ) -> Iterator[R]:
     if meanwhile:

@@ -95,7 +95,7 @@ def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal,
                 offset,
                 per_unit is not None,
                 fault if n_samples[k] else "no samples",
-            )  # fmt: skip
+            )
         )
     return tuple(signals)
 

@@ -49,6 +49,7 @@ class Signal:
 
     @property
     def n_bytes(self) -> int:
+        """Bytes of one record of this channel."""
         return self.n_samples * int(self.kind[2:])
 
 

@@ -186,11 +186,14 @@ def _checksums(bundle: Path) -> dict[str, str]:
 
 
 class Refusal(MlflowException):
-    """An error whose sentence stays as it is: MLflow's server overwrites what predict raises by
-    one that repeats the request's data."""
+    """An error whose sentence stays as it is.
+
+    MLflow's server overwrites what predict raises by one that repeats the request's data.
+    """
 
     @property
     def message(self) -> str:
+        """The sentence, as it was raised."""
         return self._sentence
 
     @message.setter

@@ -72,7 +72,7 @@ def create_app() -> Server:
     with _alone():
         model = load_served(folder)
     ensemble = model.unwrap_python_model()
-    bundle = ensemble._predictor.bundle
+    bundle = ensemble._predictor.bundle  # noqa: SLF001 - stored versions call it so
     ensemble.observe = partial(metrics.observe, members=list(bundle.members))
     metrics.MODEL.labels(os.environ[VERSION_ENV], bundle.content_hash).set(1)
     limits = Limits(

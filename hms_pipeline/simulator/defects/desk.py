@@ -69,9 +69,10 @@ class Desk:
         return self.rows[self.rows[column] == key]
 
     def path(self, kind: str, key: int) -> Path:
+        """File of a recording."""
         return self.folder / f"train_{kind}s" / f"{key}.parquet"
 
-    def read(self, kind: str, key: int):  # noqa: ANN201 - pyarrow has no stubs
+    def read(self, kind: str, key: int):
         """A file as a pyarrow table."""
         return pq.read_table(self.path(kind, key))
 
@@ -85,6 +86,7 @@ class Desk:
         return np.stack([column.to_numpy() for column in table.columns]).reshape(4, 100, -1)
 
     def new_id(self) -> int:
+        """An id that no recording has yet."""
         while (number := int(self.rng.integers(1, 2**32))) in self._ids:
             pass
         self._ids.add(number)

@@ -49,7 +49,7 @@ def window(start_s: float = 0.0) -> SimpleNamespace:
 class Page(HTMLParser):
     """Tags left open, and every address a browser would load."""
 
-    VOID = {"meta", "link", "img", "br", "hr", "input"}
+    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
