@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from prefect.artifacts import (
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from hms_pipeline.config import Paths, load_params
+from hms_pipeline.system.progress import Progress
 
 from .engine import Outcome
 
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 PROGRESS_S = 2.0  # a busy server is not asked more often
 
 
-def progress_bar(total: int) -> Callable[[int, int], None]:
+def progress_bar(total: int) -> Progress:
     """Make a progress artifact and return what moves it."""
     artifact = create_progress_artifact(
         progress=0.0, key="retrain-progress", description=f"0 of {total} stages"
@@ -44,7 +45,7 @@ def progress_bar(total: int) -> Callable[[int, int], None]:
         try:
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 update_progress_artifact(
-                    artifact,
+                    artifact,  # type: ignore[arg-type]
                     progress=100.0 * done / total,
                     description=f"{done} of {total} stages",
                 )

@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,6 +28,7 @@ from prefect.states import Completed, State
 
 from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
+from hms_pipeline.system.progress import Progress
 
 from .environment import run_folder, stage_environment
 from .graph import Graph
@@ -132,7 +133,7 @@ class Engine:
         slots: Slots,
         *,
         env: Mapping[str, str] | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         self.root = root
         self.params = params
@@ -313,9 +314,12 @@ class _Schedule:
     def _hand_out_folds(self) -> None:
         """Let the folds wait that ready stages have to train before they run themselves."""
         for stage in self.waiting:
-            if stage in self.folds_open or not self._ready(stage) or not self._reason(stage):
+            reason = (
+                None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
+            )
+            if not reason:
                 continue
-            if OUTPUTS_ALONE.fullmatch(self._reason(stage)):
+            if OUTPUTS_ALONE.fullmatch(reason):
                 continue  # nothing that it reads has changed: DVC restores what is missing
             try:
                 folds = self.trainings.missing(stage)
@@ -348,6 +352,8 @@ class _Schedule:
             return False
         self.handout.slots = max(1, self.engine.at_once(needs[fitting[0]]))
         batch = self.handout.take(fitting)
+        if batch is None:
+            return False
         job = self._batch_job(batch.stage, needs[batch.stage], batch)
         self._start(job, [self.futures[parent] for parent in self.parents[batch.stage]])
         return True
@@ -410,7 +416,7 @@ class _Schedule:
             retries=engine.params.retries,
             retry_delay_seconds=engine.params.retry_delay_s,
             retry_condition_fn=_worth_retrying,
-        ).submit(job, engine, wait_for=after)
+        ).submit(job, engine, wait_for=after)  # type: ignore[call-overload]
         self.futures[name].add_done_callback(lambda future: self.done.put(name))
 
     def _finish(self, name: str) -> None:
@@ -427,7 +433,7 @@ class _Schedule:
             self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:
-        stage, folds = job.stage, job.batch.folds
+        stage, folds = job.stage, job.batch.folds if job.batch else ()
         note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=len(folds))
         if found == FAILED:
             self.handout.drop(stage)

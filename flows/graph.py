@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.quiet import keep_quiet
 
 from .environment import stage_environment
 
@@ -91,7 +92,7 @@ def read_graph(root: Path) -> Graph:
     InputError
         There is no DVC repository, or dvc.yaml or dvc.lock is not valid.
     """
-    os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+    keep_quiet()
     import networkx
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

@@ -34,7 +34,7 @@ def send(block: str | None, subject: str, body: str) -> bool:
         loaded = Block.load(block)
         if not isinstance(loaded, NotificationBlock):
             raise TypeError(f"{block} is no notification block")
-        loaded.notify(body, subject)
+        loaded.notify(body, subject)  # type: ignore[unused-coroutine]  # without a loop it runs
         return True
     except Exception as err:
         log.warning("No message sent through %s: %s", block, err)

@@ -32,7 +32,7 @@ from .trainings import HMS
 
 REFUSED = "Refused"
 ALWAYS = "always changed"
-HOOKS = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
+HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
 
 
 @flow(name="retrain", **HOOKS)

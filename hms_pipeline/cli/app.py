@@ -18,13 +18,8 @@ from rich.console import Console
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
 from ..system.errors import InputError, StaleError
+from ..system.quiet import QUIET
 
-QUIET = {  # nothing calls home
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "GX_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 

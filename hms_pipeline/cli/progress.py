@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich import progress as rich_progress
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from ..system.progress import Progress
 from ..training.callback import TrainingCallback
 from .app import err
 
@@ -17,7 +19,7 @@ LOG_EVERY_S = 15.0
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Progress]:
     """Draw a bar on a terminal, a line now and then where output is a log.
 
     Yields
@@ -29,12 +31,14 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield _log_lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True) as bars:
+    with rich_progress.Progress(
+        *columns, TimeRemainingColumn(), console=err, transient=True
+    ) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def _log_lines(what: str) -> Callable[[int, int], None]:
+def _log_lines(what: str) -> Progress:
     last = time.monotonic()
 
     def log(done: int, total: int) -> None:
@@ -56,7 +60,7 @@ class EpochClock:
         self._marks: list[tuple[float, float]] = []  # seconds, steps done
         self._trains = False
 
-    def step(self, progress: Callable[[int, int], None], done: int, total: int) -> None:
+    def step(self, progress: Progress, done: int, total: int) -> None:
         """Pass on progress; the first call tells trained epochs from those of a killed run."""
         self._trains = True
         progress(done, total)

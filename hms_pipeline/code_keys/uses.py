@@ -153,10 +153,10 @@ class _Reader:
 
     def _import_constant(self, node: ast.Call) -> bool:
         """``import_module("package.module")`` says what it imports."""
-        name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
-        if len(node.args) != 1 or str(name).startswith("."):
+        name = getattr(node.args[0], "value", None) if len(node.args) == 1 else None
+        if not isinstance(name, str) or name.startswith("."):
             return False
-        top, _, rest = str(name).partition(".")
+        top, _, rest = name.partition(".")
         if top == self.package.folder.name:
             if rest not in self.package.modules:
                 self.module.refuse(node, f"{name} is not there")
@@ -169,7 +169,7 @@ class _Reader:
         for node in names:
             known = isinstance(node, ast.Constant)
             self.uses.computed |= not known
-            for name in str(node.value).split(".") if known else ():
+            for name in str(node.value).split(".") if isinstance(node, ast.Constant) else ():
                 self.uses.attributes |= {name, f"{SECTION}{name}"} if recipe else {name}
             if recipe and not known:
                 self.uses.attributes.add(f"{SECTION}*")

@@ -112,7 +112,7 @@ def _sentence(err: ValidationError) -> str:
     return message.removeprefix("Value error, ").rstrip(".")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML in which a key that stands twice is an error, not silently the last one."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:

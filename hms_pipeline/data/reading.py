@@ -43,10 +43,21 @@ class Recording(Protocol):
     warnings : tuple of str
     """
 
-    name: str
-    n_times: int
-    pauses: tuple[tuple[int, int], ...]
-    warnings: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """The file's name."""
+
+    @property
+    def n_times(self) -> int:
+        """Length in samples."""
+
+    @property
+    def pauses(self) -> tuple[tuple[int, int], ...]:
+        """Stretches without recording."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader has to say."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples in µV, shape (20, stop - start); NaN outside the recording."""
@@ -172,7 +183,7 @@ class ReadingProcess:
     ) -> OpenedElsewhere:
         """Open a recording; see ``DirectReader.open``."""
         facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
-        return OpenedElsewhere(*facts, _path=path, _process=self)
+        return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
 
     def call(self, function: str, path: Path, *args: Any) -> Any:
         """Call one of this module's functions in the process.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-def patient_bootstrap(losses: Array, patients: NDArray, n_samples: int, seed: int) -> Array:
+def patient_bootstrap(losses: Array, patients: NDArray[Any], n_samples: int, seed: int) -> Array:
     """Resample patients with replacement.
 
     Every column sees the same patients, so that differences of columns are paired.

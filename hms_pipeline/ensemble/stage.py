@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..config.ensemble import EnsembleParams
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import atomic, write_json
+from ..system.progress import Progress
 from ..training.finished import read_manifest
 from ..training.metrics import metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
@@ -30,9 +30,7 @@ Array = NDArray[np.float64]
 DIGITS = 9  # of numbers in JSON; keeps the last bits of sums out of hashed files
 
 
-def run(
-    paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
+def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[str, Any]:
     """Fit, judge and choose the blend, and write the folder ``ensemble``.
 
     That is ``weights.json``, ``oof.parquet``, ``metrics.json`` and ``summary.json``.
@@ -218,7 +216,9 @@ def _flat(metrics: dict[str, Any]) -> dict[str, float | str]:
     }
 
 
-def _stage_metrics(paths: Paths, params: Params, oof: OutOfFold) -> dict[str, dict]:
+def _stage_metrics(
+    paths: Paths, params: Params, oof: OutOfFold
+) -> dict[str, dict[str, dict[str, float]]]:
     """Member → training stage → slice → KL, over all folds; folds count by their windows."""
     masks = slice_masks(oof.n_votes)
     weights = {

@@ -210,7 +210,7 @@ def view(
 
 def _parameter_model(name: str, function: Callable[..., Tensor]) -> type[BaseModel]:
     hints = get_type_hints(function, include_extras=True)
-    fields = {
+    fields: dict[str, Any] = {
         key: (hints[key], ... if p.default is p.empty else p.default)
         for key, p in inspect.signature(function).parameters.items()
         if p.kind is p.KEYWORD_ONLY

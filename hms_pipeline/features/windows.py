@@ -43,8 +43,13 @@ NEIGHBOURS = _neighbours()
 class RawWindow(Protocol):
     """What ``data.window.Window`` offers."""
 
-    eeg: np.ndarray
-    spectrogram: np.ndarray | None
+    @property
+    def eeg(self) -> np.ndarray:
+        """Shape (20, 10000), µV."""
+
+    @property
+    def spectrogram(self) -> np.ndarray | None:
+        """Shape (4, 100, 300), µV²/Hz."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def prepare(windows: Sequence[RawWindow], device: torch.device | str = "cpu") ->
     return WindowBatch(torch.from_numpy(eeg).to(device), spectrogram)
 
 
-def _shaped(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+def _shaped(array: np.ndarray | None, shape: tuple[int, ...], what: str) -> np.ndarray:
     array = np.asarray(array, np.float32)
     if array.shape != shape:
         raise InputError(

@@ -340,7 +340,7 @@ def files_below(folder: Path) -> dict[str, Path]:
         Something below it is a link or no file, or a folder without a file: neither has content
         that a hash could cover.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for place, folders, names in os.walk(folder):
         inside = [Path(place) / name for name in (*folders, *names)]
         odd = [

@@ -59,7 +59,7 @@ class LazyWindows(Sequence):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, k: int):
+    def __getitem__(self, k: Any) -> Any:
         return self._reader.read(self._rows[k])
 
 

@@ -75,9 +75,9 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
             origin = data_origin(paths, params)
             before = _champions_recipe(registry)
             describe_retrain(registry.client, paths, parent, before, params, origin)
+        if version is None:
+            version = _register(registry, params, content, parent)
         if not known:
-            if version is None:
-                version = _register(registry, params, content, parent)
             _judge(registry, params, version)
             if RETRAIN_RUN not in os.environ:
                 finish_retrain(paths, parent)

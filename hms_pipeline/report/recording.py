@@ -41,7 +41,7 @@ def write_recording_report(
     timeline: pd.DataFrame,
     model: Mapping[str, Any],
     members: Sequence[str] = (),
-    notable: Sequence[NotableWindow] = (),
+    notable: Sequence[Any] = (),
     spectrogram: Array | None = None,
     spectrogram_times_s: Array | None = None,
     duration_s: float | None = None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.image
 import numpy as np
@@ -79,7 +80,7 @@ def _trace_path(trace: Array, height: float, step: float) -> str:
     n_columns = min(EEG_COLUMNS_PX, len(trace))
     usable = len(trace) // n_columns * n_columns
     columns = np.clip(trace[:usable].reshape(n_columns, -1), -1.7, 1.7)
-    known = np.isfinite(columns).all(axis=1)
+    known: Any = np.isfinite(columns).all(axis=1)
     low = np.where(known, columns.min(axis=1), 0.0)
     high = np.where(known, columns.max(axis=1), 0.0)
     rising = columns[:, -1] >= columns[:, 0]
@@ -110,7 +111,7 @@ def spectrogram_png(region: Array, low_db: float, high_db: float) -> bytes:
     rgba = matplotlib.colormaps["magma"](scaled, bytes=True)
     rgba[~np.isfinite(region), 3] = 0
     out = io.BytesIO()
-    matplotlib.image.imsave(out, rgba[::-1], format="png", metadata={"Software": None})
+    matplotlib.image.imsave(out, rgba[::-1], format="png", metadata={"Software": None})  # type: ignore[dict-item]
     return out.getvalue()
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,8 +25,9 @@ from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
 from ..system.processes import release_memory
+from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
-from .recording import Progress, RecordingScores, WindowScorer
+from .recording import RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
 
 log = logging.getLogger(__name__)
@@ -116,7 +118,8 @@ def score_inputs(
     parts = out.parent / f".{out.name}.parts"
     done = n_resumed = 0
     tables = []
-    with nullcontext(reader) if reader else ReadingProcess() as opener:
+    opened: Any = nullcontext(reader) if reader else ReadingProcess()
+    with opened as opener:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [identified(unit[0], opener, names)]

@@ -7,7 +7,7 @@ centre falls between the same samples as in the competition's files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.progress import Progress
 from .sources import (
     ROW_REACH_S,
     around,
@@ -42,14 +43,17 @@ from .sources import (
 
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
-Progress = Callable[[int, int], None]
-
 
 class WindowScorer(Protocol):
     """What scoring needs of ``inference.predictor.Predictor``."""
 
-    members: Sequence[str]
-    content_hash: str
+    @property
+    def members(self) -> Sequence[str]:
+        """Names, in the blend's order."""
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what decides the answers."""
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
         """Probabilities of the windows, one row each."""
@@ -175,7 +179,9 @@ def score_opened(
     """
     starts = _starts(recording, params.hop_s)
     spectrogram = own_spectrogram(recording, params.block_s)
-    batches, kept, reasons = [], [], []
+    batches: list[Any] = []
+    kept: list[int] = []
+    reasons: list[str] = []
     for first, batch in _batches(recording, spectrogram, starts, params):
         for rows, scores in _predict(predictor, batch, reasons):
             kept += [first + row for row in rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def group_key(
 
 def score_group(
     predictor: WindowScorer,
-    items: Sequence[Item],
+    items: Sequence[Any],
     params: ScoringParams,
     rename: Mapping[str, str] | None,
     reader: Reader,
@@ -158,7 +159,7 @@ def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[p
     return tables
 
 
-def _scored(items: Sequence[WindowItem], scores: object) -> pd.DataFrame:
+def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
     table = pd.DataFrame(
         {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
     )

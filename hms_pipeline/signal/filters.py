@@ -8,11 +8,12 @@ that an offset or a drift does not ring at the edges.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -21,12 +22,11 @@ from ..system.errors import InputError
 from .constants import constant
 
 PAD_S = 7.0  # the slowest filter in use (0.5 Hz, order 4) has decayed to 2e-4 by then
-Gain = Callable[[np.ndarray], np.ndarray]
 
 
 def filter_spectrum(
     x: Tensor,
-    gain: tuple,
+    gain: tuple[Any, ...],
     *,
     sfreq: float = SFREQ,
     rate_hz: float | None = None,
@@ -69,27 +69,8 @@ def _extension(n_times: int, n_pad: int, ratio: Fraction) -> tuple[int, int]:
     """Samples before the signal and in all, both divisible so that the new grid keeps time 0."""
     step = ratio.denominator
     before = -(-n_pad // step) * step if n_pad >= step else 0
-    total = step * fast_length(-(-(n_times + before + n_pad) // step))
+    total = step * next_fast_len(-(-(n_times + before + n_pad) // step), real=True)
     return before, total
-
-
-def fast_length(n: int) -> int:
-    """Smallest number from ``n`` on whose only prime factors are 2, 3 and 5.
-
-    Examples
-    --------
-    >>> fast_length(7), fast_length(1021)
-    (8, 1024)
-    """
-    best = 1 << max(0, n - 1).bit_length()
-    five = 1
-    while five < best:
-        both = five
-        while both < best:
-            best = min(best, both << max(0, -(-n // both) - 1).bit_length())
-            both *= 3
-        five *= 5
-    return best
 
 
 def extend_signal(x: Tensor, before: int, after: int, *, odd: bool = True) -> Tensor:
@@ -120,7 +101,7 @@ def extend_signal(x: Tensor, before: int, after: int, *, odd: bool = True) -> Te
 
 
 @constant
-def _gain_values(gain: tuple, total: int, n_kept: int, sfreq: float) -> np.ndarray:
+def _gain_values(gain: tuple[Any, ...], total: int, n_kept: int, sfreq: float) -> np.ndarray:
     freqs = np.arange(n_kept) * sfreq / total
     return gain[0](freqs, sfreq, *gain[1:])
 

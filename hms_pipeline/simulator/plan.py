@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
+from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, WINDOW_S
 from ..system.errors import InputError
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
@@ -183,12 +183,6 @@ def train_rows(sessions: list[SessionPlan]) -> list[dict[str, object]]:
             )  # fmt: skip
             rows.append(dict(zip(TRAIN_COLUMNS, values, strict=True)))
     return rows
-
-
-def vote_array(sessions: list[SessionPlan]) -> np.ndarray:
-    """Votes of every window, array of shape (n_windows, 6), in the order of the plan."""
-    votes = [w.votes for session in sessions for eeg in session.eegs for w in eeg.windows]
-    return np.array(votes, int).reshape(-1, len(VOTE_COLUMNS))
 
 
 def _proportions(name: str) -> Proportions:

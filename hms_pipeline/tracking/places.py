@@ -99,8 +99,9 @@ def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
     row = link.execute(query, (experiment,)).fetchone()
     found = local_path(row[0]) if row and row[0] else None
-    whole = found is not None and found.is_absolute() and ".." not in found.parts
-    return found if whole and found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+    if found is None or not found.is_absolute() or ".." in found.parts:
+        return None
+    return found if found.parts[-2:] == ("mlruns", ARTIFACTS) else None
 
 
 def _same_folder(one: Path, other: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..config import Paths
 from ..system.errors import InputError
 from ..system.locks import locked
+from ..system.quiet import keep_quiet
 from .places import ARTIFACTS, foreign_addresses, move_addresses, own_artifacts
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def _create(place: Path) -> None:
 
 def quiet_mlflow() -> None:
     """MLflow neither calls home nor draws progress bars nor tells of its migrations."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    keep_quiet()
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow.store.db.utils", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ..datasets.batches import MappedViews, ResidentViews, load_views
 from ..models import PretrainedReport, build_model, load_pretrained
 from ..system.device import choose_device
 from ..system.errors import InputError
+from ..system.progress import Progress
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
@@ -62,7 +63,7 @@ class Trainer:
         key: str,
         folder: Path,
         callback: TrainingCallback,
-        on_step: Callable[[int, int], None],
+        on_step: Progress,
     ) -> dict:
         """Train on all folds but one, predict that one, and leave the outputs in ``folder``.
 
@@ -114,7 +115,7 @@ class Trainer:
         job: Fit,
         folder: Path,
         callback: TrainingCallback,
-        on_step: Callable[[int, int], None],
+        on_step: Progress,
     ) -> dict:
         spec = self.params.members[self.member]
         reports: list[PretrainedReport] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,7 +73,7 @@ def gather(survey: Survey) -> Evidence:
     )
 
 
-def best_first(evidence: Evidence, kind: str, ids: np.ndarray) -> list[int]:
+def best_first(evidence: Evidence, kind: str, ids: Iterable[int]) -> list[int]:
     """Ids of copies in the order in which one would keep them.
 
     Not removed yet, then longer, then with more windows, then the smaller id.

@@ -110,7 +110,7 @@ def _count_votes(a: np.ndarray, b: np.ndarray, shift: np.ndarray, votes: int) ->
     agree = (a[span:] == a[:-span]) & (b[span:] == b[:-span])
     agree &= shift[span:] - shift[:-span] <= SHIFT_STEP_S
     best: dict[tuple[int, int], Candidate] = {}
-    for start in np.flatnonzero(agree):
+    for start in np.flatnonzero(agree).tolist():
         key = (int(a[start]), int(b[start]))
         same = slice(start, start + _run(a, b, shift, start))
         found = Candidate(*key, float(np.median(shift[same])), same.stop - same.start)

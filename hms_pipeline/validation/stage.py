@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..data.competition import read_table
 from ..schema import TRAIN_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic, write_json
+from ..system.progress import Progress
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from .checks import Result
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 
 def run(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,11 +19,11 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
 from ..system.processes import process_pool
+from ..system.progress import Progress
 from .matching import Match, candidates, compare
 from .measure import WINDOW_MEASURES, Measured, Task, measure
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -139,7 +139,9 @@ def _collect(
         for kind, names in WINDOW_MEASURES.items()
         for column, name in enumerate(names)
     }
-    landmarks = tuple(np.concatenate(parts) if parts else np.empty(0) for parts in (hashes, times))
+    landmarks: tuple[Any, ...] = tuple(
+        np.concatenate(parts) if parts else np.empty(0) for parts in (hashes, times)
+    )
     owned = np.concatenate(owners) if owners else np.empty(0, np.int64)
     return _table(rows), pd.DataFrame(columns, index=train.index), (*landmarks, owned)
 

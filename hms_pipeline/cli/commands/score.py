@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,7 +61,7 @@ def score(
             rename=renames,
             keep_names=keep_names,
             on_recording=writer,
-            is_told=writer and writer.is_done,
+            is_told=writer.is_done if writer else None,
             progress=progress,
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
@@ -113,7 +113,7 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     return found
 
 
-def open_predictor(context: Context, model: str, device: str) -> tuple[Predictor, dict]:
+def open_predictor(context: Context, model: str, device: str) -> tuple[Any, dict[str, Any]]:
     """The predictor of a model URI or a bundle's folder, and what a report says of it."""
     from ...registry import api, scoring
 

@@ -16,9 +16,11 @@ from ..windows import WindowBatch
 
 
 def spectrogram_pictures(
-    spectrogram: Tensor, parts: tuple[Stretch, ...], height: int, scale: LogScale
+    spectrogram: Tensor | None, parts: tuple[Stretch, ...], height: int, scale: LogScale
 ) -> list[Tensor]:
     """Central stretches of the ten minutes, each resized to its width."""
+    if spectrogram is None:
+        raise InputError("This view needs the ten-minute spectrogram, but there is none. Give it.")
     drawn = scale(spectrogram)
     rows = [_n_rows(part) for part in parts]
     pairs = zip(rows, parts, strict=True)

@@ -166,7 +166,7 @@ def _changed(name: str) -> Refusal:
 def check_package(bundle: Path) -> None:
     """Refuse where another version of the package is imported already."""
     package = sys.modules.get(PACKAGE)
-    if package is None or getattr(package, "__file__", None) is None:
+    if package is None or package.__file__ is None:
         return
     root = Path(package.__file__).parent
     for name, sha in _checksums(bundle).items():

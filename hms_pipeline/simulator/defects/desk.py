@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,7 @@ class Desk:
         self._ids.add(number)
         return number
 
-    def set(self, index: object, column: str, value: object) -> None:
+    def set(self, index: object, column: str | list[str], value: object) -> None:
         """Change one cell of train.csv."""
         self.rows.loc[index, column] = value
 
@@ -103,11 +104,11 @@ class Desk:
         self.rows = pd.concat([self.rows, added], ignore_index=True)
         return int(values["label_id"])
 
-    def record(self, kind: str, key: int, rule: str, detail: str, **more: object) -> None:
+    def record(self, kind: str, key: int, rule: str, detail: str, **more: Any) -> None:
         """Put one line on the list."""
         self.truth.append(Truth(kind, int(key), rule, detail, **more))
 
-    def record_windows(self, key: int, rule: str, detail: str, **more: object) -> None:
+    def record_windows(self, key: int, rule: str, detail: str, **more: Any) -> None:
         """Put every window of an EEG on the list."""
         for label in self.rows_of(key)["label_id"]:
             self.record("window", label, rule, detail, **more)

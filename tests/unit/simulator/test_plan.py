@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.schema import CLASS_LABELS, SPECTROGRAM_S, TRAIN_COLUMNS, VOTE_COLUMNS, WINDOW_S
-from hms_pipeline.simulator.plan import SessionPlan, plan_test, plan_train, train_rows, vote_array
+from hms_pipeline.simulator.plan import SessionPlan, plan_test, plan_train, train_rows
 from hms_pipeline.system.errors import InputError
 
 
@@ -72,7 +72,8 @@ def test_rows_are_a_train_csv(rows: pd.DataFrame, plan: list[SessionPlan]) -> No
     assert (rows.groupby("eeg_id")["patient_id"].nunique() == 1).all()
     assert (rows.groupby("eeg_id")["spectrogram_id"].nunique() == 1).all()
     votes = rows[list(VOTE_COLUMNS)].to_numpy()
-    assert np.array_equal(votes, vote_array(plan))
+    planned = [w.votes for session in plan for eeg in session.eegs for w in eeg.windows]
+    assert np.array_equal(votes, planned)
     named = rows["expert_consensus"].map(CLASS_LABELS.index).to_numpy()
     assert (votes[np.arange(len(votes)), named] == votes.max(axis=1)).all()
 
