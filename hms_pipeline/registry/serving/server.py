@@ -33,7 +33,6 @@ from .queue import FairQueue, Memory
 
 log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
-MAX_BODY_MB = 80
 SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
 KEEP_S = 30  # a connection without a request; longer than callers are told to wait
 HELD_SMALL = 128 * 2**20  # bytes of small bodies held at once
