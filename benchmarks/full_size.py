@@ -255,7 +255,8 @@ class Bench:
             ]
             self.run("train", jobs, on_gpu=True)
             return
-        handout, lock = Handout(self.slots * len(self.devices)), threading.Lock()
+        handout = Handout(self.slots * len(self.devices), self._fold_seconds())
+        lock = threading.Lock()
         for member in members:
             handout.add(member, folds)
         jobs: list[Job] = []
@@ -271,6 +272,16 @@ class Bench:
                 return jobs[-1]
 
         self._watch("train", jobs, take, on_gpu=True)
+
+    def _fold_seconds(self) -> dict[str, float]:
+        """What a fold of each member took here before, as the flow knows it from its last runs."""
+        seconds: dict[str, float] = {}
+        if (records := self.work / "full_size.jsonl").exists():
+            for record in map(json.loads, records.read_text(encoding="utf-8").splitlines()):
+                member, *folds = re.split(r"-(?=\d+(?:-|$))", record["name"])
+                if record["step"] == "train" and not record["code"]:
+                    seconds[member] = record["seconds"] / len(folds)
+        return seconds
 
     def ensemble(self, args: argparse.Namespace) -> None:
         self._alone("ensemble")
