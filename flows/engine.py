@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 import sys
 import time
 from collections import deque
@@ -30,6 +29,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -38,18 +38,7 @@ from .recovery import clear_up
 from .slots import Slots, hold
 from .trainings import Trainings
 
-RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
-    "Completed",
-    "Restored",
-    "Up to date",
-    "Failed",
-    "Not run",
-)
-OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
-EXIT = re.compile(r"exited with (\d+)")
-ADVICE = re.compile(  # what DVC tells a person at a terminal after every stage
-    r"To track the changes|\s+git add|To enable auto|\s+dvc config core.autost|Use `dvc push`"
-)
+FAILED, NOT_RUN = "Failed", "Not run"
 TAIL = 20
 HISTORY = "history.jsonl"  # under .run: what became of every stage that was handed to DVC
 
@@ -61,13 +50,13 @@ class StageError(RuntimeError):
     ----------
     message : str
         What happened.
-    hopeless : bool
+    permanent : bool
         Whether running it again cannot help.
     """
 
-    def __init__(self, message: str, hopeless: bool = False) -> None:
+    def __init__(self, message: str, permanent: bool = False) -> None:
         super().__init__(message)
-        self.hopeless = hopeless
+        self.permanent = permanent
 
 
 @dataclass(frozen=True)
@@ -197,8 +186,11 @@ class Engine:
         ]
         tail: deque[str] = deque(maxlen=TAIL)
 
+        verdict: list[tuple[str, str]] = []
+
         def line(text: str) -> None:
             tail.append(text)
+            verdict.extend(filter(None, [verdict_of(job.stage, text)]))
             if not ADVICE.match(text):
                 log.info(text)
 
@@ -218,7 +210,13 @@ class Engine:
         if code == 0 and job.batch:
             return RAN, "Trained."
         if code == 0:
-            state, message = verdict_of(job.stage, tail)
+            if not verdict:
+                raise StageError(
+                    f"{job.name} ended well, but DVC did not say what became of it. Install the"
+                    " release of DVC that requirements.lock names.",
+                    permanent=True,
+                )
+            state, message = verdict[-1]
             if again and state == UP_TO_DATE:  # what reads it was written before
                 return RAN, "An earlier attempt had finished it."
             return state, message
@@ -237,7 +235,7 @@ class Engine:
 
     def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
         if self.children.stopping:
-            return StageError(f"{job.name} was stopped with the run.", hopeless=True)
+            return StageError(f"{job.name} was stopped with the run.", permanent=True)
         if late:
             return StageError(
                 f"{job.name} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
@@ -246,17 +244,7 @@ class Engine:
         last = "\n".join(tail)
         exits = EXIT.findall(last)
         shown = int(exits[-1]) if exits else code
-        return StageError(f"{job.name} exited with {shown}:\n{last}", hopeless=shown == 2)
-
-
-def verdict_of(stage: str, tail: Sequence[str]) -> tuple[str, str]:
-    """What became of a stage, and a sentence, by DVC's last lines."""
-    text = "\n".join(tail)
-    if f"Stage '{stage}' didn't change, skipping" in text:
-        return UP_TO_DATE, "DVC found nothing changed that it reads."
-    if f"Stage '{stage}' is cached" in text:
-        return RESTORED, "Outputs of an earlier run with these inputs were restored."
-    return RAN, "Ran."
+        return StageError(f"{job.name} exited with {shown}:\n{last}", permanent=shown == 2)
 
 
 class _Schedule:
@@ -484,5 +472,5 @@ def _worth_retrying(_task: object, _run: object, state: State) -> bool:
     """Whether running a stage again can help: not after bad input, not while stopping."""
     error = state.data
     return not (
-        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.hopeless)
+        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.permanent)
     )

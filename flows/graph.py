@@ -166,7 +166,7 @@ def match(stages: Collection[str], wanted: Sequence[str]) -> list[str]:
         fits = {s for s in stages if name in (s, s.partition("@")[0]) or fnmatchcase(s, name)}
         if not fits:
             raise InputError(
-                f"Unknown stage {name!r}. Choose of {sorted(stages)}, a group such as 'train',"
+                f"Unknown stage {name!r}. Choose one of {sorted(stages)}, a group such as 'train',"
                 " or a pattern such as 'train@*-0'."
             )
         chosen |= fits

@@ -269,11 +269,11 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
     for done in clear_up(root):
         log.warning(done)
     if held.previous:
-        bury(held.previous, log)
-        Tracking.bury(root, held.previous)
+        close_killed(held.previous, log)
+        Tracking.close_killed(root, held.previous)
 
 
-def bury(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
+def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
     """Tell Prefect that a killed flow run is no longer running."""
     from uuid import UUID
 
@@ -335,7 +335,7 @@ class Tracking:
                 get_run_logger().warning("Parent run in MLflow not finished: %s", err)
 
     @staticmethod
-    def bury(root: Path, previous: dict[str, Any]) -> None:
+    def close_killed(root: Path, previous: dict[str, Any]) -> None:
         """Finish the parent run of a retrain that was killed."""
         if previous.get("mlflow_run"):
             paths = Paths(root / "data", root / "artifacts", root / "params.yaml")

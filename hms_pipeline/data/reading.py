@@ -248,8 +248,8 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except InputError as err:
         # An error of the system stays beside the sentence that it was turned into.
-        passing = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
-        raise (UnavailableError if passing else InputError)(str(err)) from None
+        transient = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
+        raise (UnavailableError if transient else InputError)(str(err)) from None
     except MemoryError:
         raise InputError(
             f"{path.name} needs more than {MEMORY_BYTES:,} bytes of memory to be read. Split it, or"

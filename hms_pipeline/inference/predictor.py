@@ -242,7 +242,7 @@ def _choose(wanted: Sequence[T] | None, there: tuple[T, ...], what: str) -> tupl
         return there
     unknown = sorted(set(wanted) - set(there), key=str)
     if unknown or not wanted:
-        raise InputError(f"Unknown {what} {unknown}. Choose of {list(there)}.")
+        raise InputError(f"Unknown {what} {unknown}. Choose one of {list(there)}.")
     return tuple(item for item in there if item in set(wanted))
 
 

@@ -54,7 +54,7 @@ def _check_options(builder: Callable[..., nn.Module], options: dict, where: str)
     }
     for key, value in options.items():
         if key not in accepted:
-            raise InputError(f"{where} has no option {key!r}. Choose of {sorted(accepted)}.")
+            raise InputError(f"{where} has no option {key!r}. Choose one of {sorted(accepted)}.")
         if not _fits(value, accepted[key]):
             raise InputError(
                 f"{where}.{key} must be {_spell(accepted[key])}, got {value!r}. Correct it."

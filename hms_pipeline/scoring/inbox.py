@@ -70,8 +70,8 @@ def score_inbox(
             if progress:
                 progress(done, len(new))
             table = _score_item(predictor, item, params, rename, opener, observe)
-            if not table["passing"].any():
-                save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
+            if not table["transient"].any():
+                save_part(Path(out) / f"{key}.parquet", table.drop(columns="transient"))
             release_memory()
             n_scored += int(table["error"].isna().sum())
             failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]

@@ -1,4 +1,7 @@
-"""Data Docs: Great Expectations' pages made self-contained, and the page that opens first."""
+"""Data Docs: Great Expectations' pages made self-contained, and the page that opens first.
+
+All that depends on the form of its pages, which is private to it, stands here.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ _OUTSIDE = re.compile(
     r"<link\b[^>]*https?://[^>]*>|<script\b[^>]*\bsrc=[^>]*>\s*</script>|<img\b[^>]*https?://[^>]*>",
     re.DOTALL,
 )
+_LOADED = re.compile(r"""<[^>]*\bsrc=["']?(https?:)?//|<link\b[^>]*https?://|<script\b""")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\b20\d{6}T\d{6}\.\d+Z")
 _SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
@@ -78,4 +82,9 @@ def _self_contained(page: str) -> str:
     page = _TIME.sub(FIXED_TIME, page)
     page = re.sub(r'href="[^"]*index\.html"', 'href="index.html"', page)
     page = re.sub(r'href="[^"]*expectations/[^"]*\.html"', 'href="index.html"', page)
+    if "</head>" not in page or _LOADED.search(page):
+        raise RuntimeError(
+            "A page of Great Expectations has another form than the pinned release's."
+            " Install the release that requirements.lock names."
+        )
     return page.replace("</head>", f"<style>\n{STYLE}</style>\n</head>", 1)

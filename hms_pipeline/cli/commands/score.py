@@ -61,7 +61,7 @@ def score(
             rename=renames,
             keep_names=keep_names,
             on_recording=writer,
-            is_told=writer.is_done if writer else None,
+            is_reported=writer.is_done if writer else None,
             progress=progress,
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")

@@ -158,7 +158,7 @@ def _build(name: str, options: Mapping[str, float]) -> Augmentation:
         if key not in accepted:
             raise InputError(
                 f"training.augmentation.{name} has no parameter {key!r}."
-                f" Choose of {sorted(accepted)}."
+                f" Choose one of {sorted(accepted)}."
             )
     for key in accepted:
         if key not in options:
