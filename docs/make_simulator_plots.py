@@ -1,4 +1,4 @@
-"""Pictures and tables of docs/simulator.md.
+"""Pictures and tables of docs/explanation/simulator.md.
 
 Run in the project's root: ``python docs/make_simulator_plots.py [--real ../shared/real/iiic]``.
 Writes docs/images/simulator_*.png and prints the tables.

@@ -1,7 +1,7 @@
 """The local stack, Prefect server, worker and MLflow server: ``python -m flows.stack up``.
 
-Addresses and stores come from the environment (docs/operations.md). Everything that is started
-writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
+Addresses and stores come from the environment (docs/how-to/operations.md). Everything that is
+started writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Stack:
             raise InputError(
                 f"A server on {self.prefect.host} is open to other machines and needs"
                 f" authentication. Set {' and '.join(missing)}, or leave HMS_HOST at 127.0.0.1"
-                " (docs/operations.md)."
+                " (docs/how-to/operations.md)."
             )
 
     @property

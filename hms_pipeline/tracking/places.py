@@ -46,7 +46,7 @@ def own_place(paths: Paths, run_id: str | None) -> Path:
     if re.fullmatch("[0-9a-f]{32}", run_id or "") is None:
         raise InputError(
             f"A run's id of 32 hexadecimal digits is needed, but the store has {run_id!r}."
-            " Restore the store from a backup (docs/operations.md)."
+            " Restore the store from a backup (docs/how-to/operations.md)."
         )
     return own_artifacts(paths) / str(run_id) / ARTIFACTS
 

@@ -98,7 +98,7 @@ def servers(env: Mapping[str, str] = os.environ, run: Path | None = None) -> lis
     Parameters
     ----------
     env : mapping
-        ``HMS_HOST`` and the ports are the stack's (docs/operations.md).
+        ``HMS_HOST`` and the ports are the stack's (docs/how-to/operations.md).
     run : Path, optional
         The stack's ``.run`` folder. Whatever environment its servers were started in, where they
         listen is seen from their sockets.
