@@ -6,6 +6,9 @@ from pydantic import Field
 
 from .section import Section
 
+MODEL = "hms-ensemble"  # the registered model's name
+CHAMPION_URI = f"models:/{MODEL}@champion"
+
 
 class RegistryParams(Section):
     """How a version is packaged.

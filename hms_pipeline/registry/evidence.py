@@ -258,9 +258,9 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
     Raises
     ------
     InputError
-        A window to try it on cannot be read, which says nothing of the model.
+        The window used for the self-check is unreadable; the model itself was not tested.
     OSError, MemoryError, torch.OutOfMemoryError
-        Nor does a machine that fails.
+        The machine failed; the model was not tested either.
     """
     some = _some_windows(paths, params)
     reader = WindowReader(paths.data)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ..config.registry import MODEL
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL
+from ..tracking.store import CHAMPION
 from .versions import Registry
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Paths
+from ..config.registry import MODEL
 from ..system.errors import InputError
 from ..system.locks import locked
 from ..system.quiet import keep_quiet
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
-MODEL = "hms-ensemble"
 EXPERIMENT = "hms"
 CHAMPION, CHALLENGER = "champion", "challenger"
 SQLITE = "sqlite:///"

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from hms_pipeline.config import Paths
+from hms_pipeline.config.registry import MODEL
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.registry import api, evidence, scoring, stage
@@ -25,7 +26,7 @@ from hms_pipeline.registry.doctor import check_ledger, examine
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.tracking.store import CHAMPION, MODEL, open_store
+from hms_pipeline.tracking.store import CHAMPION, open_store
 
 from ..ensembles import Maker, random_window
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ...config.registry import CHAMPION_URI, MODEL
 from ...system.errors import InputError
 from ..app import Context, app, err, out
 from ..tables import print_table
@@ -36,7 +37,7 @@ def models(
     if version is None:
         rows = api.list_versions(context.paths)
         if rows:
-            print_table("hms-ensemble", rows)
+            print_table(MODEL, rows)
         else:
             out.print("No version is registered yet. Run: dvc repro")
         return
@@ -51,7 +52,7 @@ def promote(ctx: typer.Context, version: int, reason: Reason = "") -> None:
 
     _need_reason("promote", reason)
     api.promote(ctx.obj.paths, version, reason)
-    out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
+    out.print(f"{MODEL}@champion is version {version}. A running server needs a restart.")
 
 
 @app.command()
@@ -61,7 +62,7 @@ def rollback(ctx: typer.Context, reason: Reason = "") -> None:
 
     _need_reason("rollback", reason)
     version = api.rollback(ctx.obj.paths, reason)
-    out.print(f"hms-ensemble@champion is version {version}. A running server needs a restart.")
+    out.print(f"{MODEL}@champion is version {version}. A running server needs a restart.")
 
 
 def _need_reason(command: str, reason: str) -> None:
@@ -88,9 +89,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address; the server asks nobody for a password.")
     ] = "127.0.0.1",
-    model: Annotated[
-        str, typer.Option(help="A version's number or a model URI.")
-    ] = "models:/hms-ensemble@champion",
+    model: Annotated[str, typer.Option(help="A version's number or a model URI.")] = CHAMPION_URI,
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
     max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
 ) -> None:

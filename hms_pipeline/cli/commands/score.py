@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...config.registry import CHAMPION_URI, MODEL
 from ...system.errors import InputError
 from ..app import Context, app, err, out
 from ..progress import progress_bar
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ...config.scoring import ScoringParams
     from ...inference.predictor import Predictor
 
-CHAMPION = "models:/hms-ensemble@champion"
 MOST_SAID = 5  # kinds of warnings that a submission prints
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
@@ -33,7 +33,7 @@ def score(
     annotations: Annotated[
         Path | None, typer.Option(help="Folder for annotation files that MNE reads.")
     ] = None,
-    model: Model = CHAMPION,
+    model: Model = CHAMPION_URI,
     rename: Annotated[
         list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
     ] = None,
@@ -79,7 +79,7 @@ def submission(
     ctx: typer.Context,
     data: Annotated[Path, typer.Argument(help="A competition folder with test.csv.")],
     out_file: Annotated[Path, typer.Option("--out")] = Path("submission.csv"),
-    model: Model = CHAMPION,
+    model: Model = CHAMPION_URI,
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
@@ -128,7 +128,7 @@ def open_predictor(context: Context, model: str, device: str) -> tuple[Any, dict
             f" {model!r}."
         )
     facts = {
-        "model": "hms-ensemble",
+        "model": MODEL,
         "version": version,
         "recipe": predictor.bundle.params.recipe,
         "content_hash": predictor.content_hash,
