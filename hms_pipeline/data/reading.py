@@ -26,7 +26,6 @@ from .window import cut
 MEMORY_BYTES = 4 * 2**30  # that reading one recording may take
 PATIENCE_S = 60.0  # for an answer, and the time that its bytes take on a slow disk
 SLOWEST = 10e6  # bytes a second
-FACTS = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
 
 
 class Recording(Protocol):
@@ -58,6 +57,10 @@ class Recording(Protocol):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the reader has to say."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Rate, columns and derivations of a clinical recording, for a report."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples in µV, shape (20, stop - start); NaN outside the recording."""
@@ -94,6 +97,11 @@ class ParquetRecording:
     def name(self) -> str:
         """The file's name."""
         return self.path.name
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Nothing: it has the competition's rate and columns."""
+        return {}
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples in µV, shape (20, stop - start); NaN outside the recording."""
@@ -146,13 +154,6 @@ class OpenedElsewhere:
     def read(self, start: int, stop: int) -> np.ndarray:
         """A stretch, shape (20, stop - start), float32 µV; see ``ClinicalRecording.read``."""
         return self._process.call("read", self._path, start, stop)
-
-
-def facts_of(recording: Recording) -> dict[str, Any]:
-    """Rate, columns and derivations of a clinical recording, for a report."""
-    if isinstance(recording, OpenedElsewhere):
-        return recording.source
-    return {name: getattr(recording, name) for name in FACTS if hasattr(recording, name)}
 
 
 class ReadingProcess:
@@ -230,7 +231,7 @@ def open_recording(path: Path, rename: Mapping[str, str], limits: Mapping[str, A
     _held.clear()
     with _sentences(path):
         found = _held[path] = DirectReader().open(path, rename, limits)
-    return found.name, found.n_times, found.pauses, found.warnings, facts_of(found)
+    return found.name, found.n_times, found.pauses, found.warnings, found.source
 
 
 def read(path: Path, start: int, stop: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import pandas as pd
 from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
 from ..data.content import anonymous_id, is_parquet
-from ..data.reading import Recording, facts_of
+from ..data.reading import Recording
 from ..data.window import Window, across_pauses
 from ..ensemble.metrics import disagreement
 from ..schema import (
@@ -209,7 +209,7 @@ def score_opened(
             *_interrupted(recording, params.hop_s, len(starts)),
             *_left_out(len(starts), kept, reasons),
         ),
-        source=facts_of(recording),
+        source=recording.source,
     )
 
 
