@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.window import Window
 from ..schema import (
     CHAINS,
     EEG_COLUMNS,
@@ -38,18 +38,6 @@ def _neighbours() -> dict[int, list[int]]:
 
 
 NEIGHBOURS = _neighbours()
-
-
-class RawWindow(Protocol):
-    """What ``data.window.Window`` offers."""
-
-    @property
-    def eeg(self) -> np.ndarray:
-        """Shape (20, 10000), µV."""
-
-    @property
-    def spectrogram(self) -> np.ndarray | None:
-        """Shape (4, 100, 300), µV²/Hz."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ class WindowBatch:
         return [WindowBatch(e, s) for e, s in zip(eegs, specs, strict=True)]
 
 
-def prepare(windows: Sequence[RawWindow], device: torch.device | str = "cpu") -> WindowBatch:
+def prepare(windows: Sequence[Window], device: torch.device | str = "cpu") -> WindowBatch:
     """Fill missing samples, stack, and move to a device.
 
     Parameters
