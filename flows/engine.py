@@ -441,10 +441,7 @@ class _Schedule:
         self.outcomes[outcome.stage] = outcome
         if outcome.state != UP_TO_DATE:
             note(
-                self.engine.root,
-                stage=outcome.stage,
-                state=outcome.state,
-                seconds=outcome.seconds,
+                self.engine.root, stage=outcome.stage, state=outcome.state, seconds=outcome.seconds
             )
         self.engine.progress(len(self.outcomes), len(self.stages))
 

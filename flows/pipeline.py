@@ -186,11 +186,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     )
     tracking = Tracking.start(paths, plan, held)
     engine = make_engine(engine_name)(
-        root,
-        params,
-        slots,
-        env=tracking.env,
-        progress=artifacts.progress_bar(len(plan.stages)),
+        root, params, slots, env=tracking.env, progress=artifacts.progress_bar(len(plan.stages))
     )
     outcomes: list[Outcome] = []
     try:

@@ -130,10 +130,7 @@ def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
         "members": dict(zip(oof.members, oof.probs, strict=True)),
         "blends": blends,
         "ensemble": blends[fitted.kind],
-        "baselines": {
-            "prior": _prior(oof),
-            "uniform": np.full(oof.votes.shape, 1 / len(CLASSES)),
-        },
+        "baselines": {"prior": _prior(oof), "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
     }
 
 
@@ -178,10 +175,7 @@ def _summary(oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams
         "ensemble": ensemble,
         "confidence": params.confidence,
         "slices": {
-            name: {
-                "n_windows": int(rows.sum()),
-                "n_patients": len(np.unique(oof.patients[rows])),
-            }
+            name: {"n_windows": int(rows.sum()), "n_patients": len(np.unique(oof.patients[rows]))}
             for name, rows in masks.items()
         },
     }

@@ -247,11 +247,7 @@ def _choose(wanted: Sequence[T] | None, there: tuple[T, ...], what: str) -> tupl
 
 
 def _load_group(
-    bundle: Bundle,
-    name: str,
-    folds: Sequence[int],
-    views: dict[str, BuiltView],
-    pool: GraphPool,
+    bundle: Bundle, name: str, folds: Sequence[int], views: dict[str, BuiltView], pool: GraphPool
 ) -> FoldGroup:
     shapes = [views[view].shape for view in bundle.members[name].views]
     networks = load_networks(bundle, name, folds, views, pool.device)

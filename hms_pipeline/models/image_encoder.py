@@ -89,9 +89,7 @@ class ImageEncoder(nn.Module):
         if self.scaled:
             build, own_width, own_depth = _SCALED[trunk]
             self.trunk = build(
-                channel_multiplier=own_width * width,
-                depth_multiplier=own_depth * depth,
-                **options,
+                channel_multiplier=own_width * width, depth_multiplier=own_depth * depth, **options
             )
         else:
             self.trunk = timm.create_model(trunk, **options)

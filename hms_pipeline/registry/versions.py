@@ -273,11 +273,7 @@ class Registry:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
         return self.client.create_model_version(
-            MODEL,
-            f"{artifacts}/model",
-            run_id=run_id,
-            tags=dict(tags),
-            description=description,
+            MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags), description=description
         )
 
     def log_ledger(self) -> None:

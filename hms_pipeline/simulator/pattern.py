@@ -122,10 +122,7 @@ def discharge_table(morphology: Morphology, n: int = 1024, length_s: float = 1.0
 
 
 def add_pattern(
-    rng: np.random.Generator,
-    potential: np.ndarray,
-    morphology: Morphology,
-    course: Course,
+    rng: np.random.Generator, potential: np.ndarray, morphology: Morphology, course: Course
 ) -> None:
     """Add the pattern to a potential in place.
 

@@ -162,9 +162,7 @@ class MemberData:
             n_votes=votes.sum(1),
             target=votes_to_target(votes),
             smooth_target=votes_to_target(
-                votes,
-                smoothing=self.smoothing.amount,
-                smoothing_max_votes=self.smoothing.max_votes,
+                votes, smoothing=self.smoothing.amount, smoothing_max_votes=self.smoothing.max_votes
             ),
             train=train,
             held_out=held_out,

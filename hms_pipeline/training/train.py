@@ -58,12 +58,7 @@ class Trainer:
         return load_views(data.stores, data.shapes, data.label_ids, self.device, fraction)
 
     def train(
-        self,
-        fold: int,
-        key: str,
-        folder: Path,
-        callback: TrainingCallback,
-        on_step: Progress,
+        self, fold: int, key: str, folder: Path, callback: TrainingCallback, on_step: Progress
     ) -> dict:
         """Train on all folds but one, predict that one, and leave the outputs in ``folder``.
 

@@ -47,9 +47,7 @@ class Evidence:
     def without(self, rows: np.ndarray, files: frozenset[tuple[str, int]]) -> Evidence:
         """The same evidence with more items marked as removed."""
         return replace(
-            self,
-            removed_rows=self.removed_rows | rows,
-            removed_files=self.removed_files | files,
+            self, removed_rows=self.removed_rows | rows, removed_files=self.removed_files | files
         )
 
 

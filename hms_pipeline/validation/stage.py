@@ -31,11 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    paths: Paths,
-    params: Params,
-    *,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    paths: Paths, params: Params, *, workers: int | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Validate the data folder.
 

@@ -28,10 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 16
-OFFSETS = {
-    "eeg": "eeg_label_offset_seconds",
-    "spectrogram": "spectrogram_label_offset_seconds",
-}
+OFFSETS = {"eeg": "eeg_label_offset_seconds", "spectrogram": "spectrogram_label_offset_seconds"}
 PATHS = {"eeg": eeg_path, "spectrogram": spectrogram_path}
 
 
@@ -179,11 +176,7 @@ def _table(rows: list[dict]) -> pd.DataFrame:
 
 
 def _candidates(
-    recordings: pd.DataFrame,
-    hashes: np.ndarray,
-    times: np.ndarray,
-    owners: np.ndarray,
-    votes: int,
+    recordings: pd.DataFrame, hashes: np.ndarray, times: np.ndarray, owners: np.ndarray, votes: int
 ) -> list:
     """Candidate pairs among EEGs of distinct content: exact copies are found by their hash."""
     eegs = recordings[(recordings["kind"] == "eeg") & (recordings["fault"] == "")]

@@ -15,8 +15,7 @@ _BRIEF = ("view", "shape", "inputs", "read by", "store")
 
 @app.command()
 def views(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="One view in full.")] = None,
+    ctx: typer.Context, name: Annotated[str | None, typer.Argument(help="One view in full.")] = None
 ) -> None:
     """List the feature views: shape, size on disk, the members that read them."""
     from ...features.describe import describe_views

@@ -153,11 +153,7 @@ class _Import:
     """Adds recordings one by one, and keeps what must not occur twice."""
 
     def __init__(
-        self,
-        labels: Labels,
-        options: Options,
-        imported: Imported,
-        patients: Mapping[str, set[str]],
+        self, labels: Labels, options: Options, imported: Imported, patients: Mapping[str, set[str]]
     ) -> None:
         self._labels, self._options, self._imported = labels, options, imported
         self._patients = patients
