@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Paths
-from ..config.registry import MODEL
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, has_store
+from ..tracking.store import CHAMPION, MODEL, has_store
 from . import promotion, tables
 from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk

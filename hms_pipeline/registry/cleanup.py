@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Paths, load_params
-from ..config.registry import MODEL
 from ..system.errors import InputError
 from ..tracking.artifacts import folder_of
 from ..tracking.places import local_path
-from ..tracking.store import experiment_id, is_own
+from ..tracking.store import MODEL, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
 from .tables import TRAINING
 from .versions import Registry

@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 
 from ..config import Params, Paths
-from ..config.registry import MODEL
 from ..system.errors import InputError
 from ..system.packages import package_versions
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
+from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
 from .ledger import ADVICE
 from .versions import Registry

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..config.registry import MODEL
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION
+from ..tracking.store import CHAMPION, MODEL
 from .versions import Registry
 
 if TYPE_CHECKING:

@@ -8,13 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from ..config import Paths, load_params
-from ..config.registry import MODEL
 from ..config.scoring import ScoringParams
 from ..data.window import Window
 from ..inference.bundle import carries_this_code, check_bundle
 from ..inference.predictor import Predictor
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION
+from ..tracking.store import CHAMPION, MODEL
 from .api import bundle_of
 from .package import load_code, refusals_of
 

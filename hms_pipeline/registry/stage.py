@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_yaml
-from ..config.registry import MODEL
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
@@ -26,7 +25,7 @@ from ..tracking.runs import (
     log_metrics,
     parent_run,
 )
-from ..tracking.store import CHALLENGER, CHAMPION, experiment_id
+from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
 from .evidence import Champion, comparison, model_checks
 from .gate import failed

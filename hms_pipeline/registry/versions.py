@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
-from ..config.registry import MODEL
 from ..system.errors import InputError
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of, log_file, read_file
-from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
+from ..tracking.store import CHAMPION, MODEL, experiment_id, is_own, open_client, open_to_write
 from .ledger import Ledger, whole_lines
 from .package import check_model
 
