@@ -41,7 +41,7 @@ from hms_pipeline.config.params import write_params
 from hms_pipeline.config.recipes import compose
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.schema import CLASSES
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import write_sealed
 
 ROOT = Path(__file__).parents[1]
 RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
@@ -334,7 +334,7 @@ class Bench:
         if not self.paths.ensemble.exists():
             self.paths.ensemble.mkdir()
             blend = Blend.equal(sorted(self.params.members))
-            write_json(self.paths.ensemble / "weights.json", blend.to_dict())
+            write_sealed(self.paths.ensemble / "weights.json", blend.to_dict())
             oof = pd.read_parquet(self.paths.folds, columns=["label_id"])
             oof = oof.assign(**dict.fromkeys(CLASSES, 1 / len(CLASSES)))
             oof.to_parquet(self.paths.ensemble / "oof.parquet", index=False)

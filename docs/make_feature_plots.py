@@ -24,7 +24,8 @@ from hms_pipeline.features.views import VIEWS
 from hms_pipeline.features.windows import WindowBatch, prepare
 from hms_pipeline.schema import CLASS_LABELS, CLASSES
 from hms_pipeline.simulator.latent import draw_latent
-from hms_pipeline.simulator.recording import Moment, draw_patient, simulate_recording
+from hms_pipeline.simulator.patient import draw_patient
+from hms_pipeline.simulator.recording import Moment, simulate_recording
 
 IMAGES = Path(__file__).parent / "images"
 RAINBOW = plt.get_cmap("turbo")

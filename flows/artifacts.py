@@ -20,7 +20,8 @@ from prefect.artifacts import (
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from hms_pipeline.config import Paths, load_params
-from hms_pipeline.system.progress import Progress
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import read_sealed
 
 from .engine import Outcome
 
@@ -75,13 +76,14 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
 def show_results(paths: Paths) -> None:
     """Table of results and the gate's verdict, as far as their files are there."""
     if (paths.ensemble / "metrics.json").is_file():
+        from hms_pipeline.cli.tables import cell
         from hms_pipeline.ensemble.stage import results_table  # loads scipy; not for every flow
 
-        rows = results_table(paths)
+        rows = [{key: cell(v) for key, v in row.items()} for row in results_table(paths)]
         create_table_artifact(
             table=rows, key="retrain-results", description="KL divergence on out-of-fold windows"
         )
-    registration = _read(paths.registration)
+    registration = read_registration(paths)
     if registration:
         create_markdown_artifact(
             markdown=verdict(registration), key="retrain-verdict", description="The gate's verdict"
@@ -135,6 +137,33 @@ def _keep_report(paths: Paths, run: str, report: Path) -> None:
     log_file(open_to_write(paths), paths, run, report, "report")
 
 
+def show_file(
+    paths: Paths, mlflow_run: str | None, key: str, file: Path, inside: str, about: str
+) -> None:
+    """Link to a file that MLflow's server shows, or name the file where there is no server."""
+    address = _mlflow_address()
+    if mlflow_run and address:
+        create_link_artifact(
+            link=_mlflow_page(paths, address, mlflow_run, f"{inside}/{file.name}"),
+            link_text=about,
+            key=key,
+            description=about,
+        )
+    else:
+        create_markdown_artifact(markdown=f"{about}: open `{file.absolute()}`.", key=key)
+
+
+def show_history(paths: Paths) -> None:
+    """Table of every registered version: its KL, and what the gate said of it."""
+    from hms_pipeline.cli.tables import cell
+    from hms_pipeline.registry.api import list_versions
+
+    names = ("version", "aliases", "recipe", "kl", "interval", "verdict")
+    rows = [{name: cell(row[name]) for name in names} for row in list_versions(paths)]
+    if rows:
+        create_table_artifact(table=rows, key="versions", description="KL over the retrains")
+
+
 def show_report(paths: Paths, mlflow_run: str | None) -> None:
     """Write the retrain's report and link to it; one that cannot be written fails no run."""
     if not (paths.ensemble / "metrics.json").is_file():
@@ -143,21 +172,9 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
         from hms_pipeline.report.retrain import write_retrain_report
 
         report = write_retrain_report(paths, load_params(paths.params))
-        address = _mlflow_address()
         if mlflow_run:
             _keep_report(paths, mlflow_run, report)
-        if mlflow_run and address:
-            create_link_artifact(
-                link=_mlflow_page(paths, address, mlflow_run, f"report/{report.name}"),
-                link_text="Report",
-                key="retrain-report",
-                description="This retrain on one page",
-            )
-        else:
-            create_markdown_artifact(
-                markdown=f"This retrain on one page: open `{report.absolute()}`.",
-                key="retrain-report",
-            )
+        show_file(paths, mlflow_run, "retrain-report", report, "report", "This retrain on one page")
     except Exception as err:
         log.warning("No report of the retrain: %s", err)
 
@@ -172,13 +189,8 @@ def verdict(registration: dict[str, Any]) -> str:
 
 
 def read_registration(paths: Paths) -> dict[str, Any]:
-    """What stage register wrote, or nothing."""
-    content = _read(paths.registration)
-    return content if isinstance(content, dict) else {}
-
-
-def _read(path: Path) -> Any:
+    """What stage register wrote; nothing where that is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        return read_sealed(paths.registration, "hms register")
+    except (InputError, OSError):
+        return {}

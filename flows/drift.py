@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
@@ -16,8 +16,8 @@ from hms_pipeline.config import Paths, load_params
 from hms_pipeline.config.registry import MODEL
 from hms_pipeline.system.errors import InputError
 
-from . import notify
-from .environment import prepare
+from . import artifacts, notify
+from .environment import prepare, project_root
 
 if TYPE_CHECKING:
     from hms_pipeline.scoring.drift import DriftReport
@@ -27,19 +27,14 @@ DAY_S = 86400.0
 
 
 @flow(name="drift", on_failure=[notify.on_failure], on_crashed=[notify.on_failure])
-def drift(scores: str = "scores", days: float | None = None, root: str = ".") -> State:
+def drift(scores: str = "scores", days: float | None = None) -> State:
     """Compare the inputs and predictions of what the champion scored with its training's.
 
-    Parameters
-    ----------
-    scores : str
-        What the flow `score` wrote, relative to ``root``.
-    days : float or None
-        Only what was scored in the last so many days; None: all.
-    root : str
-        The project.
+    Args:
+        scores: What the flow score wrote, below the project.
+        days: Only what was scored in the last so many days; none: all.
     """
-    base = Path(root).resolve()
+    base = project_root()
     prepare(base)
     paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
     try:
@@ -47,7 +42,7 @@ def drift(scores: str = "scores", days: float | None = None, root: str = ".") ->
         report = compare_scores(paths, base / scores, days)
     except InputError as err:
         return Failed(name="Refused", message=str(err))
-    show(report, base / "reports" / "drift.png")
+    show(paths, report, base / "reports" / "drift.png")
     if report.verdict in ("moved", "drifted"):
         warn(report, params.retrain.notify)
     get_run_logger().info(report.sentence)
@@ -79,14 +74,31 @@ def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftRepor
     )
 
 
-def show(report: DriftReport, plot: Path) -> None:
-    """A table artifact of all quantities and a plot of the six most moved ones."""
+def show(paths: Paths, report: DriftReport, plot: Path) -> None:
+    """A table artifact of all quantities and a plot of the six most moved ones.
+
+    In MLflow one run named "drift" gathers the indices of every check, so that its page draws
+    them over the days; the plot lies beside it.
+    """
     table = report.table.round(4).astype(object)
     rows = table.where(table.notna(), None).to_dict("records")
     if rows:
         create_table_artifact(table=rows, key="drift", description=report.sentence)
         draw(report, plot)
-        create_link_artifact(link=plot.as_uri(), link_text="Plot", key="drift-plot")
+        run = keep_drift(paths, report, plot)
+        artifacts.show_file(paths, run, "drift-plot", plot, "plot", "Training against scored")
+
+
+def keep_drift(paths: Paths, report: DriftReport, plot: Path) -> str | None:
+    """Log the indices and the plot; the run's id, or None where MLflow does not answer."""
+    from hms_pipeline.tracking.drift import log_drift
+
+    indices = report.table.dropna(subset="psi").set_index("quantity")["psi"].to_dict()
+    try:
+        return log_drift(paths, indices, plot)
+    except Exception as err:
+        get_run_logger().warning("Drift is not in MLflow: %s", err)
+        return None
 
 
 def draw(report: DriftReport, path: Path, n_shown: int = 6) -> None:

@@ -21,6 +21,11 @@ def run_folder(root: Path) -> Path:
     return root / ".run"
 
 
+def project_root() -> Path:
+    """The project that a flow works on: where ``HMS_ROOT`` points, else the current folder."""
+    return Path(os.environ.get("HMS_ROOT", ".")).resolve()
+
+
 def prepare(root: Path) -> None:
     """Set this process's environment, before Prefect is imported. What is set already stays."""
     for name, value in {**QUIET, **SERVER}.items():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 from hms_pipeline.config import load_params
 from hms_pipeline.system.errors import InputError
+
+from .environment import project_root
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +44,8 @@ def send(block: str | None, subject: str, body: str) -> bool:
 
 def on_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """Hook of the flows: tells that a run failed or crashed."""
-    root = Path(flow_run.parameters.get("root") or ".")
     try:
-        block = load_params(root / "params.yaml").retrain.notify
+        block = load_params(project_root() / "params.yaml").retrain.notify
     except InputError:
         return
     send(block, f"{flow.name} {state.name.lower()}", f"{flow_run.name}: {state.message}")

@@ -22,7 +22,7 @@ from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
-from .environment import prepare, run_folder
+from .environment import prepare, project_root, run_folder
 from .graph import KEYS, Graph, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import end_orphans
@@ -35,67 +35,77 @@ ALWAYS = "always changed"
 HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
 
 
+Where = Literal["local", "ray"]
+
+
+# Prefect shows the descriptions in its form for a run, where they stand in Google's style.
 @flow(name="retrain", **HOOKS)
 def retrain(
     only: list[str] | None = None,
     until: list[str] | None = None,
     force: list[str] | bool | None = None,
-    engine: Literal["local", "ray"] = "local",
-    root: str = ".",
+    engine: Where = "local",
 ) -> State:
     """Bring the pipeline's graph up to date.
 
-    Parameters
-    ----------
-    only : list of str or None
-        Run these stages alone: names, groups such as ``train``, or patterns.
-    until : list of str or None
-        Run these and everything that they depend on.
-    force : list of str, bool or None
-        Run these even if they are up to date; True: all that are chosen.
-    engine : {"local", "ray"}
-        Where trainings run: here, or on the nodes of a Ray cluster.
-    root : str
-        The DVC repository.
+    Args:
+        only: These stages alone: names, groups such as train, or patterns.
+        until: These stages and everything that they depend on.
+        force: These even if they are up to date; true: all that are chosen.
+        engine: Where trainings run: here, or on the nodes of a Ray cluster.
     """
-    return run_graph(Path(root), only, until, force, engine)
+    return run_graph(project_root(), only, until, force, engine)
 
 
 @flow(name="validate", **HOOKS)
-def validate(force: bool = False, root: str = ".") -> State:
-    """Bring the validated data up to date."""
-    return run_graph(Path(root), None, ["validate"], ["validate"] if force else None)
+def validate(force: bool = False) -> State:
+    """Bring the validated data up to date.
+
+    Args:
+        force: Validate even if nothing changed.
+    """
+    return run_graph(project_root(), None, ["validate"], ["validate"] if force else None)
 
 
 @flow(name="features", **HOOKS)
-def features(views: list[str] | None = None, force: bool = False, root: str = ".") -> State:
-    """Bring the features of some or all views up to date, with what they depend on."""
+def features(views: list[str] | None = None, force: bool = False) -> State:
+    """Bring the features of some or all views up to date, with what they depend on.
+
+    Args:
+        views: Names of views; none: all.
+        force: Compute them even if they are up to date.
+    """
     stages = [f"features@{view}" for view in views] if views else ["features"]
-    return run_graph(Path(root), None, stages, stages if force else None)
+    return run_graph(project_root(), None, stages, stages if force else None)
 
 
 @flow(name="train", **HOOKS)
-def train(
-    members: list[str] | None = None,
-    force: bool = False,
-    engine: Literal["local", "ray"] = "local",
-    root: str = ".",
-) -> State:
-    """Bring trainings of some or all members up to date, with what they depend on."""
+def train(members: list[str] | None = None, force: bool = False, engine: Where = "local") -> State:
+    """Bring trainings of some or all members up to date, with what they depend on.
+
+    Args:
+        members: Names of members; none: all.
+        force: Train them even if they are up to date.
+        engine: Where trainings run: here, or on the nodes of a Ray cluster.
+    """
     stages = [f"train@{member}" for member in members] if members else ["train"]
-    return run_graph(Path(root), None, stages, stages if force else None, engine)
+    return run_graph(project_root(), None, stages, stages if force else None, engine)
 
 
 @flow(name="ensemble", **HOOKS)
-def ensemble(force: bool = False, root: str = ".") -> State:
-    """Bring the ensemble up to date, with what it depends on."""
-    return run_graph(Path(root), None, ["ensemble"], ["ensemble"] if force else None)
+def ensemble(force: bool = False) -> State:
+    """Bring the ensemble up to date, with what it depends on.
+
+    Args:
+        force: Fit it even if it is up to date.
+    """
+    return run_graph(project_root(), None, ["ensemble"], ["ensemble"] if force else None)
 
 
 @flow(name="register", **HOOKS)
-def register(root: str = ".") -> State:
+def register() -> State:
     """Register the ensemble and let the gate decide, after bringing it up to date."""
-    return run_graph(Path(root), None, ["register"], None)
+    return run_graph(project_root(), None, ["register"], None)
 
 
 @dataclass(frozen=True)
@@ -195,6 +205,8 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
         tracking.finish(outcomes)
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
+    if "register" in plan.stages:
+        artifacts.show_history(paths)
     artifacts.show_links(paths, tracking.run)
     if worth_a_report(plan, outcomes):
         artifacts.show_report(paths, tracking.run)

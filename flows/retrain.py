@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     args = parser().parse_args(arguments)
     root = Path(args.root)
+    os.environ["HMS_ROOT"] = str(root.absolute())
     prepare(root)
     # Before Prefect is imported: its temporary server is a child that must not outlive a kill.
     from .processes import mark
@@ -44,7 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             until=args.until,
             force=True if args.force_all else args.force,
             engine=args.engine,
-            root=args.root,
             return_state=True,
         )
     except (httpx.HTTPError, RuntimeError) as err:  # what fails in the flow is in its state

@@ -13,24 +13,19 @@ from hms_pipeline.config import Paths
 from hms_pipeline.system.errors import InputError
 
 from . import notify
-from .environment import prepare, run_folder
+from .environment import prepare, project_root, run_folder
 from .lock import exclusive
 
 
 @flow(name="score", on_failure=[notify.on_failure], on_crashed=[notify.on_failure])
-def score(inbox: str = "inbox", out: str = "scores", root: str = ".") -> State:
-    """Score every new file of ``inbox``.
+def score(inbox: str = "inbox", out: str = "scores") -> State:
+    """Score every new file of the inbox folder with the champion.
 
-    Parameters
-    ----------
-    inbox : str
-        Folder that recordings arrive in, relative to ``root``; made where it is missing.
-    out : str
-        Folder of the results, relative to ``root``.
-    root : str
-        The project.
+    Args:
+        inbox: Folder that recordings arrive in, below the project; made where it is missing.
+        out: Folder of the results, below the project.
     """
-    base = Path(root).resolve()
+    base = project_root()
     prepare(base)
     paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
     (base / inbox).mkdir(parents=True, exist_ok=True)

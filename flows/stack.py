@@ -15,9 +15,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -59,6 +60,7 @@ class Service:
     command: Sequence[str]
     health: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    address: Address | None = None
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,12 @@ class Stack:
         """Read the settings; refuse an address that others reach without authentication."""
         host = os.environ.get("HMS_HOST", "127.0.0.1")
         store, files = _own_store(root)
+        prefect, mlflow = _port("HMS_PREFECT_PORT", 4200), _port("HMS_MLFLOW_PORT", 5000)
         stack = cls(
             root=root,
-            prefect=Address(host, _port("HMS_PREFECT_PORT", 4200)),
-            mlflow=Address(host, _port("HMS_MLFLOW_PORT", 5000)),
+            # one that runs already, whichever shell started it, is where it is
+            prefect=_recorded(root, "prefect") or Address(host, prefect),
+            mlflow=_recorded(root, "mlflow") or Address(host, mlflow),
             mlflow_store=os.environ.get("MLFLOW_BACKEND_STORE_URI", store),
             mlflow_artifacts=os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", files),
             mlflow_auth=os.environ.get("HMS_MLFLOW_AUTH", "") == "basic-auth",
@@ -148,7 +152,9 @@ class Stack:
         command = [*_module("prefect"), "server", "start", "--host", self.prefect.host]
         command += ["--port", str(self.prefect.port)]
         env = {"PREFECT_UI_API_URL": f"{self.prefect.reachable}/api"}
-        return Service("prefect", command, f"{self.prefect.reachable}/api/health", env)
+        return Service(
+            "prefect", command, f"{self.prefect.reachable}/api/health", env, self.prefect
+        )
 
     def _mlflow(self) -> Service:
         command = [*_module("mlflow"), "server", "--host", self.mlflow.host]
@@ -158,7 +164,7 @@ class Stack:
         if self.mlflow_auth:
             command += ["--app-name", "basic-auth"]
         env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight idle processes more
-        return Service("mlflow", command, f"{self.mlflow.reachable}/health", env)
+        return Service("mlflow", command, f"{self.mlflow.reachable}/health", env, self.mlflow)
 
     def _worker(self) -> Service:
         command = [*_module("prefect"), "worker", "start", "--pool", POOL, "--type", "process"]
@@ -260,8 +266,11 @@ def start(root: Path, service: Service) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    created = psutil.Process(child.pid).create_time()
-    write_json(_pid_file(root, service.name), {"pid": child.pid, "started": created})
+    record: dict[str, Any] = {"pid": child.pid}
+    record["started"] = psutil.Process(child.pid).create_time()
+    if service.address:
+        record |= asdict(service.address)
+    write_json(_pid_file(root, service.name), record)
 
 
 def wait_for(root: Path, service: Service) -> None:
@@ -299,11 +308,22 @@ def down(root: Path) -> list[str]:
 
 def running(root: Path, name: str) -> int | None:
     """Pid of a service that this stack started and that lives."""
+    record = _record(root, name)
+    return record["pid"] if record else None
+
+
+def _record(root: Path, name: str) -> dict[str, Any] | None:
+    """What was written of a service when it was started; None where it does not live."""
     try:
         record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record["pid"] if alive(record["pid"], record["started"]) else None
+    return record if alive(record["pid"], record["started"]) else None
+
+
+def _recorded(root: Path, name: str) -> Address | None:
+    record = _record(root, name) or {}
+    return Address(record["host"], record["port"]) if "port" in record else None
 
 
 def _pid_file(root: Path, name: str) -> Path:
@@ -322,13 +342,14 @@ def _answers(url: str) -> bool:
 
 
 def status(root: Path) -> dict[str, str]:
-    """What runs and answers, by name."""
+    """What runs and answers, by name, and where."""
     stack = Stack.from_environment(root)
     states = {}
     for service in stack.services():
         pid = running(root, service.name)
         answers = pid and (service.health is None or _answers(service.health))
-        states[service.name] = "up" if answers else "not answering" if pid else "down"
+        where = f" {service.address.reachable}" if service.address and pid else ""
+        states[service.name] = ("up" if answers else "not answering" if pid else "down") + where
     return states
 
 

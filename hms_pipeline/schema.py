@@ -16,6 +16,7 @@ import itertools
 # ---------------------------------------------------------------- classes
 CLASSES = ("seizure", "lpd", "gpd", "lrda", "grda", "other")
 CLASS_LABELS = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")  # expert_consensus
+ACNS_NAMES = ("Seizure", "LPDs", "GPDs", "LRDA", "GRDA", "Other")  # as people write them
 VOTE_COLUMNS = tuple(f"{name}_vote" for name in CLASSES)
 
 # ---------------------------------------------------------------- EEG

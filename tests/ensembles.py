@@ -148,11 +148,11 @@ class Maker:
     def _inputs(self) -> dict[str, str]:
         return {"windows": hash_file(self.paths.windows), "folds": hash_file(self.paths.folds)}
 
-    def vote(self, answers: dict[str, np.ndarray]) -> None:
+    def vote(self, answers: dict[str, np.ndarray], n_votes: int = 20) -> None:
         """Let the experts vote as these networks answer on average."""
         probs = np.mean(list(answers.values()), axis=0)
-        votes = np.round(20 * probs).astype(np.int64)
-        votes[np.arange(len(votes)), votes.argmax(axis=1)] += 20 - votes.sum(axis=1)
+        votes = np.round(n_votes * probs).astype(np.int64)
+        votes[np.arange(len(votes)), votes.argmax(axis=1)] += n_votes - votes.sum(axis=1)
         self.windows[list(VOTE_COLUMNS)] = votes
         self.windows["expert_consensus"] = np.array(CLASS_LABELS)[votes.argmax(axis=1)]
         self.windows.to_parquet(self.paths.windows, index=False)

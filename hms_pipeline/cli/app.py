@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import io
 import logging
@@ -15,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
 from ..system.errors import InputError, StaleError
@@ -30,15 +32,16 @@ WRONG_PATHS = (
     NotADirectoryError,
     PermissionError,
 )
+LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
 
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-out = Console()
-err = Console(stderr=True)
+out = Console()  # results
+notes = Console(stderr=True)  # progress, and what is good to know; silenced by --quiet
+err = Console(stderr=True)  # why a command fails
 
 
 class Context:
@@ -56,6 +59,19 @@ class Context:
         return self._params
 
 
+def recipes_names(section: str) -> list[str]:
+    """Names in a section of ``params.yaml``, for a shell to complete; none without a recipe."""
+    with contextlib.suppress(InputError):
+        return list(getattr(load_params(Path("params.yaml")), section))
+    return []
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"hms_pipeline {__version__}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     ctx: typer.Context,
@@ -63,10 +79,19 @@ def options(
     artifacts: Annotated[Path, typer.Option(help="Everything derived.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
 ) -> None:
-    """Global options; the defaults are the checkout's own folders."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    """Retrain, register and serve an ensemble that reads ICU EEG as experts do."""
+    level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
+    handler = logging.StreamHandler()
+    handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
+    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
+    notes.quiet = quiet
     ctx.obj = Context(Paths(data=data, artifacts=artifacts, params=params))
 
 
@@ -99,8 +124,9 @@ def run(arguments: Sequence[str]) -> int:
         The exit code: 0, 2 for bad input, 1 for a disk or store that fails (another time it may
         not), 130 interrupted, 141 for a closed pipe.
     """
+    out.quiet = notes.quiet = False
     try:
-        return app(list(arguments) or ["--help"], standalone_mode=False) or 0
+        return app(list(arguments) or ["--help"], standalone_mode=False, prog_name="hms") or 0
     except typer.TyperException as error:
         return refuse(f"{error.format_message()} See hms --help.")
     except InputError as error:
@@ -119,6 +145,11 @@ def run(arguments: Sequence[str]) -> int:
         if type(error).__module__.partition(".")[0] not in STORES:
             raise
         return refuse(f"MLflow's store cannot be used: {error}. Check MLFLOW_TRACKING_URI.", 1)
+
+
+def note(sentence: str) -> None:
+    """Print one line that is good to know, unless the user asked for quiet."""
+    notes.print(f"hms: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def refuse(sentence: str, code: int = 2) -> int:

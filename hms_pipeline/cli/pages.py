@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ..data.window import Window
 from ..report.folder import write_folder_report
 from ..report.recording import write_recording_report
 from ..scoring.batch import BatchSummary
-from ..scoring.recording import RecordingScores, write_annotations
+from ..scoring.explain import Explanation
+from ..scoring.notable import notable_in_folder
+from ..scoring.recording import RecordingScores, WindowScorer, write_annotations
 from .app import out
 
 FOLDER_PAGE = "index.html"
+Explain = Callable[[Window], Explanation]
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,14 @@ class RecordingWriter:
         Folders; None where none is asked for.
     model : mapping
         What the page says of the model.
+    explain : callable or None
+        Window → why it was answered as it was; None where nobody asks.
     """
 
     report: Path | None
     annotations: Path | None
     model: Mapping[str, Any]
+    explain: Explain | None = None
 
     def __call__(self, scores: RecordingScores) -> None:
         """Write the page and the annotations of one recording."""
@@ -44,6 +51,7 @@ class RecordingWriter:
                 model=self.model,
                 members=scores.members,
                 notable=scores.notable,
+                explained=[self.explain(n.window) for n in scores.notable] if self.explain else (),
                 spectrogram=scores.spectrogram,
                 spectrogram_times_s=scores.spectrogram_times_s,
                 duration_s=scores.duration_s,
@@ -52,6 +60,7 @@ class RecordingWriter:
                 warnings=scores.warnings,
                 source=scores.source,
                 identifier=scores.id,
+                index=FOLDER_PAGE,
             )
             out.print(f"Report: {page}")
         if marks:
@@ -70,10 +79,27 @@ class RecordingWriter:
         return self.annotations and self.annotations / f"{recording}_annotations.txt"
 
 
-def write_folder_page(report: Path, summary: BatchSummary, model: Mapping[str, Any]) -> None:
-    """The page over everything that was scored."""
+def write_folder_page(
+    report: Path,
+    summary: BatchSummary,
+    model: Mapping[str, Any],
+    *,
+    predictor: WindowScorer,
+    inputs: Sequence[Path],
+    most: int,
+    explain: Explain | None = None,
+) -> None:
+    """The page over everything that was scored; ``most`` of the single windows are drawn."""
     read = pd.read_parquet if summary.out.suffix == ".parquet" else pd.read_csv
+    scores = read(summary.out).fillna({"warnings": ""})
+    notable = notable_in_folder(predictor, inputs, scores, most)
     page = write_folder_report(
-        report / FOLDER_PAGE, scores=read(summary.out), model=model, failed=summary.failed
+        report / FOLDER_PAGE,
+        scores=scores,
+        model=model,
+        members=predictor.members,
+        notable=notable,
+        explained={n: explain(w.window) for n, w in notable.items()} if explain else None,
+        failed=summary.failed,
     )
     out.print(f"Report of all: {page}")

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich import progress as rich_progress
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..system.progress import Progress
 from ..training.callback import TrainingCallback
-from .app import err
+from .app import notes
 
 LOG_EVERY_S = 15.0
 
@@ -27,13 +26,11 @@ def progress_bar(what: str) -> Iterator[Progress]:
     callable
         ``progress(done, total)``, safe to call often.
     """
-    if not err.is_terminal:
+    if not notes.is_terminal:
         yield _log_lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with rich_progress.Progress(
-        *columns, TimeRemainingColumn(), console=err, transient=True
-    ) as bars:
+    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
@@ -46,7 +43,7 @@ def _log_lines(what: str) -> Progress:
         now = time.monotonic()
         if now - last >= LOG_EVERY_S:
             last = now
-            err.print(f"{what}: {done}/{total}", highlight=False)
+            notes.print(f"{what}: {done}/{total}", highlight=False)
 
     return log
 

@@ -1,30 +1,90 @@
-"""Tables on the terminal and in Markdown."""
+"""What commands print: tables for people, lines for pipes, JSON for programs, Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+from rich import box
 from rich.table import Table
 
 from ..system.errors import InputError
+from ..system.files import atomic
 from .app import out
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
+DASH = "–"
 
 
-def print_table(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows with the same keys as a table; numbers with four digits."""
-    table = Table(title=title)
-    for name in rows[0] if rows else ():
-        table.add_column(str(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(cell(value) for value in row.values()))
-    out.print(table)
+def _silence(wanted: bool) -> bool:
+    out.quiet = wanted  # whatever else a command prints would spoil the document
+    return wanted
 
 
-def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+Json = Annotated[
+    bool, typer.Option("--json", callback=_silence, help="Print one JSON document, nothing else.")
+]
+
+
+def print_json(document: Any) -> None:
+    """Print a document of JSON types (and paths) on standard output."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+
+
+def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str = "none") -> None:
+    """Print rows with the same keys: a table on a terminal, one line a row elsewhere.
+
+    Parameters
+    ----------
+    title : str
+        Shown on a terminal.
+    rows : sequence of mapping
+        See ``cell`` for how values are written.
+    empty : str
+        Printed instead of a table without rows.
+    """
+    if not rows:
+        out.print(empty, highlight=False, soft_wrap=True)
+        return
+    lines = [list(map(str, rows[0])), *([cell(v) for v in row.values()] for row in rows)]
+    if not out.is_terminal:
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            padded = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))
+            text = " ".join("  ".join(padded).rstrip().splitlines())
+            out.print(text, markup=False, highlight=False, soft_wrap=True)
+        return
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for name in lines[0]:
+        table.add_column(name, overflow="fold")
+    for line in lines[1:]:
+        table.add_row(*line)
+    out.print(table, markup=False)
+
+
+def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
+    """Print ``name: value``, one line each; what a name holds stands below it, indented."""
+    for name, value in facts.items():
+        inner = dict(enumerate(value, 1)) if _is_long(value) else value
+        nested = isinstance(inner, Mapping) and (not indent or any(map(_is_nested, inner.values())))
+        text = "" if nested else f" {cell(inner)}"
+        out.print(f"{indent}{name}:{text}", markup=False, highlight=False, soft_wrap=True)
+        if nested:
+            print_facts(inner, indent + "  ")
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, Mapping) or _is_long(value)
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, list) and any(len(str(item)) > 30 for item in value)
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The same as Markdown."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(map(cell, row.values()) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
@@ -42,11 +102,24 @@ def rewrite_between_marks(path: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise InputError(f"{path} needs the lines {START} and {END}, but has not both. Add them.")
-    path.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
 
 
 def cell(value: object) -> str:
-    """One cell as text; None is a dash."""
+    """One value as text.
+
+    Examples
+    --------
+    >>> cell(None), cell(0.123456), cell((0.7, 0.85)), cell(["a", "b"]), cell({"a": 1, "b": []})
+    ('–', '0.1235', '0.700–0.850', 'a, b', 'a 1, b –')
+    """
     if value is None:
-        return "–"
+        return DASH
+    if isinstance(value, tuple):  # an interval
+        return DASH.join(f"{bound:.3f}" for bound in value)
+    if isinstance(value, Mapping):
+        value = [f"{name} {cell(inner)}" for name, inner in value.items()]
+    if isinstance(value, list):
+        return ", ".join(map(cell, value)) or DASH
     return f"{value:.4f}" if isinstance(value, float) else str(value)

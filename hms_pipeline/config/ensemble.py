@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .section import Section
+from .section import Resamplings, Section, Seed
 
 
 class EnsembleParams(Section):
@@ -28,7 +28,7 @@ class EnsembleParams(Section):
 
     shrinkage: float = Field(gt=0)
     ridge: float = Field(gt=0)
-    bootstrap: int = Field(ge=100)
+    bootstrap: Resamplings
     confidence: float = Field(gt=0.5, lt=1)
-    bins: int = Field(ge=2)
-    seed: int = Field(ge=0)
+    bins: int = Field(ge=2, le=1000)
+    seed: Seed

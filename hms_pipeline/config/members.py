@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from .section import Name, Section
+from .section import Name, Section, Text
 
 
 class MemberParams(Section):
@@ -27,8 +27,8 @@ class MemberParams(Section):
         Multiplies the stages' learning rates.
     """
 
-    architecture: str
+    architecture: Name
     views: tuple[Name, ...] = Field(min_length=1, max_length=2)
-    model: dict[str, Any] = Field(default_factory=dict)
-    pretrained: str | None = None
-    max_lr_scale: float = Field(default=1.0, gt=0)
+    model: dict[Name, Any] = Field(default_factory=dict, max_length=32)
+    pretrained: Text | None = None
+    max_lr_scale: float = Field(default=1.0, gt=0, le=1000)

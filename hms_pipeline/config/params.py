@@ -21,6 +21,9 @@ from .split import SplitParams
 from .training import TrainingParams
 from .validation import ValidationParams
 
+MAX_BYTES = 2**20  # of a recipe's file
+MAX_VALUES, MAX_DEPTH = 2**18, 20  # characters and values in it, and levels
+
 
 class Params(Section):
     """Every number one may tune.
@@ -33,13 +36,13 @@ class Params(Section):
         Each is trained on ``split.n_folds`` folds.
     """
 
-    recipe: str
+    recipe: Name
     sample: SampleParams
     validation: ValidationParams
     split: SplitParams
-    views: dict[Name, dict[str, Any]]
+    views: dict[Name, dict[Name, Any]] = Field(max_length=64)
     training: TrainingParams
-    members: dict[Name, MemberParams] = Field(min_length=1)
+    members: dict[Name, MemberParams] = Field(min_length=1, max_length=64)
     ensemble: EnsembleParams
     registry: RegistryParams
     gate: GateParams
@@ -112,22 +115,26 @@ def _sentence(err: ValidationError) -> str:
     return message.removeprefix("Value error, ").rstrip(".")
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """YAML in which a key that stands twice is an error, not silently the last one."""
+class _Loader(yaml.SafeLoader):
+    """YAML whose mappings have each key once, as text; merge keys could double without end."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
         seen = set()
         for key, _ in node.value:
-            if key.value in seen and key.value != "<<":
+            if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark
+                    problem="a key that is no text, or <<", problem_mark=key.start_mark
+                )
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {key.value[:80]!r} stands twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
         return node
 
 
-def _said(err: yaml.YAMLError | UnicodeDecodeError) -> str:
+def _said(err: yaml.YAMLError | ValueError) -> str:
     problem, mark = getattr(err, "problem", None), getattr(err, "problem_mark", None)
     if problem and mark:
         return f"{problem} in line {mark.line + 1}"
@@ -153,14 +160,42 @@ def read_yaml(path: Path) -> Any:
     InputError
         The file is missing, or is not YAML.
     """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    except FileNotFoundError:
+    if not path.is_file():
         raise InputError(
             f"Recipe file {path} is missing. Run in the project's root or give --params FILE."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        )
+    with path.open("rb") as stream:
+        content = stream.read(MAX_BYTES + 1)
+    try:
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES} bytes")
+        data = yaml.load(content.decode("utf-8"), _Loader)
+        _count(data, MAX_VALUES, MAX_DEPTH)
+    except RecursionError:
+        raise InputError(f"{path} nests too deep. Write it as recipes/ are.") from None
+    except (yaml.YAMLError, ValueError) as err:  # also of a date or a number that is none
         raise InputError(f"{path} is not valid YAML: {_said(err)}. Correct it.") from None
+    return data
+
+
+def _count(value: Any, room: int, depth: int) -> int:
+    """What is left of ``room`` after a value, its aliases written out; a text counts by length.
+
+    Raises
+    ------
+    ValueError
+        There is more, or it nests deeper.
+    """
+    if depth < 0:
+        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
+    room -= 1 + (len(value) if isinstance(value, str) else 0)
+    if room < 0:
+        raise ValueError(f"it has more than {MAX_VALUES} values, aliases written out")
+    parts = (*value, *value.values()) if isinstance(value, dict) else value
+    if isinstance(parts, list | tuple | set):
+        for part in parts:
+            room = _count(part, room, depth - 1)
+    return room
 
 
 def write_params(path: Path, params: Params) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .section import Section
+from .section import Few, Many, Resamplings, Section, Seed
 
 MODEL = "hms-ensemble"  # the registered model's name
 CHAMPION_URI = f"models:/{MODEL}@champion"
@@ -29,8 +29,8 @@ class RegistryParams(Section):
     """
 
     half_atol: float = Field(ge=0)
-    half_windows: int = Field(ge=1)
-    max_cell_mb: float = Field(gt=0)
+    half_windows: Few
+    max_cell_mb: float = Field(gt=0, le=64)
     disk_reserve_gb: float = Field(ge=0)
     with_ids: bool
 
@@ -64,16 +64,16 @@ class GateParams(Section):
         To this largest difference of a probability.
     """
 
-    min_votes: int = Field(ge=1)
+    min_votes: Few
     first_min_gain: float
     min_gain: float = Field(gt=0)
     confidence: float = Field(gt=0.5, lt=1)
-    n_bootstrap: int = Field(ge=100)
-    seed: int = Field(ge=0)
+    n_bootstrap: Resamplings
+    seed: Seed
     max_class_loss: float = Field(gt=0)
-    min_class_windows: int = Field(ge=1)
+    min_class_windows: Many
     max_size_mb: float = Field(gt=0)
     max_latency_ms: float = Field(gt=0)
-    latency_windows: int = Field(ge=1)
-    self_check_windows: int = Field(ge=1)
+    latency_windows: Few
+    self_check_windows: Few
     self_check_atol: float = Field(gt=0)

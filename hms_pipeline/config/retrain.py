@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from .section import Section
+from .section import Few, Name, Seconds, Section, Text
 
 
 class StageNeeds(Section):
@@ -22,9 +22,9 @@ class StageNeeds(Section):
         A stage that runs longer is ended, with everything it started.
     """
 
-    cpu: int = Field(ge=1)
-    gpu: int = Field(ge=0)
-    time_limit_s: float = Field(gt=0)
+    cpu: Few
+    gpu: int = Field(ge=0, le=1000)
+    time_limit_s: float = Field(gt=0, le=30 * 86400)
 
 
 class RayParams(Section):
@@ -43,10 +43,10 @@ class RayParams(Section):
         How often a batch whose node died is placed again; -1: without end.
     """
 
-    address: str
+    address: Text
     exchange: Literal["shared", "remote"]
-    scratch: str
-    retries: int = Field(ge=-1)
+    scratch: Text
+    retries: int = Field(ge=-1, le=1000)
 
 
 class RetrainParams(Section):
@@ -76,15 +76,15 @@ class RetrainParams(Section):
         Where ``--engine ray`` trains folds.
     """
 
-    cpu_slots: int | None = Field(ge=1)
-    gpu_slots: int | None = Field(ge=0)
+    cpu_slots: Few | None
+    gpu_slots: int | None = Field(ge=0, le=1000)
     when_busy: Literal["queue", "refuse"]
-    queue_limit_s: float = Field(ge=0)
-    retries: int = Field(ge=0)
-    retry_delay_s: float = Field(ge=0)
+    queue_limit_s: Seconds
+    retries: int = Field(ge=0, le=1000)
+    retry_delay_s: Seconds
     default: StageNeeds
-    stages: dict[str, StageNeeds]
-    notify: str | None
+    stages: dict[Name, StageNeeds] = Field(max_length=32)
+    notify: Text | None
     ray: RayParams
 
     def needs(self, stage: str) -> StageNeeds:

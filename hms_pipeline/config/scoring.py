@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from .section import ASCENDING, Section
+from .section import ASCENDING, Few, Many, Seconds, Section
 
 
 class ScoringParams(Section):
@@ -51,17 +51,17 @@ class ScoringParams(Section):
         "max_abs_uv",
     )
 
-    hop_s: int = Field(ge=2)
-    batch_windows: int = Field(ge=1)
-    chunk_windows: int = Field(ge=1)
-    block_s: int = Field(ge=60)
+    hop_s: int = Field(ge=2, le=86400)
+    batch_windows: Few
+    chunk_windows: Many
+    block_s: int = Field(ge=60, le=86400)
     spectrogram_coverage: float = Field(gt=0, le=1)
     max_interpolated: int = Field(ge=0, le=8)
     max_disagreement: float = Field(gt=0)
     amplitude_uv: Annotated[tuple[float, float], ASCENDING]
-    notable: int = Field(ge=0)
-    settle_s: float = Field(ge=0)
-    max_rows: int = Field(ge=1)
+    notable: int = Field(ge=0, le=1000)
+    settle_s: Seconds
+    max_rows: Few
     max_abs_uv: float = Field(gt=0)
 
     @field_validator("hop_s")
@@ -87,8 +87,8 @@ class DriftParams(Section):
         Training windows the reference is made of, at most.
     """
 
-    n_bins: int = Field(ge=2)
+    n_bins: int = Field(ge=2, le=1000)
     psi_warning: float = Field(gt=0)
     psi_alarm: float = Field(gt=0)
-    min_windows: int = Field(ge=1)
-    reference_windows: int = Field(ge=10)
+    min_windows: Many
+    reference_windows: int = Field(ge=10, le=100_000)

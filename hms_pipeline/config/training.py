@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .section import Section
+from .section import Few, Name, Section, Seed
 
 
 class StageParams(Section):
     """Which windows a stage trains on, for how long and how fast. Vote bounds are inclusive."""
 
-    name: str
-    min_votes: int = Field(ge=1)
-    max_votes: int | None
-    epochs: int = Field(ge=1)
-    max_lr: float = Field(gt=0)
+    name: Name
+    min_votes: Few
+    max_votes: Few | None
+    epochs: Few
+    max_lr: float = Field(gt=0, le=1000)
 
 
 class SmoothingParams(Section):
     """Label smoothing of windows with few votes: ``amount`` of the target becomes uniform."""
 
     amount: float = Field(ge=0, lt=1)
-    max_votes: int = Field(ge=0)
+    max_votes: int = Field(ge=0, le=1000)
 
 
 class TrainingParams(Section):
@@ -45,15 +45,17 @@ class TrainingParams(Section):
         is not named, or has probability 0, is off.
     """
 
-    seed: int = Field(ge=0)
-    batch_size: int = Field(ge=2)
-    stages: tuple[StageParams, ...] = Field(min_length=1)
+    seed: Seed
+    batch_size: int = Field(ge=2, le=4096)
+    stages: tuple[StageParams, ...] = Field(min_length=1, max_length=16)
     schedule: Literal["onecycle", "cosine"]
     weight_decay: float = Field(ge=0)
     clip_norm: float = Field(gt=0)
     ema_decay: float = Field(ge=0, lt=1)
     precision: Literal["float32", "bfloat16"]
-    threads: int = Field(ge=1)
+    threads: Few
     resident_fraction: float = Field(ge=0, le=1)
     smoothing: SmoothingParams
-    augmentation: dict[str, dict[str, float]]
+    augmentation: dict[Name, Annotated[dict[Name, float], Field(max_length=32)]] = Field(
+        max_length=32
+    )

@@ -49,7 +49,7 @@ class DeadChannelParams(Section):
 
     step_uv: float = Field(ge=0)
     share: Share
-    electrodes: int = Field(ge=0)
+    electrodes: int = Field(ge=0, le=19)
 
 
 class SaturatedParams(Section):
@@ -95,7 +95,7 @@ class NearDuplicateParams(Section):
         Share of the shorter recording that the common stretch must cover.
     """
 
-    votes: int = Field(ge=2)
+    votes: int = Field(ge=2, le=1000)
     correlation: Share
     coverage: Share
 

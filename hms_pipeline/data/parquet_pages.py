@@ -21,6 +21,7 @@ MAX_HEADER = 2**16  # bytes of one page's header
 FEW = 256  # bytes that hold nearly every page's header
 MAX_DEPTH = 12  # of structures and lists
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # page types
+LIST, STRUCT = 9, 12  # of Thrift
 DICTIONARY_CODED, PREFIX_CODED = {2, 8}, 7  # encodings of data pages
 # Field → its type, and the same of a structure or of a list's: what decides how much is unpacked.
 Known = dict[int, tuple[int, dict]]
@@ -278,49 +279,71 @@ def _struct(data: bytes, at: int, depth: int, known: Known) -> tuple[dict, int]:
             field += delta
         else:
             field, at = _number(data, at, 16)
-        expected, inner = known.get(field, (kind, {}))
+        if field not in known:
+            at = _skip(data, at, kind, depth)
+            continue
+        expected, inner = known[field]
         if field in fields or expected != kind:
             raise PageError("a header is not the format's")
-        fields[field], at = _value(data, at, kind, depth, inner)
+        if kind == LIST:
+            fields[field], at = _structs(data, at, depth, inner)
+        elif kind == STRUCT:
+            fields[field], at = _struct(data, at, depth + 1, inner)
+        else:
+            fields[field], at = _number(data, at, 64 if kind == 6 else 32)
     return fields, at + 1
 
 
-def _value(data: bytes, at: int, kind: int, depth: int, known: Known) -> tuple:
-    if kind in (1, 2):  # true, false
-        return kind, at
-    if kind == 3:  # byte
-        return data[at], at + 1
-    if kind in (4, 5, 6):  # i16, i32, i64
-        return _number(data, at, 64 if kind == 6 else 32)
-    if kind == 7:  # double
-        return None, at + 8
-    if kind == 8:  # bytes
-        length, at = _varint(data, at)
-        return None, at + length
-    if kind in (9, 10):  # list, set
-        return _list(data, at, depth, known)
-    if kind == 12:
-        return _struct(data, at, depth + 1, known)
-    raise PageError("a header is not the format's")
-
-
-def _list(data: bytes, at: int, depth: int, known: Known) -> tuple[list, int]:
-    if depth > MAX_DEPTH:
-        raise PageError("a header nests too deep")
-    head = data[at]
-    at, size, kind = at + 1, head >> 4, head & 15
-    if size == 15:
-        size, at = _varint(data, at)
-    if size > len(data) or (known and kind != 12):
+def _structs(data: bytes, at: int, depth: int, known: Known) -> tuple[list[dict], int]:
+    kind, size, at = _list_head(data, at)
+    if kind != STRUCT:
         raise PageError("a header is not the format's")
     values = []
     for _ in range(size):
-        value, at = _value(data, at, 3 if kind in (1, 2) else kind, depth + 1, known)
+        value, at = _struct(data, at, depth + 1, known)
         values.append(value)
     return values, at
 
 
+def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
+    """The place after a value that nothing depends on; most of a footer."""
+    if kind in (1, 2):  # true, false
+        return at
+    if kind in (4, 5, 6):  # numbers
+        return at + 1 if data[at] < 128 else _varint(data, at)[1]
+    if kind == 8:  # bytes
+        length, at = _varint(data, at)
+        return at + length
+    if kind in (3, 7):  # byte, double
+        return at + (1 if kind == 3 else 8)
+    if depth > MAX_DEPTH:
+        raise PageError("a header nests too deep")
+    if kind in (LIST, 10):  # list, set
+        kind, size, at = _list_head(data, at)
+        for _ in range(size):
+            at = _skip(data, at, 3 if kind in (1, 2) else kind, depth + 1)
+        return at
+    if kind != STRUCT:
+        raise PageError("a header is not the format's")
+    while head := data[at]:
+        at = _skip(data, at + 1 if head > 15 else _varint(data, at + 1)[1], head & 15, depth + 1)
+    return at + 1
+
+
+def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
+    head = data[at]
+    at, size = at + 1, head >> 4
+    if size == 15:
+        size, at = _varint(data, at)
+    if size > len(data):
+        raise PageError("a header is not the format's")
+    return head & 15, size, at
+
+
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = data[at]
+    if value < 128:  # nearly all
+        return value, at + 1
     value = shift = 0
     while True:
         byte = data[at]

@@ -13,9 +13,12 @@ from ..schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS
 
 ROW_GROUP = 20_000  # samples: a window of a long recording is read without the rest
 _EEG = pa.schema([(name, pa.float32()) for name in EEG_COLUMNS])
+SIMULATED = {b"hms.origin": b"simulated"}  # in the footer of an EEG that no patient gave
 
 
-def write_eeg(path: Path, eeg: np.ndarray | Iterable[np.ndarray]) -> None:
+def write_eeg(
+    path: Path, eeg: np.ndarray | Iterable[np.ndarray], *, simulated: bool = False
+) -> None:
     """Write an EEG as 20 float32 columns.
 
     Parameters
@@ -23,12 +26,20 @@ def write_eeg(path: Path, eeg: np.ndarray | Iterable[np.ndarray]) -> None:
     path : Path
     eeg : array, shape (20, n_times), or iterable of such blocks
         Microvolts. Blocks of ``ROW_GROUP`` samples give the bytes that the whole array gives.
+    simulated : bool
+        Whether the file says so of itself, for ``is_simulated``.
     """
     blocks = [eeg] if isinstance(eeg, np.ndarray) else eeg
-    with pq.ParquetWriter(path, _EEG, compression="snappy") as writer:
+    schema = _EEG.with_metadata(SIMULATED if simulated else None)
+    with pq.ParquetWriter(path, schema, compression="snappy") as writer:
         for block in blocks:
             columns = [np.ascontiguousarray(channel, np.float32) for channel in block]
-            writer.write_table(pa.table(columns, schema=_EEG), row_group_size=ROW_GROUP)
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
+
+
+def is_simulated(path: Path) -> bool:
+    """Whether an EEG's file says that it was simulated; only its footer is read."""
+    return SIMULATED.items() <= (pq.read_schema(path).metadata or {}).items()
 
 
 def write_spectrogram(path: Path, spectrogram: np.ndarray, time_dtype: str = "int64") -> None:

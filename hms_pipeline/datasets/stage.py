@@ -6,19 +6,18 @@ import json
 import logging
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..config import Params, Paths
 from ..config.split import SplitParams
 from ..schema import DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
 from ..system.errors import InputError
-from ..system.files import atomic, read_table
+from ..system.files import read_table, write_table
 from .folds import assign_folds
 
 log = logging.getLogger(__name__)
 
-_METADATA_KEY = b"hms_split"
+_NOTE = "hms_split"
 
 
 def run(paths: Paths, params: Params) -> dict:
@@ -68,13 +67,12 @@ def read_folds(paths: Paths) -> pd.DataFrame:
 def _previous(paths: Paths, split: SplitParams) -> pd.DataFrame | None:
     if not paths.folds.exists():
         return None
-    table = pq.read_table(paths.folds)
-    stored = json.loads((table.schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    present = read_folds(paths)[["patient_id", "fold"]].drop_duplicates()
+    stored = json.loads((pq.read_schema(paths.folds).metadata or {}).get(_NOTE.encode(), b"{}"))
     if (stored.get("n_folds"), stored.get("seed")) != (split.n_folds, split.seed):
         log.warning("split.n_folds or split.seed changed: all patients get new folds.")
         return None
     absent = pd.DataFrame(stored["absent"], columns=["patient_id", "fold"], dtype="int64")
-    present = table.select(["patient_id", "fold"]).to_pandas().drop_duplicates()
     return pd.concat([present, absent], ignore_index=True)
 
 
@@ -86,8 +84,4 @@ def _write(
         gone = previous[~previous["patient_id"].isin(folds["patient_id"])]
         absent = sorted(gone[["patient_id", "fold"]].to_numpy().tolist())
     metadata = {"n_folds": split.n_folds, "seed": split.seed, "absent": absent}
-    table = pa.Table.from_pandas(folds, preserve_index=False).replace_schema_metadata(
-        {_METADATA_KEY: json.dumps(metadata).encode()}
-    )
-    with atomic(paths.folds) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    write_table(paths.folds, folds, {_NOTE: json.dumps(metadata)})

@@ -12,7 +12,7 @@ from ..config import Params, Paths
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_COLUMNS, VOTE_SLICES
 from ..system.errors import InputError
 from ..system.files import hash_file, read_table
-from ..training.finished import check_files, read_manifest
+from ..training.finished import read_checked, read_manifest
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class OutOfFold:
     def target(self) -> NDArray[np.float64]:
         """Vote shares, shape (n, 6)."""
         return self.votes / self.n_votes[:, None]
+
+    def frame(self) -> pd.DataFrame:
+        """One row per window and member: ``label_id, member, fold, patient_id, votes``, six
+        probabilities.
+        """
+        about = {"fold": self.folds, "patient_id": self.patients, "votes": self.n_votes.astype(int)}
+        parts = [
+            pd.DataFrame({"label_id": self.label_ids, "member": member, **about}).join(
+                pd.DataFrame(probs, columns=list(CLASSES))
+            )
+            for member, probs in zip(self.members, self.probs, strict=True)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     @property
     def deciding(self) -> NDArray[np.bool_]:
@@ -89,14 +102,14 @@ def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
     for fold in range(n_folds):
         folder = paths.fold(member, fold)
         manifest = read_manifest(folder)
-        check_files(folder, manifest, "oof.parquet")
+        content = read_checked(folder, manifest, "oof.parquet")
         for name, now in made_from.items():
             if manifest["inputs"][name] != now:
                 raise InputError(
                     f"{folder} was trained from other {name} than the present ones."
                     f" Run hms train {member}, or dvc repro."
                 )
-        tables.append(read_table(folder / "oof.parquet").assign(fold=fold))
+        tables.append(read_table(folder / "oof.parquet", content=content).assign(fold=fold))
     return pd.concat(tables, ignore_index=True).set_index("label_id")
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ..config import Params, Paths
 from ..config.ensemble import EnsembleParams
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
-from ..system.errors import InputError
-from ..system.files import atomic, write_json
-from ..system.progress import Progress
+from ..system.files import read_sealed, write_json, write_sealed, write_table
 from ..training.finished import read_manifest
 from ..training.metrics import metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
@@ -27,13 +24,35 @@ from .oof import OutOfFold, read_oof
 
 log = logging.getLogger(__name__)
 Array = NDArray[np.float64]
+WEIGHTS, METRICS, TABLE = "weights.json", "metrics.json", "oof.parquet"
 DIGITS = 9  # of numbers in JSON; keeps the last bits of sums out of hashed files
 
 
-def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[str, Any]:
-    """Fit, judge and choose the blend, and write the folder ``ensemble``.
+@dataclass(frozen=True)
+class Made:
+    """What the stage makes.
 
-    That is ``weights.json``, ``oof.parquet``, ``metrics.json`` and ``summary.json``.
+    Parameters
+    ----------
+    weights, metrics : dict
+        The content of the files.
+    table : DataFrame
+        ``label_id, patient_id, fold, n_votes`` and the six nested probabilities; ascending.
+    oof : OutOfFold
+        The members' predictions that it was made of.
+    """
+
+    weights: dict[str, Any]
+    metrics: dict[str, Any]
+    table: pd.DataFrame
+    oof: OutOfFold
+
+
+def run(
+    paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json`` and
+    ``summary.json``.
 
     The fit uses the windows of the deciding slice only; every window gets the prediction of the
     blend that was fitted without its fold.
@@ -44,6 +63,19 @@ def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[
         The content of ``metrics.json``.
     """
     tell = progress or (lambda done, total: None)
+    made = compute(paths, params, tell)
+    write_sealed(paths.ensemble / WEIGHTS, made.weights)
+    write_sealed(paths.ensemble / METRICS, made.metrics)
+    write_json(paths.ensemble / "summary.json", _plain(_flat(made.metrics)))
+    write_table(paths.ensemble / TABLE, made.table)
+    tell(4, 4)
+    return made.metrics
+
+
+def compute(
+    paths: Paths, params: Params, tell: Callable[[int, int], None] = lambda done, total: None
+) -> Made:
+    """Make the ensemble of the members' predictions, each held against its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
     fitted = _fit(oof, params.ensemble)
@@ -56,12 +88,8 @@ def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[
         "stages": _stage_metrics(paths, params, oof),
     }
     tell(3, 4)
-    write_json(paths.ensemble / "weights.json", _plain(_weights(fitted)))
-    write_json(paths.ensemble / "metrics.json", _plain(metrics))
-    write_json(paths.ensemble / "summary.json", _plain(_flat(metrics)))
-    _write_oof(paths, oof, predictions["ensemble"])
-    tell(4, 4)
-    return metrics
+    table = _table(oof, predictions["ensemble"])
+    return Made(_plain(_weights(fitted)), _plain(metrics), table, oof)
 
 
 def results_table(paths: Paths) -> list[dict[str, Any]]:
@@ -71,13 +99,10 @@ def results_table(paths: Paths) -> list[dict[str, Any]]:
     -------
     list of dict
         ``member``, one key per vote slice (None where it has no windows), and ``interval`` of
-        the deciding slice.
+        the deciding slice: two numbers, or None.
     """
-    path = paths.ensemble / "metrics.json"
-    if not path.exists():
-        raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
-    members = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))["members"]
+    metrics = read_sealed(paths.ensemble / METRICS, "hms ensemble")
+    members = read_sealed(paths.ensemble / WEIGHTS, "hms ensemble")["members"]
     named = [
         *((name, metrics["members"][name]) for name in members),
         ("equal mean", metrics["blends"]["equal"]),
@@ -92,7 +117,7 @@ def _table_row(name: str, slices: dict[str, Any]) -> dict[str, Any]:
     return {
         "member": name,
         **{s: slices[s]["kl"] if s in slices else None for s in VOTE_SLICES},
-        "interval": f"{deciding['low']:.3f}–{deciding['high']:.3f}" if deciding else None,
+        "interval": (deciding["low"], deciding["high"]) if deciding else None,
     }
 
 
@@ -249,7 +274,7 @@ def _weights(fitted: FittedBlend) -> dict[str, Any]:
     }
 
 
-def _write_oof(paths: Paths, oof: OutOfFold, probs: Array) -> None:
+def _table(oof: OutOfFold, probs: Array) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "label_id": oof.label_ids,
@@ -260,10 +285,7 @@ def _write_oof(paths: Paths, oof: OutOfFold, probs: Array) -> None:
     )
     # float32 keeps differences of the last bits between processors out of the hashed file
     frame[list(CLASSES)] = probs.astype(np.float32)
-    with atomic(paths.ensemble / "oof.parquet") as temporary:
-        pq.write_table(
-            pa.Table.from_pandas(frame, preserve_index=False), temporary, compression="zstd"
-        )
+    return frame
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..config import Params, Paths
@@ -12,12 +11,18 @@ from .views import build_views
 
 
 def describe_views(paths: Paths, params: Params) -> list[dict[str, Any]]:
-    """One row per view of the recipe: meaning, shape, inputs, parameters, members, store.
+    """One row per view of the recipe, of JSON types.
 
     Parameters
     ----------
     paths : Paths
     params : Params
+
+    Returns
+    -------
+    list of dict
+        ``view, is`` (its meaning), ``shape, inputs, parameters, read_by`` (members), and of its
+        store ``state`` (stored, absent or damaged), ``bytes``, ``code``, ``data`` (hashes).
 
     Raises
     ------
@@ -28,24 +33,23 @@ def describe_views(paths: Paths, params: Params) -> list[dict[str, Any]]:
         {
             "view": name,
             "is": view.view.summary,
-            "shape": "×".join(map(str, view.shape)),
-            "inputs": ", ".join(view.inputs),
-            "parameters": json.dumps(view.params),
-            "read by": ", ".join(m for m, member in params.members.items() if name in member.views)
-            or "no member",
-            "store": _stored(paths, name),
+            "shape": list(view.shape),
+            "inputs": sorted(view.inputs),
+            "parameters": dict(view.params),
+            "read_by": [m for m, member in params.members.items() if name in member.views],
+            **_stored(paths, name),
         }
         for name, view in build_views(params).items()
     ]
 
 
-def _stored(paths: Paths, name: str) -> str:
+def _stored(paths: Paths, name: str) -> dict[str, Any]:
     folder = paths.view(name)
     if not (folder / MANIFEST).is_file():
-        return "absent"
+        return {"state": "absent", "bytes": 0, "code": None, "data": None}
     try:
         manifest = read_manifest(folder)
     except InputError:
-        return "damaged"
+        return {"state": "damaged", "bytes": 0, "code": None, "data": None}
     size = sum(path.stat().st_size for path in folder.glob("shard-*.npy"))
-    return f"{size / 2**20:.1f} MiB, code {manifest['code'][:8]}, data {manifest['data'][:8]}"
+    return {"state": "stored", "bytes": size, "code": manifest["code"], "data": manifest["data"]}

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from ..config.section import Section
-from ..schema import CHAIN_PAIRS, REGIONS, SFREQ, WINDOW_S
+from ..schema import CHAIN_PAIRS, REGIONS, SFREQ, SPECTROGRAM_S, WINDOW_S
 from ..signal.constants import constant
 from ..signal.filters import resample
 from ..signal.frames import column_centres, frame_starts
@@ -20,8 +20,10 @@ from ..signal.spectral import log_scale
 from ..system.errors import InputError
 from .windows import WindowBatch
 
-Pixels = Annotated[int, Field(ge=8, le=2048)]
-Hertz = Annotated[float, Field(gt=0, le=SFREQ)]
+Pixels = Annotated[int, Field(ge=8, le=1024)]
+Hertz = Annotated[float, Field(ge=0.01, le=SFREQ)]
+Bands = Annotated[int, Field(ge=8, le=512)]
+MOST_PARTS = 8
 
 
 class LogScale(Section):
@@ -54,7 +56,7 @@ class LogScale(Section):
 class Stretch(Section):
     """A stretch of time around the window's centre, drawn ``width`` columns wide."""
 
-    duration_s: float = Field(gt=0)
+    duration_s: float = Field(gt=0, le=SPECTROGRAM_S)
     width: Pixels
 
 
@@ -71,7 +73,7 @@ class FramedStretch(Stretch):
 
     duration_s: float = Field(gt=0, le=WINDOW_S)
     window_s: float = Field(gt=0, le=WINDOW_S / 2)
-    frames: int = Field(ge=4)
+    frames: int = Field(ge=4, le=1024)
 
     @model_validator(mode="after")
     def _no_more_frames(self) -> FramedStretch:
@@ -80,7 +82,8 @@ class FramedStretch(Stretch):
         return self
 
 
-Parts = Annotated[tuple[FramedStretch, ...], Field(min_length=1)]
+Parts = Annotated[tuple[FramedStretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
+Stretches = Annotated[tuple[Stretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
 HIGHEST = 0.4  # of the sampling rate: what resampling leaves unchanged
 LEAST_WINDOW = 8  # samples of a frame
 PAIRS_A_REGION = len(CHAIN_PAIRS) // len(REGIONS)

@@ -7,7 +7,7 @@ or a store without manifest whose shards the notes still vouch for; the next run
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..system.errors import InputError
-from ..system.files import atomic, hash_file, write_json
+from ..system.files import atomic, hash_file, read_sealed, reserve, write_sealed
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name
@@ -79,8 +79,9 @@ def find_known(store: Path, staging: Path) -> list[Known]:
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
     for path in sorted(staging.glob("shard-*.json")):
-        note = json.loads(path.read_text(encoding="utf-8"))
-        yield f"{path.stem}.npy", tuple(note["keys"]), note["sha256"]
+        with contextlib.suppress(InputError):  # a damaged note vouches for nothing
+            note = read_sealed(path, "hms features")
+            yield f"{path.stem}.npy", tuple(note["keys"]), note["sha256"]
 
 
 def _published(store: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
@@ -125,6 +126,7 @@ def write_shard(
         out = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=np.float16, shape=(len(target.keys), *shape)
         )
+        reserve(temporary)
         copied = [row for row, key in enumerate(target.keys) if key in place]
         for row in copied:
             source, at = place[target.keys[row]]
@@ -139,7 +141,7 @@ def write_shard(
         out.flush()
         del out
     sha256 = hash_file(path)
-    write_json(path.with_suffix(".json"), {"keys": list(target.keys), "sha256": sha256})
+    write_sealed(path.with_suffix(".json"), {"keys": list(target.keys), "sha256": sha256})
     return Known(path, target.keys, sha256)
 
 

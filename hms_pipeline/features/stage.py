@@ -19,7 +19,7 @@ from ..config import Params, Paths
 from ..config.keys import code_key
 from ..system.device import choose_device
 from ..system.errors import InputError
-from ..system.files import hash_file, write_json
+from ..system.files import hash_file, write_sealed
 from ..system.locks import locked
 from ..system.processes import process_pool
 from ..system.progress import Progress
@@ -228,7 +228,7 @@ def _publish(
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name in TABLES:
         os.replace(staging / name, store / name)
-    write_json(store / MANIFEST, manifest)
+    write_sealed(store / MANIFEST, manifest)
     logger.info("%s: %d windows in %d shards, %d new", view.name, len(plan), len(ready), len(moved))
     return manifest
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..system.errors import InputError
-from ..system.files import hash_file
+from ..system.files import hash_file, read_sealed, read_table
 from .view import BuiltView
 
 FORMAT = 2
@@ -56,10 +56,8 @@ class FeatureStore:
         self._maps: dict[int, np.ndarray] = {}
 
     @classmethod
-    def open(
-        cls, folder: Path | str, *, view: BuiltView | None = None, verify: bool = True
-    ) -> FeatureStore:
-        """Open a store and check that it is whole.
+    def open(cls, folder: Path | str, *, view: BuiltView | None = None) -> FeatureStore:
+        """Open a store and compare its bytes with the manifest.
 
         Parameters
         ----------
@@ -67,9 +65,6 @@ class FeatureStore:
             ``artifacts/features/<view>``.
         view : BuiltView or None
             The view that the values must come from, with its parameters.
-        verify : bool
-            Compare every shard's bytes with the manifest. False checks only that the files are
-            there and have their size.
 
         Raises
         ------
@@ -85,9 +80,9 @@ class FeatureStore:
             if not is_file_of(folder / name, manifest[entry]):
                 raise InputError(_damaged(folder, name))
         with ThreadPoolExecutor(THREADS) as pool:  # hashing leaves other threads running
-            check = partial(_check_shard, folder, manifest=manifest, verify=verify)
+            check = partial(_check_shard, folder, manifest=manifest)
             list(pool.map(check, manifest["shards"]))
-        return cls(folder, manifest, pd.read_parquet(folder / INDEX))
+        return cls(folder, manifest, read_table(folder / INDEX))
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -162,14 +157,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder} needs the finished features of view {folder.name!r}, but has no {MANIFEST}."
             f" Run `hms features {folder.name}`."
         )
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        version = manifest["format"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(_damaged(folder, MANIFEST)) from None
-    if version != FORMAT:
+    manifest = read_sealed(path, f"hms features {folder.name}")
+    if manifest["format"] != FORMAT:
         raise InputError(
-            f"{folder} needs format {FORMAT}, but was written in format {version}. Run"
+            f"{folder} needs format {FORMAT}, but was written in format {manifest['format']}. Run"
             f" `hms features {folder.name}` with this version."
         )
     return manifest
@@ -209,16 +200,14 @@ def _check_view(manifest: dict[str, Any], view: BuiltView) -> None:
             )
 
 
-def _check_shard(
-    folder: Path, shard: dict[str, Any], manifest: dict[str, Any], verify: bool
-) -> None:
+def _check_shard(folder: Path, shard: dict[str, Any], manifest: dict[str, Any]) -> None:
     path = folder / shard["file"]
     if not path.is_file():
         raise InputError(
             f"{folder} needs {shard['file']}, but it is missing. Run"
             f" `hms features {manifest['view']}`."
         )
-    if path.stat().st_size != shard["bytes"] or (verify and hash_file(path) != shard["sha256"]):
+    if path.stat().st_size != shard["bytes"] or hash_file(path) != shard["sha256"]:
         raise InputError(_damaged(folder, shard["file"]))
 
 

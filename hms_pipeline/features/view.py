@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..signal.montage import Pair, mirror_of
 from ..system.errors import InputError
 from .windows import EEG_SHAPE, SPECTROGRAM_SHAPE, WindowBatch
 
+MAX_SIZE = 2**22  # values of one window
 Kind = Literal["image", "waves"]
 
 
@@ -70,7 +72,11 @@ class View:
             raise InputError(f"{_sentence(self.name, err)}.") from None
         built = BuiltView(self, values)
         try:
-            _ = built.shape
+            if math.prod(built.shape) > MAX_SIZE:
+                raise InputError(
+                    f"a window needs at most {MAX_SIZE} values, but has {built.shape}. Lower height"
+                    " or width."
+                )
         except InputError as err:
             raise InputError(f"views.{self.name}: {err}") from None
         except (ValueError, RuntimeError) as err:  # of a library that they were passed on to

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from ..config import Params, Paths, load_params
@@ -37,15 +37,16 @@ from ..features.views import build_views
 from ..models import build_model
 from ..system.device import choose_device
 from ..system.errors import InputError
-from ..system.files import hash_file, hash_json, read_table, write_json
-from ..training.finished import check_files, read_manifest
+from ..system.files import hash_file, hash_json, read_sealed, read_table, write_json, write_table
+from ..training.checkpoint import write_tensors
+from ..training.finished import read_checked, read_manifest
 from .reference import write_reference
 
 FORMAT = 1
 # The rooms that scoring needs, in the order in which they may import each other.
 ROOMS = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "features",
-    "datasets", "models", "training", "ensemble", "inference",
+    "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
 TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients
@@ -123,7 +124,7 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     InputError
         The ensemble or a training is missing.
     """
-    ensemble = _read_json(paths.ensemble / "weights.json", "hms ensemble")
+    ensemble = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     blend = {key: ensemble[key] for key in ("kind", "weights", "temperature", "offsets")}
     members = {name: _describe_member(paths, params, name) for name in sorted(blend["weights"])}
     views = {
@@ -238,12 +239,11 @@ def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[st
     precision = {}
     for fold in range(params.split.n_folds):
         folder = paths.fold(name, fold)
-        check_files(folder, read_manifest(folder), "weights.safetensors")
-        weights = load_file(folder / "weights.safetensors")
+        weights = load(read_checked(folder, read_manifest(folder), "weights.safetensors"))
         half = {key: _halved(value) for key, value in weights.items()}
         moved = _difference(network, weights, half, inputs)
         use_half = moved <= params.registry.half_atol  # False for NaN, too
-        save_file(half if use_half else weights, out / f"fold-{fold}.safetensors")
+        write_tensors(out / f"fold-{fold}.safetensors", half if use_half else weights)
         precision[str(fold)] = "float16" if use_half else "float32"
     return precision
 
@@ -258,8 +258,7 @@ def _some_inputs(paths: Paths, params: Params, member: MemberParams) -> list[Ten
     n = min(params.registry.half_windows, len(label_ids))
     some = label_ids[:: len(label_ids) // n][:n]
     return [
-        torch.from_numpy(FeatureStore.open(paths.view(view), verify=False)[some]).float()
-        for view in member.views
+        torch.from_numpy(FeatureStore.open(paths.view(view))[some]).float() for view in member.views
     ]
 
 
@@ -298,9 +297,9 @@ def write_tables(paths: Paths, out: Path) -> dict[str, str]:
     windows = read_table(paths.windows, columns=["label_id", *PLACE])
     oof = read_table(paths.ensemble / "oof.parquet")
     oof = oof.merge(windows, on="label_id", validate="one_to_one").sort_values("label_id")
-    oof.to_parquet(out / "oof.parquet", index=False, compression="zstd")
+    write_table(out / "oof.parquet", oof)
     folds = read_table(paths.folds, columns=["label_id", "patient_id", "fold"])
-    folds.to_parquet(out / "folds.parquet", index=False, compression="zstd")
+    write_table(out / "folds.parquet", folds)
     return {name: hash_file(out / name) for name in TABLES}
 
 

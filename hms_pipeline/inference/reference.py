@@ -77,7 +77,7 @@ def write_reference(paths: Paths, params: Params, out: Path) -> Path:
     labels = oof["label_id"].to_numpy()[::step]
     table = prediction_quantities(oof)
     for name in sorted({view for member in params.members.values() for view in member.views}):
-        store = FeatureStore.open(paths.view(name), verify=False)
+        store = FeatureStore.open(paths.view(name))
         found = [_statistics(store[labels[k : k + 64]]) for k in range(0, len(labels), 64)]
         statistics = np.concatenate(found)
         for column, statistic in zip(statistics.T, STATISTICS, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,7 @@ def score_frame(
     _check_frame(predictor, frame)
     most = int(predictor.bundle.params.registry.max_cell_mb * 2**20)
     spectrograms = frame.get("spectrogram", pd.Series([None] * len(frame), dtype=object))
-    windows = [
-        Window(_eeg(eeg, row, most), _spectrogram(spectrogram, row, most))
-        for row, (eeg, spectrogram) in enumerate(zip(frame["eeg"], spectrograms, strict=True))
-    ]
-    scores = predictor.predict(windows)
+    scores = predictor.predict(_Cells(frame["eeg"].tolist(), spectrograms.tolist(), most))
     if not np.isfinite(scores.probs).all():
         raise RuntimeError("The ensemble gives probabilities that are not finite.")
     table = pd.DataFrame(scores.probs, columns=list(VOTE_COLUMNS))
@@ -56,6 +52,22 @@ def score_frame(
         table["members_used"] = ["; ".join(used) for used in scores.members_used]
         table["warnings"] = ["; ".join(said) for said in scores.warnings]
     return table
+
+
+class _Cells(Sequence[Window]):
+    """A request's windows, each unpacked when its turn comes: not all of them at once."""
+
+    def __init__(self, eeg: list, spectrogram: list, most: int) -> None:
+        self._eeg, self._spectrogram, self._most = eeg, spectrogram, most
+
+    def __len__(self) -> int:
+        return len(self._eeg)
+
+    def __getitem__(self, row: int) -> Window:
+        return Window(
+            _eeg(self._eeg[row], row, self._most),
+            _spectrogram(self._spectrogram[row], row, self._most),
+        )
 
 
 def _check_frame(predictor: Predictor, frame: pd.DataFrame) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
 from torch import nn
 
 from ..catalogue import Catalogue
@@ -14,6 +16,11 @@ from ..schema import CLASSES
 from ..system.errors import InputError
 
 Shape = tuple[int, ...]
+# Types of options, with what a network may ask for.
+Factor = Annotated[float, Field(gt=0, le=4)]  # of a published network's width or depth
+Channels = Annotated[int, Field(ge=1, le=2048)]
+Few = Annotated[int, Field(ge=1, le=64)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 MODELS: Catalogue[Callable[..., nn.Module]] = Catalogue("architecture")
 
 
@@ -46,7 +53,7 @@ def build_model(
 
 
 def _check_options(builder: Callable[..., nn.Module], options: dict, where: str) -> None:
-    hints = typing.get_type_hints(builder)
+    hints = typing.get_type_hints(builder, include_extras=True)
     accepted = {
         key: hints[key]
         for key, parameter in inspect.signature(builder).parameters.items()
@@ -55,26 +62,11 @@ def _check_options(builder: Callable[..., nn.Module], options: dict, where: str)
     for key, value in options.items():
         if key not in accepted:
             raise InputError(f"{where} has no option {key!r}. Choose one of {sorted(accepted)}.")
-        if not _fits(value, accepted[key]):
-            raise InputError(
-                f"{where}.{key} must be {_spell(accepted[key])}, got {value!r}. Correct it."
-            )
-
-
-def _fits(value: object, hint: type) -> bool:
-    if typing.get_origin(hint) is typing.Literal:
-        return value in typing.get_args(hint)
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
-
-
-def _spell(hint: type) -> str:
-    if typing.get_origin(hint) is typing.Literal:
-        return f"one of {list(typing.get_args(hint))}"
-    return f"of type {hint.__name__}"
+        try:
+            TypeAdapter(accepted[key]).validate_python(value, strict=True)
+        except ValidationError as err:
+            said = err.errors()[0]["msg"]
+            raise InputError(f"{where}.{key}: {said}, but is {value!r}. Correct it.") from None
 
 
 def only_image(shapes: Sequence[Shape], architecture: str) -> Shape:

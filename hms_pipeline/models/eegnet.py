@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..system.errors import InputError
-from .build import MODELS, Shape, only_waves
+from .build import MODELS, Channels, Few, Rate, Shape, only_waves
 
 KERNELS = (3, 5, 7, 9)
 
@@ -127,13 +127,8 @@ class WaveEncoder(nn.Module):
     ) -> None:
         super().__init__()
         n_chans, n_times = shape
-        if width < 4 or width % len(KERNELS):
+        if width % len(KERNELS):
             raise InputError(f"model.width must be a multiple of {len(KERNELS)}, got {width}.")
-        if min(hidden, n_blocks, pool, stride) < 1:
-            raise InputError(
-                "model.hidden, n_blocks, pool and stride must be at least 1, got"
-                f" {hidden}, {n_blocks}, {pool} and {stride}."
-            )
         if n_times < pool * stride * 2 ** (n_blocks + 1):
             raise InputError(
                 f"waves of {n_times} samples are too short for pool {pool}, stride {stride} and"
@@ -181,12 +176,12 @@ def eegnet(
     shapes: Sequence[Shape],
     *,
     n_outputs: int = 6,
-    width: int = 24,
-    hidden: int = 128,
-    n_blocks: int = 4,
-    pool: int = 1,
-    stride: int = 2,
-    drop_rate: float = 0.2,
+    width: Channels = 24,
+    hidden: Channels = 128,
+    n_blocks: Few = 4,
+    pool: Few = 1,
+    stride: Few = 2,
+    drop_rate: Rate = 0.2,
 ) -> nn.Module:
     """Build it; parameters as in :class:`WaveEncoder`, ``drop_rate`` before the head."""
     encoder = WaveEncoder(

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .build import MODELS, Shape
-from .image_encoder import Layout, classifier
+from .build import MODELS, Rate, Shape
+from .image_encoder import Layout
 
 
 @MODELS.register("efficientnet_lite0")
@@ -22,8 +22,8 @@ def efficientnet_lite0(
     *,
     n_outputs: int = 6,
     layout: Layout = "stacked",
-    drop_rate: float = 0.2,
-    drop_path: float = 0.2,
+    drop_rate: Rate = 0.2,
+    drop_path: Rate = 0.2,
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
     return classifier(

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .build import MODELS, Shape
-from .image_encoder import Layout, Norm, classifier
+from .build import MODELS, Factor, Rate, Shape
+from .image_encoder import Layout, Norm
 
 
 @MODELS.register("efficientnet_v2s")
@@ -20,11 +20,11 @@ def efficientnet_v2s(
     shapes: Sequence[Shape],
     *,
     n_outputs: int = 6,
-    width: float = 1.0,
-    depth: float = 1.0,
+    width: Factor = 1.0,
+    depth: Factor = 1.0,
     layout: Layout = "stacked",
-    drop_rate: float = 0.2,
-    drop_path: float = 0.2,
+    drop_rate: Rate = 0.2,
+    drop_path: Rate = 0.2,
     norm: Norm = "batch",
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""

@@ -65,10 +65,6 @@ class ImageEncoder(nn.Module):
         norm: Norm = "batch",
     ) -> None:
         super().__init__()
-        if width <= 0 or depth <= 0:
-            raise InputError(
-                f"model.width and model.depth must be positive, got {width} and {depth}."
-            )
         self.layout = layout
         self.trunk_name = trunk
         self.scaled = (width, depth) != (1, 1)

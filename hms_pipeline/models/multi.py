@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..system.errors import InputError
-from .build import MODELS, Shape
+from .build import MODELS, Channels, Factor, Few, Rate, Shape
 from .eegnet import WaveEncoder
 from .image_encoder import ImageEncoder, Layout, Norm
 
@@ -65,17 +65,17 @@ def multi(
     shapes: Sequence[Shape],
     *,
     n_outputs: int = 6,
-    wave_width: int = 24,
-    hidden: int = 128,
-    n_blocks: int = 4,
-    pool: int = 1,
-    stride: int = 2,
-    width: float = 1.0,
-    depth: float = 1.0,
+    wave_width: Channels = 24,
+    hidden: Channels = 128,
+    n_blocks: Few = 4,
+    pool: Few = 1,
+    stride: Few = 2,
+    width: Factor = 1.0,
+    depth: Factor = 1.0,
     layout: Layout = "stacked",
-    fusion: int = 256,
-    drop_rate: float = 0.2,
-    drop_path: float = 0.2,
+    fusion: Channels = 256,
+    drop_rate: Rate = 0.2,
+    drop_path: Rate = 0.2,
     norm: Norm = "batch",
 ) -> nn.Module:
     """Build it from waves and an image, in this order.

@@ -34,7 +34,7 @@ __all__ = [
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
-    """Versions, newest first: aliases, KL with its interval, verdict and first reason."""
+    """Versions, newest first: aliases, KL with its interval, verdict and reasons."""
     if not has_store(paths):
         return []
     registry = Registry.open(paths)
@@ -42,14 +42,12 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
     return [
         {
             "version": int(version.version),
-            "aliases": ", ".join(
-                a for a, to in sorted(aliases.items()) if to == int(version.version)
-            ),
+            "aliases": [a for a, to in sorted(aliases.items()) if to == int(version.version)],
             "recipe": version.tags.get("recipe", ""),
-            "kl": version.tags.get("kl", ""),
-            "interval": version.tags.get("kl_interval", ""),
+            "kl": float(version.tags["kl"]) if "kl" in version.tags else None,
+            "interval": _interval(version.tags),
             "verdict": _verdict(version.tags),
-            "reason": next(iter(reasons_of(version.tags)), ""),
+            "reasons": reasons_of(version.tags),
         }
         for version in registry.versions()
     ]
@@ -58,6 +56,13 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
 def trained_on(paths: Paths, patient_id: int) -> list[dict[str, Any]]:
     """Versions whose training saw a patient; see ``tables.trained_on``."""
     return tables.trained_on(Registry.open(paths), patient_id)
+
+
+def _interval(tags: dict[str, str]) -> tuple[float, float] | None:
+    if "kl_interval" not in tags:
+        return None
+    low, high = map(float, tags["kl_interval"].split("–"))
+    return low, high
 
 
 def _verdict(tags: dict[str, str]) -> str:
@@ -85,9 +90,9 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
     }
     if (folder / "lineage.json").exists():
         origin = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
-        facts |= {f"from {key}": value for key, value in origin.items()}
+        facts["made from"] = {key: value for key, value in origin.items() if key not in facts}
         commands = restore_commands(origin, folder)
-        facts["bring back"] = " && ".join(commands) or f"no way: code {origin['git_commit']}"
+        facts["bring back"] = commands or f"no way: code {origin['git_commit']}"
     facts["history"] = [
         f"{record['time']} {record['who']} {record['action']} {record.get('kind', '')}".strip()
         for record in registry.ledger.read()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ..config import Params, Paths
 from ..schema import CLASS_LABELS, DECIDING_SLICE
-from ..system.files import read_table
+from ..system.files import read_sealed, read_table
 
 CARD = """\
 # {model}
@@ -48,7 +47,8 @@ code and runs.
 ORIGIN = {
     "simulated": "Simulated by `hms sample`, no patient among it (digest `{}`): its numbers say"
     " nothing of real EEG.",
-    "given": "Given by the user, not simulated by this recipe (digest `{}`).",
+    "partly simulated": "Partly simulated by `hms sample`, partly given by the user (digest `{}`).",
+    "given": "Given by the user, not simulated by `hms sample` (digest `{}`).",
     "unknown": "Of unknown origin (digest `{}`).",
 }
 
@@ -74,7 +74,7 @@ def model_card(
     str
         Markdown; the same bytes for the same artifacts and code.
     """
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     folds = read_table(paths.folds)
     deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
     rows = [

@@ -15,9 +15,13 @@ import pandas as pd
 import torch
 
 from ..config import Params, Paths
+from ..config.votes import unmet
 from ..data.window import Window, WindowReader
+from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import kl_per_window, plurality
-from ..inference.bundle import PLACE
+from ..ensemble.oof import OutOfFold
+from ..ensemble.stage import Made
+from ..inference.bundle import PLACE, read_info
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import read_table
@@ -68,8 +72,38 @@ def module(code: ModuleType, name: str) -> ModuleType:
     return importlib.import_module(f"{code.__name__}.{name}")
 
 
-def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
-    """The challenger's nested OOF on the deciding windows.
+def check_version(model: Path, tables: Path, made: Made) -> None:
+    """Hold a version's blend and its training's tables against the members' predictions.
+
+    Parameters
+    ----------
+    model : Path
+        The version's folder, verified.
+    tables : Path
+        From ``training_tables``.
+    made : Made
+
+    Raises
+    ------
+    InputError
+        The version is of another ensemble; the file is named.
+    """
+    path = model / BUNDLE / "bundle.json"
+    blend = read_info(path.parent)["blend"]
+    if not agree(blend, {key: made.weights[key] for key in blend}):
+        raise differs(path)
+    check_table(tables / "oof.parquet", made)
+
+
+def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
+    """The challenger's nested OOF on the deciding windows; on all where none has the votes.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    made : Made
+        The ensemble as it was just made of the members' predictions.
 
     Returns
     -------
@@ -77,15 +111,17 @@ def challenger_table(paths: Paths, params: Params) -> pd.DataFrame:
         ``label_id, patient_id, fold``, where the window lies, six votes, six probabilities.
     """
     windows = read_table(paths.windows, columns=["label_id", *PLACE, *VOTE_COLUMNS])
-    oof = read_table(paths.ensemble / "oof.parquet")
-    table = oof.merge(windows, on="label_id", validate="one_to_one")
-    table = table[table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes]
-    if table.empty:
-        raise InputError(
-            f"The gate needs windows with {params.gate.min_votes} votes or more, but the OOF has"
-            " none. Lower gate.min_votes."
-        )
+    table = made.table.merge(windows, on="label_id", validate="one_to_one")
+    many = table[list(VOTE_COLUMNS)].sum(axis=1) >= params.gate.min_votes
+    if many.any():
+        table = table[many]
     return table.sort_values("label_id", ignore_index=True)
+
+
+def judged_otherwise(paths: Paths, params: Params) -> list[str]:
+    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
+    return unmet(params, votes.tolist())
 
 
 def target_of(table: pd.DataFrame) -> np.ndarray:
@@ -229,7 +265,7 @@ def _predicted(
 
 
 def comparison(
-    paths: Paths, params: Params, champion: Champion | None
+    paths: Paths, params: Params, champion: Champion | None, made: Made
 ) -> tuple[list[Check], dict[str, float]]:
     """Checks of the challenger against the champion, or the prior where there is none.
 
@@ -238,7 +274,7 @@ def comparison(
     checks : list of Check
     metrics : dict
     """
-    table = challenger_table(paths, params)
+    table = challenger_table(paths, params, made)
     ours = kl_per_window(target_of(table), table[list(CLASSES)].to_numpy(float))
     patients = table["patient_id"].to_numpy()
     if champion is None:
@@ -252,7 +288,9 @@ def comparison(
     return checks, metrics | {check.name: check.value for check in checks}
 
 
-def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check], dict[str, float]]:
+def model_checks(
+    paths: Paths, params: Params, model: Path, made: Made
+) -> tuple[list[Check], dict[str, float]]:
     """Checks of the packaged model itself: it loads, reproduces the OOF, is small and fast.
 
     Raises
@@ -262,12 +300,12 @@ def model_checks(paths: Paths, params: Params, model: Path) -> tuple[list[Check]
     OSError, MemoryError, torch.OutOfMemoryError
         The machine failed; the model was not tested either.
     """
-    some = _some_windows(paths, params)
+    some = _some_windows(paths, params, made)
     reader = WindowReader(paths.data)
     windows = [reader.read(row) for row in some.to_dict("records")]
     size_mb = sum(p.stat().st_size for p in model.rglob("*") if p.is_file()) / 2**20
     try:
-        difference, latency_ms, device = _try_out(paths, params, model, some, windows)
+        difference, latency_ms, device = _try_out(params, made.oof, model, some, windows)
         found = f"The packaged model reproduces the OOF to {difference:.4f}"
     except Exception as err:  # whatever a broken model does is a reason to refuse it
         if _machine_failed(err):
@@ -293,7 +331,7 @@ def _machine_failed(err: BaseException) -> bool:
 
 
 def _try_out(
-    paths: Paths, params: Params, model: Path, some: pd.DataFrame, windows: Sequence[Window]
+    params: Params, oof: OutOfFold, model: Path, some: pd.DataFrame, windows: Sequence[Window]
 ) -> tuple[float, float, str]:
     served = load_served(model)
     code = load_code(model / BUNDLE)
@@ -301,7 +339,7 @@ def _try_out(
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])
-        worst = max(worst, _worst_member(paths, int(fold), rows, scores))
+        worst = max(worst, _worst_member(oof, rows, scores))
     worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
     n = params.gate.latency_windows
     batch = [windows[k % len(windows)] for k in range(n)]
@@ -312,8 +350,8 @@ def _try_out(
     return worst, latency_ms, predictor.device.type
 
 
-def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
-    table = challenger_table(paths, params)
+def _some_windows(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
+    table = challenger_table(paths, params, made)
     return pd.concat(
         [
             rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(
@@ -325,11 +363,11 @@ def _some_windows(paths: Paths, params: Params) -> pd.DataFrame:
     )
 
 
-def _worst_member(paths: Paths, fold: int, rows: pd.DataFrame, scores: Any) -> float:
+def _worst_member(oof: OutOfFold, rows: pd.DataFrame, scores: Any) -> float:
     worst = 0.0
+    place = np.searchsorted(oof.label_ids, rows["label_id"])
     for name, probs in zip(scores.members, scores.member_probs, strict=True):
-        oof = read_table(paths.fold(name, fold) / "oof.parquet").set_index("label_id")
-        expected = oof.loc[rows["label_id"], list(CLASSES)].to_numpy(float)
+        expected = oof.probs[oof.members.index(name), place]
         absent = np.isnan(probs).any(axis=1)  # a window whose spectrogram is not there
         worst = max(worst, float(np.abs(probs - expected)[~absent].max(initial=0.0)))
     return worst

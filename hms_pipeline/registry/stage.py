@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_yaml
+from ..ensemble.check import check_ensemble
+from ..ensemble.stage import Made
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.errors import InputError
-from ..system.files import hash_json, write_json
+from ..system.files import hash_json, read_sealed, write_sealed
 from ..tracking.artifacts import log_file, log_json
 from ..tracking.retrain import describe_retrain
 from ..tracking.runs import (
@@ -27,7 +28,7 @@ from ..tracking.runs import (
 )
 from ..tracking.store import CHALLENGER, CHAMPION, MODEL, experiment_id
 from .card import model_card
-from .evidence import Champion, comparison, model_checks
+from .evidence import Champion, check_version, comparison, judged_otherwise, model_checks
 from .gate import failed
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
@@ -71,18 +72,21 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
             _note_registered(registry, version)
         known = version is not None and _is_final(version, params)
         if not known or RETRAIN_RUN in os.environ:
+            made = check_ensemble(paths, params)
             parent = parent_run(registry.client, paths, params)
-            origin = data_origin(paths, params)
+            origin = data_origin(paths)
             before = _champions_recipe(registry)
             describe_retrain(registry.client, paths, parent, before, params, origin)
         if version is None:
             version = _register(registry, params, content, parent)
         if not known:
-            _judge(registry, params, version)
+            if version is None:
+                version = _register(registry, params, content, parent)
+            _judge(registry, params, version, made)
             if RETRAIN_RUN not in os.environ:
                 finish_retrain(paths, parent)
         result = _result(registry, int(version.version))
-    write_json(paths.registration, result)
+    write_sealed(paths.registration, result)
     return {**result, "already_registered": known}
 
 
@@ -99,7 +103,7 @@ def _experiment(paths: Paths, content: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "content_hash": content["content_hash"],
     }
-    write_json(paths.registration, result)
+    write_sealed(paths.registration, result)
     return {**result, "already_registered": False}
 
 
@@ -131,7 +135,7 @@ def _register(
     staging = registry.staging / str(os.getpid())
     card = model_card(paths, params, content, MODEL, origin)
     model = write_model(paths, params, staging / "model", card, origin)
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     run = client.create_run(
         experiment_id(client, paths),
         run_name="register",
@@ -176,11 +180,11 @@ def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
+def _judge(registry: Registry, params: Params, version: ModelVersion, made: Made) -> None:
     """Decide, tag the version, and move the champion where it passed."""
     client = registry.client
     client.set_registered_model_alias(MODEL, CHALLENGER, version.version)
-    reasons, metrics, passed, judged_by = _verdict(registry, params, version)
+    reasons, metrics, passed, judged_by = _verdict(registry, params, version, made)
     log_metrics(client, version.run_id, {f"gate/{key}": value for key, value in metrics.items()})
     verdict = PROMOTED if passed else REFUSED
     said = {"verdict": verdict, "reasons": reasons}
@@ -195,7 +199,7 @@ def _judge(registry: Registry, params: Params, version: ModelVersion) -> None:
 
 
 def _verdict(
-    registry: Registry, params: Params, version: ModelVersion
+    registry: Registry, params: Params, version: ModelVersion, made: Made
 ) -> tuple[list[str], dict[str, float], bool, str]:
     """Reasons, metrics, whether it passed, and by what it was judged."""
     judged_by = _thresholds(params)
@@ -213,14 +217,16 @@ def _verdict(
     champion = _champion(registry)  # a fault of its files is not the challenger's
     try:
         model = registry.verify(version)
+        check_version(model, training_tables(registry, version), made)
     except InputError as err:
         return [str(err)], {}, False, DAMAGED
-    checks, metrics = model_checks(registry.paths, params, model)
-    compared, more = comparison(registry.paths, params, champion)
+    checks, metrics = model_checks(registry.paths, params, model, made)
+    compared, more = comparison(registry.paths, params, champion, made)
     sound = not failed(checks)
     checks = compared + checks
     wrong = failed(checks)
     reasons = [check.sentence for check in (wrong or checks)]
+    reasons += judged_otherwise(registry.paths, params)
     if wrong and sound and champion is not None:
         champions = registry.get(champion.version).tags.get("networks_hash")
         if champions == version.tags["networks_hash"]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..system.errors import InputError
+from ..system.files import flush
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of, log_file, read_file
 from ..tracking.store import CHAMPION, MODEL, experiment_id, is_own, open_client, open_to_write
@@ -105,6 +106,7 @@ class Registry:
         InputError
             It is damaged, or differs from its copy in MLflow.
         """
+        self.ledger.need_whole()  # a damaged line is a better reason than the copy's other one
         found = replace(self.ledger, text=self._newest())
         found.need_whole()
         return found
@@ -271,6 +273,7 @@ class Registry:
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
+            flush(target)
         return self.client.create_model_version(
             MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags), description=description
         )

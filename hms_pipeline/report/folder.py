@@ -1,4 +1,4 @@
-"""The report of a scored folder: every window at a glance, the notable ones in full."""
+"""The first page of a report: every recording and window at a glance, the notable ones drawn."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS
-from .page import facts, write_page
-from .recording import NotableWindow, window_context
-from .style import CLASS_COLOURS
+from ..schema import ACNS_NAMES, CLASSES, VOTE_COLUMNS
+from ..scoring.explain import Explanation
+from ..scoring.notable import NotableWindow
+from .montage import layout
+from .page import clock, facts, write_page
+from .window import window_context
 
 MAX_ROWS = 500
 
@@ -24,11 +26,12 @@ def write_folder_report(
     model: Mapping[str, Any],
     members: Sequence[str] = (),
     notable: Mapping[str, NotableWindow] | None = None,
+    explained: Mapping[str, Explanation] | None = None,
     failed: Sequence[tuple[str, str]] = (),
     identifier: str = "",
     title: str = "Scored folder",
 ) -> Path:
-    """Write one self-contained HTML file.
+    """Write one self-contained HTML file; it links to the pages of recordings beside it.
 
     Parameters
     ----------
@@ -36,13 +39,16 @@ def write_folder_report(
         The file.
     scores : DataFrame
         One row per window: six vote columns, a name in ``id`` or ``eeg_id``, and where there
-        are any ``start_s`` and ``warnings``. Rows without probabilities are left out.
+        are any ``start_s`` and ``warnings``. Rows without probabilities are left out. Rows whose
+        name has a page beside ``out`` are joined to one recording.
     model : mapping
         Name, version, hashes: shown as they are.
     members : sequence of str
         Names of the rows of the notable windows' ``member_probs``.
     notable : mapping of str to NotableWindow, optional
         Windows to draw, by name.
+    explained : mapping of str to Explanation, optional
+        Why, by the same names.
     failed : sequence of (str, str)
         Inputs set aside and why.
     identifier, title : str
@@ -52,24 +58,43 @@ def write_folder_report(
     Path
         ``out``.
     """
+    out = Path(out)
     scores = scores.dropna(subset=list(VOTE_COLUMNS)).reset_index(drop=True)
+    names = scores["id" if "id" in scores else "eeg_id"].astype(str)
+    paged = names.map({n: (out.parent / f"{n}.html").is_file() for n in names.unique()}).astype(
+        bool
+    )
     probs = scores[list(VOTE_COLUMNS)].to_numpy(dtype=float)
-    shown = np.argsort(probs[:, -1], kind="stable")[:MAX_ROWS]
+    single = np.flatnonzero(~paged)
+    shown = single[np.argsort(probs[single, -1], kind="stable")[:MAX_ROWS]]
+    windows = {
+        name: window_context(window, members, (explained or {}).get(name))
+        for name, window in (notable or {}).items()
+    }
+    anchors = {name: f"#window-{k}" for k, name in enumerate(windows, 1)}
     return write_page(
         out,
         "folder.html.j2",
         {
             "title": title,
             "identifier": identifier,
+            "index": "",
             "n_scored": len(scores),
             "cards": _cards(probs),
-            "windows": [
-                {**window_context(window, members), "name": name}
-                for name, window in (notable or {}).items()
+            "windows": [{**window, "name": name} for name, window in windows.items()],
+            "recordings": _recordings(scores[paged], names[paged]),
+            "n_windows": len(single),
+            "rows": [
+                {**_row(scores.iloc[i], probs[i], names[i]), "link": anchors.get(names[i], "")}
+                for i in shown
             ],
-            "rows": [_row(scores.iloc[i], probs[i]) for i in shown],
             "failed": list(failed),
             "model": facts(model),
+            "values": {
+                "montage": layout(),
+                "windows": [window["drawing"] for window in windows.values()],
+                "timeline": None,
+            },
         },
     )
 
@@ -78,17 +103,35 @@ def _cards(probs: np.ndarray) -> list[dict[str, Any]]:
     leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES)) if len(probs) else None
     return [
         {
-            "label": label,
-            "colour": CLASS_COLOURS[name],
             "mean": float(probs[:, k].mean()) if len(probs) else 0.0,
             "leads": int(leading[k]) if leading is not None else 0,
         }
-        for k, (name, label) in enumerate(zip(CLASSES, CLASS_LABELS, strict=True))
+        for k in range(len(CLASSES))
     ]
 
 
-def _row(row: pd.Series, probs: np.ndarray) -> dict[str, Any]:
-    name = str(row["id"] if "id" in row.index else row["eeg_id"])
+def _recordings(scores: pd.DataFrame, names: pd.Series) -> list[dict[str, Any]]:
+    """One row per recording that has a page, the least ordinary first."""
+    rows = []
+    for name, table in scores.groupby(names, sort=False):
+        probs = table[list(VOTE_COLUMNS)].to_numpy(dtype=float)
+        leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES)) / len(probs)
+        peak = int(probs[:, 0].argmax())
+        rows.append(
+            {
+                "name": name,
+                "link": f"{name}.html",
+                "n_windows": len(table),
+                "probs": leading.tolist(),
+                "other": float(leading[-1]),
+                "peak": float(probs[peak, 0]),
+                "peak_at": clock(float(table["start_s"].iloc[peak])),
+            }
+        )
+    return sorted(rows, key=lambda row: row["other"])
+
+
+def _row(row: pd.Series, probs: np.ndarray, name: str) -> dict[str, Any]:
     if "start_s" in row.index and pd.notna(row["start_s"]) and row["start_s"] > 0:
         name += f" @ {row['start_s']:g} s"
     positive = probs[probs > 0]
@@ -96,7 +139,7 @@ def _row(row: pd.Series, probs: np.ndarray) -> dict[str, Any]:
     return {
         "name": name,
         "probs": probs.tolist(),
-        "label": CLASS_LABELS[int(probs.argmax())],
+        "label": ACNS_NAMES[int(probs.argmax())],
         "top": float(probs.max()),
         "entropy": float(-(positive * np.log(positive)).sum()),
         "warnings": warnings if isinstance(warnings, str) else "",

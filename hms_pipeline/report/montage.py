@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
+import base64
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
-from ..schema import EEG_COLUMNS, MIDLINE, REGION_PAIRS, SFREQ
+from ..schema import EEG_COLUMNS, LABEL_S, MIDLINE, REGION_PAIRS, SFREQ, WINDOW_S
 
 Array = NDArray[np.floating]
-BAND_HZ = (0.5, 30.0)
 SPACINGS_UV = (30, 50, 75, 100, 150, 200, 300, 500, 1000)
+DRAWN_SFREQ = 100.0  # Hz; a screen shows no more of 10 s
+RESOLUTION_UV = 0.2
+MISSING = -32768
+SENSITIVITIES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)  # µV/mm
+TRACE_MM = 7.0  # between traces
+BAND_HZ = (0.5, 30.0)
 GROUP_GAP = 0.6  # of a trace's spacing
 
 # From the patient's left to the right, as most readers set their screens.
@@ -73,3 +79,51 @@ def baselines() -> Array:
             y += 1
         y += GROUP_GAP
     return np.array(heights)
+
+
+def sensitivity(traces: Array) -> int:
+    """Microvolts a millimetre at which typical activity fills half the space of its trace."""
+    present = np.abs(traces[np.isfinite(traces)])
+    wanted = np.quantile(present, 0.96) / (0.6 * TRACE_MM) if present.size else 0.0
+    return next((s for s in SENSITIVITIES if s >= wanted), SENSITIVITIES[-1])
+
+
+def packed(eeg: Array) -> dict[str, Any]:
+    """A window's traces for the page's viewer.
+
+    Parameters
+    ----------
+    eeg : array, shape (20, n_times)
+
+    Returns
+    -------
+    dict
+        ``traces``: base64 of little-endian int16, shape (18, n_times / 2), in steps of
+        ``RESOLUTION_UV``, ``MISSING`` where an electrode is; ``sensitivity``: µV/mm to start at.
+    """
+    traces = screen_traces(np.asarray(eeg))
+    thin = traces[:, :: round(SFREQ / DRAWN_SFREQ)]  # the pass band ends far below its Nyquist
+    steps = np.clip(np.rint(np.nan_to_num(thin) / RESOLUTION_UV), MISSING + 1, -MISSING - 1)
+    values = np.where(np.isfinite(thin), steps, MISSING).astype("<i2")
+    return {
+        "traces": base64.b64encode(values.tobytes()).decode(),
+        "sensitivity": sensitivity(traces),
+    }
+
+
+def layout() -> dict[str, Any]:
+    """What the viewer needs to know of the montage, the same for every window."""
+    return {
+        "names": NAMES,
+        "sides": SIDES,
+        "heights": baselines().round(2).tolist(),
+        "groups": [[name, len(pairs)] for name, pairs in GROUPS.items()],
+        "sfreq": DRAWN_SFREQ,
+        "step_uv": RESOLUTION_UV,
+        "missing": MISSING,
+        "sensitivities": SENSITIVITIES,
+        "trace_mm": TRACE_MM,
+        "band_hz": BAND_HZ,
+        "window_s": WINDOW_S,
+        "label_s": LABEL_S,
+    }

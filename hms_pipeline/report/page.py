@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..schema import CLASS_LABELS, CLASSES
+from ..schema import ACNS_NAMES, CLASSES
 from ..system.files import atomic
-from .style import CLASS_COLOURS
+from .style import CLASS_COLOURS, CLASS_LONG, gradient
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,10 +45,18 @@ def write_page(out: Path, template: str, context: Mapping[str, Any]) -> Path:
         What the template names.
     """
     classes = [
-        {"name": name, "label": label, "colour": CLASS_COLOURS[name]}
-        for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
+        {
+            "name": name,
+            "label": label,
+            "long": CLASS_LONG.get(name, ""),
+            "colour": CLASS_COLOURS[name],
+        }
+        for name, label in zip(CLASSES, ACNS_NAMES, strict=True)
     ]
-    text = _environment().get_template(template).render(classes=classes, **context)
+    context = {**context, "classes": classes, "gradient": gradient()}
+    if "values" in context:
+        context["values"] = {**context["values"], "classes": classes}
+    text = _environment().get_template(template).render(context)
     out = Path(out)
     with atomic(out) as temporary:
         temporary.write_text(text, encoding="utf-8")

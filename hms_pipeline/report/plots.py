@@ -6,7 +6,7 @@ folder with one CSV file for each.
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from ..config import Params, Paths
 from ..ensemble.metrics import calibration_error, confusion, plurality, reliability
 from ..ensemble.oof import OutOfFold, read_oof
+from ..ensemble.stage import METRICS, TABLE, WEIGHTS
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
-from ..system.errors import InputError
-from ..system.files import atomic, read_table
-from ..training.finished import check_files, read_manifest
+from ..system.files import atomic, read_sealed, read_table
+from ..training.finished import read_checked, read_manifest
 from ..training.metrics import metric_name
 from .style import ACCENT, CLASS_COLOURS, FAINT, INK, SOFT, figure
 
@@ -39,9 +39,11 @@ def write_ensemble_plots(paths: Paths, params: Params) -> Path:
         ``ensemble/plots``: five PNG files, each beside its numbers under the same name;
         ``learning_curves``, a CSV file of each member.
     """
-    weights, metrics = (_read(paths, name) for name in ("weights", "metrics"))
+    weights, metrics = (
+        read_sealed(paths.ensemble / name, "hms ensemble") for name in (WEIGHTS, METRICS)
+    )
     oof = read_oof(paths, params)
-    frame = read_table(paths.ensemble / "oof.parquet").set_index("label_id")
+    frame = read_table(paths.ensemble / TABLE).set_index("label_id")
     probs = frame.loc[oof.label_ids, list(CLASSES)].to_numpy(dtype=float)
     # without any window of the deciding slice the plots show them all
     rows = oof.deciding if oof.deciding.any() else np.ones(len(probs), dtype=bool)
@@ -54,13 +56,6 @@ def write_ensemble_plots(paths: Paths, params: Params) -> Path:
         plot_correlation(folder, oof, rows)
         write_learning_curves(folder / "learning_curves", paths, params)
     return paths.ensemble / "plots"
-
-
-def _read(paths: Paths, name: str) -> dict[str, Any]:
-    path = paths.ensemble / f"{name}.json"
-    if not path.exists():
-        raise InputError(f"{path} is missing. Run `hms ensemble` first.")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -85,8 +80,7 @@ def write_learning_curves(folder: Path, paths: Paths, params: Params) -> None:
 
 
 def _history(folder: Path) -> pd.DataFrame:
-    check_files(folder, read_manifest(folder), "history.csv")
-    return pd.read_csv(folder / "history.csv")
+    return pd.read_csv(io.BytesIO(read_checked(folder, read_manifest(folder), "history.csv")))
 
 
 def plot_weights(folder: Path, weights: dict[str, Any]) -> None:

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..ensemble.metrics import disagreement
-from ..schema import CLASS_LABELS, CLASSES, VOTE_COLUMNS, WINDOW_S
+from ..schema import CLASSES, VOTE_COLUMNS, WINDOW_S
+from ..scoring.explain import Explanation
+from ..scoring.notable import NotableWindow
+from .montage import layout
 from .page import clock, facts, write_page
-from .style import CLASS_COLOURS
-from .svg import LEFT, RIGHT, WIDTH, eeg_svg, timeline_svg
+from .spectrogram import spectrogram_images
+from .window import window_context
 
 Array = NDArray[np.floating]
 MAX_POINTS = 900  # of the drawn timeline; longer ones are averaged
-STRONG_DISAGREEMENT = 0.25  # nats
-
-
-class NotableWindow(Protocol):
-    """A window to show.
-
-    ``start_s``, ``reason``, ``eeg`` (20, 10000), ``probs`` (6,) and ``member_probs``
-    (n_members, 6), NaN where a member was left out.
-    """
-
-    start_s: float
-    reason: str
-    eeg: Array
-    probs: Array
-    member_probs: Array
 
 
 def write_recording_report(
@@ -41,7 +28,8 @@ def write_recording_report(
     timeline: pd.DataFrame,
     model: Mapping[str, Any],
     members: Sequence[str] = (),
-    notable: Sequence[Any] = (),
+    notable: Sequence[NotableWindow] = (),
+    explained: Sequence[Explanation | None] = (),
     spectrogram: Array | None = None,
     spectrogram_times_s: Array | None = None,
     duration_s: float | None = None,
@@ -51,6 +39,7 @@ def write_recording_report(
     source: Mapping[str, Any] | None = None,
     identifier: str = "",
     title: str = "EEG recording",
+    index: str = "",
 ) -> Path:
     """Write one self-contained HTML file.
 
@@ -67,6 +56,8 @@ def write_recording_report(
         Names of the rows of ``member_probs``.
     notable : sequence of NotableWindow
         Shown in this order.
+    explained : sequence of Explanation or None
+        Why, for each of them; none where empty.
     spectrogram : array, shape (4, 100, n), optional
         µV²/Hz.
     spectrogram_times_s : array, shape (n,), optional
@@ -82,6 +73,8 @@ def write_recording_report(
     identifier : str
         Anonymous name of the recording.
     title : str
+    index : str
+        Address of the page over all recordings, where there is one.
 
     Returns
     -------
@@ -98,30 +91,26 @@ def write_recording_report(
     centre_s = starts + WINDOW_S / 2
     spread = timeline["disagreement"].to_numpy(dtype=float) if "disagreement" in timeline else None
     drawn = _thin(centre_s, probs, spread, hop_s)
+    windows = [
+        window_context(window, members, why)
+        for window, why in zip(notable, explained or [None] * len(notable), strict=True)
+    ]
+    whole = spectrogram_images(spectrogram)
     return write_page(
         out,
         "recording.html.j2",
         {
             "title": title,
             "identifier": identifier,
+            "index": index,
             "duration_s": duration_s,
             "hop_s": hop_s,
             "n_windows": len(timeline),
             "cards": _cards(centre_s, probs),
-            "timeline": timeline_svg(
-                drawn["time"],
-                drawn["probs"],
-                drawn["hop_s"],
-                duration_s,
-                drawn["disagreement"],
-                None if spectrogram is None else np.asarray(spectrogram, dtype=float),
-                spectrogram_times_s,
-                [window.start_s + WINDOW_S / 2 for window in notable],
-                pauses_s,
-            ),
             "n_pauses": len(pauses_s),
             "paused_s": sum(b - a for a, b in pauses_s),
-            "windows": [window_context(window, members) for window in notable],
+            "windows": windows,
+            "whole": whole,
             "warnings": [
                 *({"text": text, "where": ""} for text in warnings),
                 *_window_warnings(timeline),
@@ -129,55 +118,45 @@ def write_recording_report(
             "source": facts(source or {}),
             "model": facts(model),
             "values": {
-                "time": drawn["time"].round(1).tolist(),
-                "probs": drawn["probs"].round(3).tolist(),
-                "duration_s": duration_s,
-                "reach_s": drawn["hop_s"],
-                "left": LEFT,
-                "right": RIGHT,
-                "width": WIDTH,
-                "classes": [
-                    {"label": label, "colour": CLASS_COLOURS[name]}
-                    for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
-                ],
+                "montage": layout(),
+                "windows": [window.pop("drawing") for window in windows],
+                "timeline": {
+                    "time": drawn["time"].round(1).tolist(),
+                    "probs": drawn["probs"].round(3).tolist(),
+                    "disagreement": None
+                    if spread is None
+                    else drawn["disagreement"].round(4).tolist(),
+                    "hop_s": drawn["hop_s"],
+                    "duration_s": duration_s,
+                    "pauses_s": [list(pause) for pause in pauses_s],
+                    "notable_s": [window.start_s + WINDOW_S / 2 for window in notable],
+                    "images": [image["uri"] for image in whole["images"]] if whole else [],
+                    "span_s": _span(spectrogram, spectrogram_times_s, duration_s),
+                },
             },
         },
     )
 
 
-def window_context(window: NotableWindow, members: Sequence[str]) -> dict[str, Any]:
-    """What the template shows of one window."""
-    member_probs = np.asarray(window.member_probs, dtype=float)
-    present = np.isfinite(member_probs).all(axis=1)
-    names = [str(m) for m in members] or [str(i) for i in range(len(member_probs))]
-    spread = float(disagreement(member_probs[:, None])[0])
-    return {
-        "start_s": float(window.start_s),
-        "reason": window.reason,
-        "drawing": eeg_svg(window.eeg, float(window.start_s)),
-        "probs": np.asarray(window.probs, dtype=float).tolist(),
-        "members": [
-            {"name": name, "probs": row.tolist()}
-            for name, row, here in zip(names, member_probs, present, strict=True)
-            if here
-        ],
-        "absent": [name for name, here in zip(names, present, strict=True) if not here],
-        "disagreement": spread,
-        "disagreement_word": ", which is much" if spread > STRONG_DISAGREEMENT else "",
-    }
+def _span(
+    spectrogram: Array | None, times_s: Array | None, duration_s: float
+) -> tuple[float, float]:
+    """When the spectrogram's first column begins and its last one ends."""
+    if spectrogram is None or times_s is None or len(times_s) < 2:
+        return 0.0, duration_s
+    half = (times_s[-1] - times_s[0]) / (len(times_s) - 1) / 2
+    return float(times_s[0] - half), float(times_s[-1] + half)
 
 
 def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
     leading = probs.argmax(axis=1)
     return [
         {
-            "label": label,
-            "colour": CLASS_COLOURS[name],
             "leads": float((leading == k).mean()),
             "peak": float(probs[:, k].max()),
             "peak_s": float(centre_s[probs[:, k].argmax()]),
         }
-        for k, (name, label) in enumerate(zip(CLASSES, CLASS_LABELS, strict=True))
+        for k in range(len(CLASSES))
     ]
 
 

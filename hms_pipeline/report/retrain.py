@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
+from ..registry.lineage import data_origin
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
-from ..system.errors import InputError
-from ..system.files import hash_file, hash_json
+from ..system.files import hash_file, hash_json, read_sealed
+from ..tracking.checkout import git_commit
+from ..tracking.retrain import data_hash
 from ..training.finished import read_manifest
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
@@ -40,10 +41,8 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
     InputError
         There is no ensemble yet.
     """
-    if not (paths.ensemble / "metrics.json").exists():
-        raise InputError(f"{paths.ensemble} has no metrics.json. Run `hms ensemble` first.")
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
-    weights = json.loads((paths.ensemble / "weights.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
+    weights = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
     out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
     stage_columns, stages = _stages(metrics, weights["members"])
@@ -153,7 +152,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _registration(paths: Paths) -> dict[str, Any] | None:
     if not paths.registration.exists():
         return None
-    result = json.loads(paths.registration.read_text(encoding="utf-8"))
+    result = read_sealed(paths.registration, "hms register")
     aliases = ", ".join(result.get("aliases") or ())
     name = f"{result.get('model', 'model')} version {result.get('version', DASH)}"
     return {
@@ -180,6 +179,8 @@ def _lineage(paths: Paths, params: Params) -> dict[str, Any]:
     }
     return {
         "recipe": params.recipe,
+        "code": git_commit(paths),
+        "data": f"{data_origin(paths)}, digest {data_hash(paths)}",
         "parameters": hash_json(params.model_dump(mode="json")),
         "windows": hash_file(paths.windows) if paths.windows.exists() else None,
         "folds": hash_file(paths.folds) if paths.folds.exists() else None,

@@ -12,12 +12,27 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ..schema import CLASSES
+from ..schema import CLASSES, REGIONS
 
 # Distinct for the colour-blind, legible on white and on black.
 CLASS_COLOURS = dict(
     zip(CLASSES, ("#d1495b", "#e8873a", "#d4b02a", "#2a9d8f", "#3d7fc4", "#8b95a3"), strict=True)
 )
+CLASS_LONG = {
+    "lpd": "lateralized periodic discharges",
+    "gpd": "generalized periodic discharges",
+    "lrda": "lateralized rhythmic delta activity",
+    "grda": "generalized rhythmic delta activity",
+    "other": "none of these, such as ordinary background or artefact",
+}
+REGION_NAMES = dict(
+    zip(
+        REGIONS,
+        ("left temporal", "right temporal", "left parasagittal", "right parasagittal"),
+        strict=True,
+    )
+)
+POWER_COLOURS = "magma"
 INK, SOFT, FAINT = "#1f2933", "#66727f", "#dde3e9"
 ACCENT = "#31577f"
 
@@ -69,3 +84,9 @@ def decibel_range(spectrogram: NDArray[np.floating]) -> tuple[float, float]:
         return -10.0, 30.0
     low, high = decibels(np.quantile(present, [0.03, 0.995]))
     return float(low), float(max(high, low + 1))
+
+
+def gradient(stops: int = 9) -> str:
+    """The colours of power as stops of a CSS gradient, from the dimmest to the brightest."""
+    colours = mpl.colormaps[POWER_COLOURS](np.linspace(0, 1, stops))
+    return ", ".join(mpl.colors.to_hex(colour) for colour in colours)

@@ -23,7 +23,7 @@ from ..data.reading import Reader, ReadingProcess
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic
+from ..system.files import atomic, read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
@@ -187,7 +187,11 @@ def _known(*parts: Path) -> pd.DataFrame:
     """Scores of an earlier, killed run, of the first part there; what failed is not among them."""
     for part in parts:
         if part.exists():
-            table = pd.read_parquet(part)
+            try:
+                table = read_table(part)
+            except InputError as err:
+                log.warning("Kept scores are damaged, so the group is scored again: %s", err)
+                continue
             return table[table["error"].isna()].reset_index(drop=True)
     return _nothing()
 

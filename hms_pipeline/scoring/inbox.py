@@ -15,6 +15,7 @@ from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
 from ..data.reading import Reader, ReadingProcess
 from ..data.window import Window
 from ..system.errors import InputError
+from ..system.files import read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .batch import BatchSummary
@@ -96,7 +97,7 @@ def read_inbox_scores(
     """
     oldest = 0 if newer_than_s is None else time.time() - newer_than_s
     tables = [
-        pd.read_parquet(path)
+        read_table(path)
         for path in sorted(Path(out).glob("*.parquet"))
         if path.stat().st_mtime >= oldest
     ]

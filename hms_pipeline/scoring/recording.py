@@ -31,7 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from ..system.progress import Progress
+from .notable import NotableWindow, choose
 from .sources import (
     ROW_REACH_S,
     around,
@@ -41,6 +41,7 @@ from .sources import (
     window_starts,
 )
 
+SEPARATOR = "; "  # between several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
 
@@ -57,33 +58,6 @@ class WindowScorer(Protocol):
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
         """Probabilities of the windows, one row each."""
-
-
-@dataclass(frozen=True)
-class NotableWindow:
-    """A window worth looking at.
-
-    Parameters
-    ----------
-    row : int
-        Row of the timeline.
-    reason : str
-        Why it was chosen.
-    start_s : float
-        Where its 50 s begin.
-    eeg : ndarray, shape (20, 10000), float32
-        Microvolts.
-    probs : ndarray, shape (6,)
-    member_probs : ndarray, shape (n_members, 6)
-        NaN where a member was left out.
-    """
-
-    row: int
-    reason: str
-    start_s: float
-    eeg: np.ndarray
-    probs: np.ndarray
-    member_probs: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -202,7 +176,7 @@ def score_opened(
         member_probs=member_probs,
         spectrogram=shown,
         spectrogram_times_s=times_s,
-        notable=_notable(recording, timeline, member_probs, params.notable),
+        notable=_notable(recording, timeline, member_probs, spectrogram, params),
         pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
         warnings=(
             *recording.warnings,
@@ -299,42 +273,39 @@ def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarr
     )
     table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
     table["disagreement"] = disagreement(member_probs)
-    table["members_used"] = [";".join(used) for scores in batches for used in scores.members_used]
-    table["warnings"] = ["; ".join(said) for scores in batches for said in scores.warnings]
+    table["members_used"] = [
+        SEPARATOR.join(used) for scores in batches for used in scores.members_used
+    ]
+    table["warnings"] = [SEPARATOR.join(said) for scores in batches for said in scores.warnings]
     return table
 
 
 def _notable(
-    recording: Recording, timeline: pd.DataFrame, member_probs: np.ndarray, most: int
+    recording: Recording,
+    timeline: pd.DataFrame,
+    member_probs: np.ndarray,
+    spectrogram: np.ndarray,
+    params: ScoringParams,
 ) -> tuple[NotableWindow, ...]:
     probs = timeline[list(VOTE_COLUMNS)].to_numpy()
     starts_s = timeline["start_s"].to_numpy()
-    ranked = [
-        (int(row), f"highest probability of {name}")
-        for k, name in enumerate(CLASSES[:-1])
-        for row in np.argsort(-probs[:, k], kind="stable")[:1]
-        if probs[row].argmax() == k
-    ]
-    ranked.append((int(timeline["disagreement"].argmax()), "members disagree most"))
-    ranked += [
-        (int(row), "least like other")
-        for row in np.argsort(probs[:, -1], kind="stable")[: most * int(WINDOW_S)]
-    ]
+    ranked = choose(probs, params.notable, timeline["disagreement"].to_numpy())
     chosen: list[tuple[int, str]] = []
     for row, reason in ranked:
         if all(abs(starts_s[row] - starts_s[other]) >= WINDOW_S for other, _ in chosen):
             chosen.append((row, reason))
-    return tuple(
-        NotableWindow(
-            row,
-            reason,
-            float(starts_s[row]),
-            recording.read(start := int(starts_s[row] * SFREQ), start + WINDOW_SAMPLES),
-            probs[row],
-            member_probs[:, row],
+    paused = paused_rows(recording, spectrogram.shape[2])
+    found = []
+    for row, reason in chosen[: params.notable]:
+        start = round(starts_s[row] * SFREQ)
+        window = Window(
+            recording.read(start, start + WINDOW_SAMPLES),
+            around(spectrogram, start, params.spectrogram_coverage, paused),
         )
-        for row, reason in chosen[:most]
-    )
+        found.append(
+            NotableWindow(row, reason, starts_s[row], window, probs[row], member_probs[:, row])
+        )
+    return tuple(found)
 
 
 def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

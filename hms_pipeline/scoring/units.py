@@ -17,9 +17,9 @@ from ..data.reading import Reader
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, hash_bytes, hash_json
+from ..system.files import hash_bytes, hash_json, write_table
 from .inputs import Item, RecordingItem, WindowItem
-from .recording import RecordingScores, WindowScorer, score_opened
+from .recording import SEPARATOR, RecordingScores, WindowScorer, score_opened
 from .sources import open_recording
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
@@ -107,9 +107,10 @@ def _score_recording(
     table = scores.timeline.drop(columns="disagreement").assign(
         id=item.id, error=None, transient=False
     )
-    of_recording = " ".join(scores.warnings)
-    table["warnings"] = [f"{of_recording} {own}".strip() for own in table["warnings"]]
-    return table[[*COLUMNS, "error", "transient"]]
+    table["warnings"] = [
+        SEPARATOR.join(filter(None, (*scores.warnings, own))) for own in table["warnings"]
+    ]
+    return table[[*COLUMNS, "error", "passing"]]
 
 
 def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
@@ -164,9 +165,9 @@ def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
         {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
     )
     table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
-    table["members_used"] = [";".join(used) for used in scores.members_used]
-    table["warnings"] = [" ".join(said) for said in scores.warnings]
-    return table.assign(error=None, transient=False)
+    table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
+    table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
+    return table.assign(error=None, passing=False)
 
 
 def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> pd.DataFrame:
@@ -201,6 +202,4 @@ def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:
 
 def save_part(part: Path, table: pd.DataFrame) -> None:
     """Write a group's scores, whole or not at all."""
-    table = table.astype({"id": "str", "error": "object"})
-    with atomic(part) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+    write_table(part, table.astype({"id": "str", "error": "object"}))

@@ -19,11 +19,11 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.processes import process_pool
-from ..system.progress import Progress
-from .artefacts import Event
 from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
+from .patient import draw_patient
 from .plan import EegPlan, SessionPlan, plan_train, train_rows
-from .recording import draw_patient, simulate_recording
+from .recording import simulate_recording
+from .variation import check_sources
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,13 +37,10 @@ class Session:
     ----------
     eegs : tuple of (EegPlan, array of shape (20, n_times))
     spectrogram : array, shape (4, 100, n_rows)
-    events : tuple of Event
-        Artefacts; samples count from the session's start.
     """
 
     eegs: tuple[tuple[EegPlan, np.ndarray], ...]
     spectrogram: np.ndarray
-    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,9 @@ class SampleArrays:
     eeg_id: np.ndarray
 
 
-def simulate_session(seed: int, plan: SessionPlan, missing: bool = True) -> Session:
+def simulate_session(
+    seed: int, plan: SessionPlan, missing: bool = True, leave_out: tuple[str, ...] = ()
+) -> Session:
     """Signals of one session; the same whatever else is simulated, and where.
 
     Parameters
@@ -76,8 +75,10 @@ def simulate_session(seed: int, plan: SessionPlan, missing: bool = True) -> Sess
     plan : SessionPlan
     missing : bool
         Let some files lack samples, as real ones do.
+    leave_out : tuple of str
+        Sources of variation to do without.
     """
-    patient = draw_patient(np.random.default_rng([seed, plan.patient, 1]))
+    patient = draw_patient(np.random.default_rng([seed, plan.patient, 1]), leave_out)
     rng = np.random.default_rng([seed, plan.patient, 2, plan.session])
     recording = simulate_recording(rng, patient, list(plan.moments), plan.duration_s)
     eegs = []
@@ -90,7 +91,7 @@ def simulate_session(seed: int, plan: SessionPlan, missing: bool = True) -> Sess
         eegs.append((eeg, samples))
     if rng.random() < SPECTROGRAM_SHARE and missing:
         drop_rows(rng, recording.spectrogram)
-    return Session(tuple(eegs), recording.spectrogram, recording.events)
+    return Session(tuple(eegs), recording.spectrogram)
 
 
 def simulate_arrays(
@@ -98,6 +99,7 @@ def simulate_arrays(
     patients: int,
     seed: int,
     limit: int | None = None,
+    leave_out: tuple[str, ...] = (),
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> SampleArrays:
@@ -110,6 +112,8 @@ def simulate_arrays(
     seed : int
     limit : int or None
         At most so many windows: further patients are left out.
+    leave_out : tuple of str
+        Sources of variation to do without.
     workers : int or None
         Processes; None: one per core.
     progress : callable or None
@@ -120,6 +124,7 @@ def simulate_arrays(
     SampleArrays
         40 kB of EEG per channel and window: 20,000 windows take 26 GB.
     """
+    check_sources(leave_out)
     sessions = plan_train(seed, patients)
     chosen = [(session, _middle_windows(session)) for session in sessions]
     if limit is not None:
@@ -128,8 +133,8 @@ def simulate_arrays(
     n = min(sum(len(rows) for _, rows in chosen), limit or 10**9)
     eeg = np.empty((n, len(EEG_COLUMNS), WINDOW_SAMPLES), np.float32)
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
-    rows: list[dict[str, Any]] = []
-    tasks = [(seed, session, picked) for session, picked in chosen]
+    rows: list[dict[str, object]] = []
+    tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
     for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
         for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
             if len(rows) < n:
@@ -156,10 +161,10 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
 
 
 def _session_windows(
-    task: tuple[int, SessionPlan, list[dict[str, Any]]],
+    task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, object]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    seed, plan, rows = task
-    session = simulate_session(seed, plan, missing=False)
+    seed, leave_out, plan, rows = task
+    session = simulate_session(seed, plan, missing=False, leave_out=leave_out)
     eegs = {eeg.eeg_id: samples for eeg, samples in session.eegs}
     windows = []
     for row in rows:

@@ -22,11 +22,13 @@ def shaped_noise(rng: np.random.Generator, amplitude: np.ndarray, n_times: int) 
     Returns
     -------
     array, shape (..., n_times)
-        float64; the power of a signal is the sum of ``amplitude**2`` times ``SFREQ / n_times``.
+        In the precision of ``amplitude``; the power of a signal is the sum of ``amplitude**2``
+        times ``SFREQ / n_times``.
     """
     shape = amplitude.shape
     normal = rng.standard_normal((*shape[:-1], 2 * shape[-1]), dtype=np.float32)
-    spectrum = normal.view(np.complex64) * (amplitude * (0.5 * np.sqrt(SFREQ * n_times)))
+    scale = amplitude.dtype.type(0.5 * np.sqrt(SFREQ * n_times))
+    spectrum = normal.view(np.complex64) * (amplitude * scale)
     return fft.irfft(spectrum, n_times, axis=-1)
 
 

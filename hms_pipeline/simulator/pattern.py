@@ -2,123 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..schema import SFREQ
-from .head import derive, lead_field, mirror_position, project, unit_vector
-from .noise import slow_curve
+from .course import Course
+from .head import derive, electrode_positions, lead_field, mirror_position, project, unit_vector
+from .noise import bin_frequencies, bump, shaped_noise, slow_curve
+from .patient import Morphology, Position
 
-# Where patterns come from on the right side: polar angle, azimuth in degrees.
-SITES = {
-    "temporal": (85, 10), "frontal": (60, 60), "central": (50, 5), "parietal": (60, 315),
-    "posterior temporal": (85, 330), "occipital": (85, 292),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Morphology:
-    """What a patient's pattern looks like, whatever it does over time.
-
-    Parameters
-    ----------
-    side : int
-        -1 left, 1 right.
-    site, spread_site : str
-        Where it starts and where a seizure spreads to; keys of ``SITES``.
-    breadth : float
-        How far from its site a hemisphere takes part, in units of the head's radius.
-    sharp_s, slow_s : float
-        Durations of the sharp phase and of the slow wave after it.
-    slow_gain : float
-        Slow wave relative to the sharp phase.
-    triphasic : float
-        Height of a first positive phase, and of the lag from front to back.
-    harmonic : float
-        Second harmonic of the rhythmic form: how notched its waves are.
-    lag_s : float
-        One hemisphere after the other.
-    regularity : float
-        Log spread of the interval between repetitions.
-    height_uv : float
-        Peak to trough in the largest bipolar derivation at full prominence; ACNS calls less
-        than 50 uV low, 150 uV and more high.
-    """
-
-    side: int
-    site: str
-    spread_site: str
-    breadth: float
-    sharp_s: float
-    slow_s: float
-    slow_gain: float
-    triphasic: float
-    harmonic: float
-    lag_s: float
-    regularity: float
-    height_uv: float
-
-
-def draw_morphology(rng: np.random.Generator, side: int) -> Morphology:
-    """A patient's pattern."""
-    sites = rng.choice(len(SITES), size=2, replace=False)
-    return Morphology(
-        side=side,
-        site=list(SITES)[sites[0]],
-        spread_site=list(SITES)[sites[1]],
-        breadth=float(rng.uniform(0.5, 1.4)),
-        sharp_s=float(rng.uniform(0.06, 0.18)),
-        slow_s=float(rng.uniform(0.18, 0.42)),
-        slow_gain=float(rng.uniform(0.2, 0.7)),
-        triphasic=float(rng.uniform(0.4, 0.9)) if rng.random() < 0.3 else 0.0,
-        harmonic=float(rng.uniform(0.0, 0.3)),
-        lag_s=float(rng.uniform(0.005, 0.04)),
-        regularity=float(rng.uniform(0.05, 0.16)),
-        height_uv=float(np.clip(rng.lognormal(np.log(100), 0.4), 40, 280)),
-    )
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a pattern changes over a recording: knots in time and values between them.
-
-    Parameters
-    ----------
-    times : array, shape (n_knots,)
-        Seconds, increasing.
-    prominence, sharpness, laterality, spread, rate_hz : array, shape (n_knots,)
-    """
-
-    times: np.ndarray
-    prominence: np.ndarray
-    sharpness: np.ndarray
-    laterality: np.ndarray
-    spread: np.ndarray
-    rate_hz: np.ndarray
-
-    def at(self, name: str, seconds: np.ndarray) -> np.ndarray:
-        """One of the values at given times."""
-        return np.interp(seconds, self.times, getattr(self, name))
-
-
-def discharge_table(morphology: Morphology, n: int = 1024, length_s: float = 1.0) -> np.ndarray:
-    """One discharge over ``length_s`` seconds: positive phase, sharp wave, slow wave.
-
-    Negative potential at the scalp is the main phase; peak to trough is 1.
-    """
-    t = np.linspace(0, length_s, n)
-    peak = 0.5 * morphology.sharp_s + 0.10 * (morphology.triphasic > 0)
-    rise, fall = 0.22 * morphology.sharp_s, 0.34 * morphology.sharp_s
-    sharp = -np.exp(-0.5 * ((t - peak) / np.where(t < peak, rise, fall)) ** 2)
-    after = peak + 0.55 * morphology.sharp_s + 0.5 * morphology.slow_s
-    slow = morphology.slow_gain * np.exp(-0.5 * ((t - after) / (0.3 * morphology.slow_s)) ** 2)
-    before = peak - 0.09
-    first = morphology.triphasic * np.exp(-0.5 * ((t - before) / 0.03) ** 2)
-    third = morphology.triphasic * np.exp(-0.5 * ((t - peak - 0.17) / 0.07) ** 2)
-    wave = sharp + slow + 0.7 * first + 0.8 * third
-    wave -= np.linspace(wave[0], wave[-1], n)
-    return wave / np.ptp(wave)
+TABLES = 8  # different discharges and waves of one recording
+LENGTH = 512  # points of a table
 
 
 def add_pattern(
@@ -135,69 +28,164 @@ def add_pattern(
     course : Course
     """
     seconds = np.arange(potential.shape[1]) / SFREQ
-    prominence = course.at("prominence", seconds)
-    wave = _waveform(rng, morphology, course, seconds)
-    wave *= morphology.height_uv * _envelope(rng, prominence)
-    lag = max(1, round(morphology.lag_s * SFREQ))
-    far = 1 - np.clip(course.at("laterality", seconds) * 1.1, 0, 1)
-    spread = course.at("spread", seconds)
-    late = np.roll(wave, 3 * lag)
-    middle = np.roll(wave, lag + round(0.08 * SFREQ * morphology.triphasic))
-    sources = np.stack([wave, np.roll(wave, lag) * far, late * spread, middle * far])
-    project(potential, _fields(morphology), sources)
+    wave, moved = _waveform(rng, morphology, course, seconds)
+    height = morphology.height_uv * course.at("level", seconds)
+    wave *= height
+    lag, back = round(morphology.lag_s * SFREQ), round(morphology.back_lag_s * SFREQ)
+    both = np.clip(1.1 - 1.1 * course.at("laterality", seconds), 0, 1)
+    mirror = np.roll(wave, lag) * both
+    if morphology.independent:
+        other = _waveform(rng, morphology, course, seconds)[0] * height
+        mirror += morphology.independent * (1 - both) * other
+    here, there = wave * both, mirror * both * (1 - morphology.asymmetry)
+    late = np.roll(wave, 3 * max(lag, 1)) * course.at("spread", seconds)
+    sources = np.stack([
+        (wave - here) * (1 - moved), (wave - here) * moved, mirror * (1 - both), late,
+        here, there, np.roll(here, back), np.roll(there, back),
+    ])  # fmt: skip
+    project(potential, _fields(rng, morphology), sources)
 
 
 def _waveform(
     rng: np.random.Generator, morphology: Morphology, course: Course, seconds: np.ndarray
-) -> np.ndarray:
-    """The pattern at unit amplitude: discharges and waves, mixed by sharpness."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pattern at unit height, and how far its field has moved (0 to 1), both (n_times,)."""
     n = len(seconds)
+    irregular = course.at("irregular", seconds)
     rate = course.at("rate_hz", seconds)
-    rate *= np.exp(morphology.regularity * slow_curve(rng, n, 0.9))
+    rate *= np.exp((morphology.regularity + 0.5 * irregular) * slow_curve(rng, n, 0.9))
     phase = np.cumsum(rate) / SFREQ
     cycle = phase.astype(np.intp)
     part = phase - cycle
+    cycles = cycle[-1] + 1
+    table = rng.integers(TABLES, size=cycles)[cycle]
     sharpness = course.at("sharpness", seconds)
-    table = discharge_table(morphology)
-    # Fast discharges shorten, so that one ends before the next begins.
-    place = part / np.maximum(rate, 1.4) * np.maximum(rate / 2.2, 1.0)
-    discharge = table[np.minimum(place * len(table), len(table) - 1).astype(np.intp)]
-    discharge *= np.exp(0.22 * rng.standard_normal(cycle[-1] + 1))[cycle]
-    turn = 2 * np.pi * part
-    rhythm = np.sin(turn) + morphology.harmonic * np.sin(2 * turn + 0.8)
     mix = np.clip(1.6 * sharpness - 0.3, 0, 1)
-    # Discharges are short: at equal visibility they stand higher.
-    return 1.2 * mix * discharge - 0.5 * (1 - mix) * rhythm
+    wave = np.zeros(n)
+    if mix.max() > 0:
+        place = _discharge_places(rng, morphology, rate, part, cycle)
+        tables = discharge_tables(rng, morphology)
+        # Discharges are short: at equal visibility they stand higher.
+        wave += 1.2 * mix * tables[table, (place * (LENGTH - 1)).astype(np.intp)]
+    if mix.min() < 1:
+        tables = wave_tables(rng, morphology)
+        rhythm = tables[table, (part * (LENGTH - 1)).astype(np.intp)]
+        if morphology.sharp:
+            chosen = (rng.random(cycles) < morphology.sharp)[cycle]
+            top = np.clip((part - 0.15) * 2.5 / rate.clip(1), 0, 1) * (LENGTH - 1)
+            rhythm += 0.5 * chosen * discharge_tables(rng, morphology)[table, top.astype(np.intp)]
+        wave += (1 - mix) * rhythm
+    heights = np.exp(morphology.height_spread * rng.standard_normal(cycles))
+    heights[rng.random(cycles) < morphology.missing] *= 0.1
+    # Rhythms lose no cycle: their waves only vary.
+    wave *= mix * heights[cycle] + (1 - mix) * (0.3 + 0.7 * np.maximum(heights, 0.5))[cycle]
+    if morphology.fast:
+        wave += _riding(rng, morphology, part, n)
+    return wave, (morphology.wander * rng.random(cycles))[cycle]
 
 
-def _envelope(rng: np.random.Generator, prominence: np.ndarray) -> np.ndarray:
-    """Amplitude, and the breaks that a less prominent pattern has."""
-    n = len(prominence)
-    runs = 1 / (1 + np.exp(-(prominence - 0.42 + 0.22 * slow_curve(rng, n, 3.0)) / 0.06))
-    waxing = np.exp(0.15 * slow_curve(rng, n, 6.0))
-    return runs * waxing * np.clip(prominence, 0, 2) ** 1.2
+def _discharge_places(
+    rng: np.random.Generator,
+    morphology: Morphology,
+    rate: np.ndarray,
+    part: np.ndarray,
+    cycle: np.ndarray,
+) -> np.ndarray:
+    """Where in its table each sample lies, 0 to 1, array of shape (n_times,)."""
+    cycles = cycle[-1] + 1
+    late = (morphology.jitter * rng.random(cycles))[cycle]
+    stretch = np.exp(morphology.stretch_spread * rng.standard_normal(cycles))[cycle]
+    # Fast discharges shorten, so that one ends before the next begins.
+    shorten = np.maximum(rate / 1.8, 1.0) / np.maximum(rate, 0.3)
+    return np.clip((part - late) * shorten / stretch, 0, 1)
 
 
-def _fields(morphology: Morphology) -> np.ndarray:
-    """Fields of the focus, its mirror, the seizure's spread and the midline copy, (19, 4).
+def _riding(
+    rng: np.random.Generator, morphology: Morphology, part: np.ndarray, n: int
+) -> np.ndarray:
+    """Fast activity, largest at one phase of the cycle, array of shape (n_times,)."""
+    freqs = bin_frequencies(n, 40.0)
+    peak = bump(freqs, morphology.fast_hz, 3.5)
+    peak /= np.sqrt((peak**2).sum() * freqs[1])
+    swell = 0.6 + 0.4 * np.cos(2 * np.pi * (part - rng.random()))
+    return morphology.fast * swell * shaped_noise(rng, peak.astype(np.float32), n)
 
-    Each is scaled to 1 in the derivation that shows it best.
+
+def discharge_tables(rng: np.random.Generator, morphology: Morphology) -> np.ndarray:
+    """Discharges over one second, array of shape (8, 512), variants of the patient's phases.
+
+    Peak to trough is 1; they begin and end at 0.
     """
+    phases = np.array(morphology.phases)[:, :, None]  # (n_phases, 3, 1)
+    vary = morphology.variety
+    noise = rng.standard_normal((3, len(phases), TABLES))
+    centre = phases[:, 0] + 0.5 * vary * phases[:, 1] * noise[0]
+    width = phases[:, 1] * np.exp(0.6 * vary * noise[1])
+    height = phases[:, 2] + vary * noise[2] * np.maximum(np.abs(phases[:, 2]), 0.2)
+    t = np.linspace(0, 1, LENGTH)
+    waves = np.exp(-0.5 * ((t - centre[..., None]) / width[..., None]) ** 2)
+    table = (height[..., None] * waves).sum(axis=0)
+    table -= np.linspace(table[:, 0], table[:, -1], LENGTH, axis=1)
+    return table / np.ptp(table, axis=1, keepdims=True)
 
-    def hemisphere(site: str, side: int) -> np.ndarray:
-        places = unit_vector(*np.array(list(SITES.values()), float).T)
-        distance = np.linalg.norm(places - places[list(SITES).index(site)], axis=1)
-        involved = np.exp(-((distance / morphology.breadth) ** 2))
-        places = places if side > 0 else mirror_position(places)
-        return lead_field(places, 0.6) @ involved
 
-    middle = unit_vector(np.array([25.0]), np.array([90.0]))
-    field = np.stack([
-        hemisphere(morphology.site, morphology.side),
-        hemisphere(morphology.site, -morphology.side),
-        hemisphere(morphology.spread_site, morphology.side),
-        lead_field(middle, 0.5)[:, 0],
+def wave_tables(rng: np.random.Generator, morphology: Morphology) -> np.ndarray:
+    """One period of rhythmic waves, array of shape (8, 512), peak to trough 1.
+
+    Each begins and ends where it rises through 0, so that waves of other heights join it.
+    """
+    turn = np.linspace(0, 2 * np.pi, LENGTH)
+    shape = rng.normal(0, 0.25, size=(2, TABLES, 1))
+    usual = rng.uniform(0, 2 * np.pi, size=2)
+    warped = turn + (morphology.skew + 0.3 * morphology.harmonics * shape[0]) * np.sin(turn)
+    table = np.sin(warped)
+    for order, angle in zip((2, 3), usual, strict=True):
+        table = table + morphology.harmonics / (order - 1) * (1 + shape[1]) * (
+            np.sin(order * turn + angle) - np.sin(angle)
+        )
+    table -= np.linspace(table[:, 0], table[:, -1], LENGTH, axis=1)
+    return table / np.ptp(table, axis=1, keepdims=True)
+
+
+def _fields(rng: np.random.Generator, morphology: Morphology) -> np.ndarray:
+    """Fields of ``add_pattern``'s sources, array of shape (19, 8).
+
+    The focus, the same moved, its mirror, the spread; of generalized patterns the front of both
+    sides, then the back. Each is scaled to 1 in the derivation that shows it best.
+    """
+    polar, azimuth = morphology.site
+    moved = (polar + rng.uniform(-25, 25), azimuth + rng.uniform(-40, 40))
+    focal = np.stack([
+        _focal(morphology, morphology.site, morphology.side),
+        _focal(morphology, moved, morphology.side),
+        _focal(morphology, morphology.site, -morphology.side),
+        _focal(morphology, morphology.spread_site, morphology.side),
     ], axis=1)  # fmt: skip
-    field /= np.abs(derive(field)).max(axis=0)
-    field[:, 3] *= 0.3 + 0.4 * (morphology.triphasic > 0)
-    return field
+    focal /= np.abs(derive(focal)).max(axis=0)
+    places = electrode_positions()
+    weight = np.exp(morphology.front * places[:, 1])
+    general = []
+    for ahead in (True, False):
+        for side in (morphology.side, -morphology.side):
+            here = np.clip(0.5 + 2 * side * places[:, 0], 0, 1)
+            share = np.clip(0.5 + 1.5 * places[:, 1], 0, 1)
+            general.append(weight * here * (share if ahead else 1 - share))
+    wide = lead_field(places, 0.55) @ np.stack(general, axis=1)
+    wide /= np.abs(derive(wide.sum(axis=1))).max()
+    return np.concatenate([focal, wide], axis=1)
+
+
+def _focal(morphology: Morphology, site: Position, side: int) -> np.ndarray:
+    """Field of a patch of one hemisphere around a site, array of shape (19,)."""
+    places = electrode_positions()
+    places = places[places[:, 0] > 0.1]
+    site_at = unit_vector(np.array(site[0]), np.array(site[1]))
+    distance = np.linalg.norm(places - site_at, axis=1)
+    involved = np.exp(-((distance / morphology.breadth) ** 2))
+    sources = np.concatenate([places, site_at[None]])
+    weights = np.append(involved, 0.5)
+    if morphology.tangential:
+        beside = unit_vector(np.array(site[0] + 10.0), np.array(site[1] + 55.0))
+        sources = np.concatenate([sources, beside[None]])
+        weights = np.append(weights, -morphology.tangential * weights.sum())
+    return lead_field(sources if side > 0 else mirror_position(sources), 0.6) @ weights

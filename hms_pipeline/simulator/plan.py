@@ -9,9 +9,9 @@ import numpy as np
 
 from ..schema import CLASS_LABELS, CLASSES, SPECTROGRAM_S, TRAIN_COLUMNS, WINDOW_S
 from ..system.errors import InputError
+from .course import Moment
 from .latent import Latent, draw_latent, drift_latent
 from .raters import draw_total, draw_votes
-from .recording import Moment
 
 AMBIGUOUS = {False: 0.44, True: 0.98}  # share near a boundary, by "read by many"
 GAPS_S = {2: 0.25, 4: 0.45, 6: 0.15, 8: 0.10, 12: 0.05}  # between windows with the same votes
@@ -171,7 +171,9 @@ def train_rows(sessions: list[SessionPlan]) -> list[dict[str, object]]:
     """Rows of train.csv, keys in the order of its columns."""
     rows = []
     for session in sessions:
-        windows = [(eeg, sub, window) for eeg in session.eegs for sub, window in _numbered(eeg)]
+        windows = [
+            (eeg, sub, window) for eeg in session.eegs for sub, window in enumerate(eeg.windows)
+        ]
         order = sorted({eeg.spectrogram_offset_s + w.offset_s for eeg, _, w in windows})
         for eeg, sub, window in windows:
             offset = eeg.spectrogram_offset_s + window.offset_s
@@ -199,10 +201,6 @@ def _ids(session: SessionPlan) -> Iterator[int]:
     for eeg in session.eegs:
         yield eeg.eeg_id
         yield from (window.label_id for window in eeg.windows)
-
-
-def _numbered(eeg: EegPlan) -> Iterator[tuple[int, WindowPlan]]:
-    return enumerate(eeg.windows)
 
 
 def _cells(seed: int, of: Proportions) -> Iterator[tuple[str, bool]]:

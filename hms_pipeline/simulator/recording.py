@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import fft
 
 from ..schema import EEG_COLUMNS, ELECTRODES, SFREQ
-from .artefacts import Event, add_artefacts, draw_amounts
-from .background import Background, add_background, draw_background
-from .latent import Latent
-from .noise import slow_curve
-from .pattern import Course, Morphology, add_pattern, draw_morphology
+from .amplifier import amplify
+from .background import add_background
+from .course import Moment, draw_course
+from .patient import Patient, stream
+from .pattern import add_pattern
 from .spectrogram import MARGIN, multitaper_spectrogram, round_significant
+from .variation import ARTEFACTS
 
-STEP_S = 2.0  # knots of a course
-
-
-@dataclass(frozen=True)
-class Patient:
-    """What stays the same over a patient's recordings."""
-
-    background: Background
-    morphology: Morphology
-    artefacts: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What a recording shows around a time, in seconds from its start."""
-
-    time_s: float
-    latent: Latent
+__all__ = ["Moment", "Recording", "simulate_recording"]
+READABLE = 12.0  # lowest height of a full pattern, in standard deviations of the background
 
 
 @dataclass(frozen=True)
@@ -45,88 +30,10 @@ class Recording:
         float32 microvolts, in steps of 0.1.
     spectrogram : array, shape (4, 100, n_times // 400)
         float32, four significant digits.
-    events : tuple of Event
-        Its artefacts; samples count from the start of ``eeg``.
     """
 
     eeg: np.ndarray
     spectrogram: np.ndarray
-    events: tuple[Event, ...]
-
-
-def draw_patient(rng: np.random.Generator) -> Patient:
-    """A patient; the side of a lesion is also the side of its patterns."""
-    side = int(rng.choice([-1, 1]))
-    lesion = side if rng.random() < 0.5 else 0
-    return Patient(
-        background=draw_background(rng, lesion),
-        morphology=draw_morphology(rng, side),
-        artefacts=draw_amounts(rng),
-    )
-
-
-def draw_course(rng: np.random.Generator, moments: list[Moment], duration_s: float) -> Course:
-    """Join moments into one course; patterns wax and wane between them, seizures run through.
-
-    Parameters
-    ----------
-    rng : Generator
-    moments : list of Moment
-        At least one, in order of time.
-    duration_s : float
-    """
-    times = np.arange(0.0, duration_s + STEP_S, STEP_S)
-    at = np.array([moment.time_s for moment in moments])
-
-    def join(name: str) -> np.ndarray:
-        values = [getattr(moment.latent, name) for moment in moments]
-        return np.interp(times, at, values)
-
-    prominence = join("prominence")
-    # Far from the labelled moments the pattern comes and goes.
-    distance = np.abs(times[:, None] - at).min(axis=1)
-    free = np.clip((distance - 12) / 20, 0, 1)
-    wander = 0.28 * slow_curve(rng, len(times), rng.uniform(20, 70), 1 / STEP_S) - 0.08
-    prominence = np.clip(prominence + free * wander, 0, 1)
-    sharpness, laterality = join("sharpness"), join("laterality")
-    rate = join("rate_hz") * np.exp(0.05 * slow_curve(rng, len(times), 30.0, 1 / STEP_S))
-    spread = np.zeros_like(times)
-    for moment in moments:
-        if moment.latent.evolution > 0.3 and moment.latent.prominence > 0.3:
-            _evolve(rng, moment, times, prominence, laterality, spread, rate)
-    return Course(times, prominence, sharpness, laterality, spread, np.clip(rate, 0.4, 12))
-
-
-def _evolve(
-    rng: np.random.Generator,
-    moment: Moment,
-    times: np.ndarray,
-    prominence: np.ndarray,
-    laterality: np.ndarray,
-    spread: np.ndarray,
-    rate: np.ndarray,
-) -> None:
-    """Run a seizure, or what nearly is one, through a course in place."""
-    depth = min(1.0, max(0.0, (moment.latent.evolution - 0.3) / 0.4))
-    length = rng.uniform(40, 110)
-    start = moment.time_s - rng.uniform(0.25, 0.75) * length
-    part = (times - start) / length
-    inside = (part > 0) & (part < 1)
-    x = part[inside]
-    first, last = sorted((rng.uniform(2.6, 6.5), rng.uniform(1.2, 2.6)), reverse=True)
-    if rng.random() < 0.3:  # builds up before it slows
-        chirp = np.interp(x, [0, 0.35, 1], [0.6 * first, first, last])
-    else:
-        chirp = np.interp(x, [0, 0.6, 1], [first, 0.6 * first + 0.4 * last, last])
-    rate[inside] = rate[inside] ** (1 - depth) * chirp**depth
-    growth = np.interp(x, [0, 0.15, 0.6, 0.97, 1], [0.5, 0.8, 1.3, 1.6, 0.4])
-    level = moment.latent.prominence * (1 - depth + depth * growth)
-    prominence[inside] = np.maximum(level, prominence[inside] * (1 - depth))
-    spread[inside] = depth * np.clip(x * 1.3, 0, 1)
-    laterality[inside] *= 1 - 0.6 * depth * np.clip(x * 1.2 - 0.2, 0, 1)
-    after = (part >= 1) & (part < 1.5)  # quiet after the seizure
-    near = np.clip(np.abs(times[after] - moment.time_s) / 10, 0, 1)
-    prominence[after] *= 1 - 0.8 * depth * near
 
 
 def simulate_recording(
@@ -153,25 +60,44 @@ def simulate_recording(
     """
     wanted = int(duration_s * SFREQ) + 2 * MARGIN
     n = fft.next_fast_len(wanted, real=True)
-    margin_s = MARGIN / SFREQ
-    shifted = [Moment(moment.time_s + margin_s, moment.latent) for moment in moments]
-    course = draw_course(rng, shifted, n / SFREQ)
+    key = int(rng.integers(2**63))
+    shifted = [Moment(moment.time_s + MARGIN / SFREQ, moment.latent) for moment in moments]
+    patient = readable(patient)
+    course = draw_course(stream(key, "course"), patient, shifted, n / SFREQ)
     eeg = np.zeros((len(EEG_COLUMNS), n))
     brain = eeg[: len(ELECTRODES)]
-    add_background(rng, brain, patient.background)
-    add_pattern(rng, brain, patient.morphology, course)
-    events = add_artefacts(rng, eeg, patient.artefacts)
+    add_background(stream(key, "background"), brain, patient.background)
+    if course.background.min() < 1:
+        brain *= course.at("background", np.arange(n) / SFREQ)
+    add_pattern(stream(key, "pattern"), brain, patient.morphology, course)
+    # What lies under an electrode reaches it more or less; what is on the reference, alike.
+    contact = stream(key, "contact").standard_normal((len(brain), 1))
+    brain *= np.exp(patient.amplifier.gains * contact)
+    for name, amount in sorted(patient.artefacts.items()):
+        ARTEFACTS[name].add(stream(key, name), eeg, amount)
+    eeg = amplify(eeg[:, :wanted], patient.amplifier)
     # The spectrogram is made from what the file holds: whole tenths of a microvolt.
-    eeg = eeg[:, :wanted]
     np.divide(np.rint(np.multiply(eeg, 10, out=eeg), out=eeg), 10, out=eeg)
     spectrogram = round_significant(multitaper_spectrogram(eeg).astype(float))
     return Recording(
-        eeg=eeg[:, MARGIN:-MARGIN].astype(np.float32),
-        spectrogram=spectrogram.astype(np.float32),
-        events=tuple(_shift(event, wanted - 2 * MARGIN) for event in events),
+        eeg=eeg[:, MARGIN:-MARGIN].astype(np.float32), spectrogram=spectrogram.astype(np.float32)
     )
 
 
-def _shift(event: Event, n: int) -> Event:
-    start, stop = (min(max(edge - MARGIN, 0), n) for edge in (event.start, event.stop))
-    return Event(event.kind, start, stop, event.channels, event.peak_uv)
+def readable(patient: Patient) -> Patient:
+    """The same patient with a pattern that stands out of the background where it is in full.
+
+    Where it does not, the pattern grows by half of what lacks and the background shrinks by half.
+    """
+    background, morphology = patient.background, patient.morphology
+    rhythms = 0.5 * np.hypot(background.alpha_uv, background.beta_uv)
+    level = float(np.hypot(background.level_uv, rhythms))
+    lacks = max(READABLE * level / morphology.height_uv, 1.0) ** 0.5
+    lower = {
+        name: getattr(background, name) / lacks for name in ("level_uv", "alpha_uv", "beta_uv")
+    }
+    return replace(
+        patient,
+        background=replace(background, **lower),
+        morphology=replace(morphology, height_uv=morphology.height_uv * lacks),
+    )

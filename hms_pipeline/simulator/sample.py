@@ -16,6 +16,7 @@ from .batch import run_tasks, simulate_session
 from .defects import plant_defects
 from .plan import SessionPlan, plan_test, plan_train, train_rows
 from .truth import Truth, simulated_findings, truth_table
+from .variation import check_sources
 
 LOG = logging.getLogger(__name__)
 FOLDERS = ("train_eegs", "train_spectrograms", "test_eegs", "test_spectrograms")
@@ -29,6 +30,7 @@ def write_sample(
     test_windows: int,
     seed: int,
     proportions: str = "even",
+    leave_out: tuple[str, ...] = (),
     defects: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -46,6 +48,8 @@ def write_sample(
     seed : int
     proportions : str
         Make-up of the set: a key of ``plan.PROPORTIONS``.
+    leave_out : tuple of str
+        Sources of variation to do without: names of ``variation.source_names()``.
     defects : bool
         Plant defects and write their truth to ``defects_truth.csv``.
     workers : int or None
@@ -56,17 +60,18 @@ def write_sample(
     Raises
     ------
     InputError
-        The folder holds something that is not a sample.
+        The folder holds something that is not a sample; a source is unknown.
     """
     out = Path(out)
+    check_sources(leave_out)
     _check_replaceable(out)
     with atomic(out) as folder:
         for name in FOLDERS:
             (folder / name).mkdir(parents=True)
         train = plan_train(seed, patients, proportions)
         test = plan_test(seed, test_windows, train, proportions)
-        tasks = [(folder, seed, "train", session) for session in train]
-        tasks += [(folder, seed, "test", session) for session in test]
+        tasks = [(folder, seed, leave_out, "train", session) for session in train]
+        tasks += [(folder, seed, leave_out, "test", session) for session in test]
         simulated: list[Truth] = []
         for done, found in enumerate(run_tasks(_write_session, tasks, workers), start=1):
             simulated += found if done <= len(train) else []
@@ -94,12 +99,12 @@ def _check_replaceable(out: Path) -> None:
         )
 
 
-def _write_session(task: tuple[Path, int, str, SessionPlan]) -> list[Truth]:
+def _write_session(task: tuple[Path, int, tuple[str, ...], str, SessionPlan]) -> list[Truth]:
     """Write a session's files; what its windows have of gaps and extremes."""
-    folder, seed, split, plan = task
-    session = simulate_session(seed, plan, missing=split == "train")
+    folder, seed, leave_out, split, plan = task
+    session = simulate_session(seed, plan, missing=split == "train", leave_out=leave_out)
     for eeg, samples in session.eegs:
-        write_eeg(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", samples)
+        write_eeg(folder / f"{split}_eegs" / f"{eeg.eeg_id}.parquet", samples, simulated=True)
     path = folder / f"{split}_spectrograms" / f"{plan.spectrogram_id}.parquet"
     write_spectrogram(path, session.spectrogram, "int64" if split == "train" else "int16")
     return simulated_findings(session)

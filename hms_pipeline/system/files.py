@@ -1,13 +1,15 @@
-"""Files that are whole or absent, JSON with one spelling, and hashes of content."""
+"""Files that are whole or absent, JSON and tables with the hash of their own content."""
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +18,38 @@ from .errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # its processes have the ids
+SEAL = "seal"  # in JSON and in a table's metadata: the hash of the rest
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; rename it into place when the block succeeds.
 
-    The temporary may become a file or a folder. A killed process leaves only the temporary,
-    whose name starts with ``.tmp-``. A link to a folder stays one, to the new folder; a link to a
-    file is replaced, because what it points to may be shared.
+    The temporary may become a file or a folder; a file is flushed to the disk before it is renamed.
+    A killed process leaves only the temporary, whose name starts with ``.tmp-``; the next one of
+    this machine that writes ``path`` removes it. A link to a folder stays one, to the new folder; a
+    link to a file is replaced, because what it points to may be shared.
     """
     if path.is_dir():
         path = path.resolve()  # "." has no name to put a temporary beside
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".tmp-{os.getpid()}-{threading.get_ident()}-{path.name}"
+    _remove_leftovers(path)
+    temporary = path.parent / f".tmp-{os.getpid()}-{threading.get_ident()}-{_HOST}-{path.name}"
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
+        if not temporary.is_dir():
+            flush(temporary)
+        elif path.is_dir():
             shutil.rmtree(path)
         os.replace(temporary, path)
+        _flush_one(path.parent)
+    except OSError as err:  # of a full disk most name no file
+        if err.filename in (None, str(temporary)):
+            err.filename = str(path)
+        raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
@@ -42,13 +57,38 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(path: Path) -> None:
+def _remove_leftovers(path: Path) -> None:
     """Remove what killed processes left while they wrote ``path`` by ``atomic``."""
-    import psutil
+    for left in path.parent.glob(f".tmp-*-{_HOST}-{glob.escape(path.name)}"):
+        import psutil
 
-    for left in path.parent.glob(f".tmp-*-{path.name}"):
         if not psutil.pid_exists(int(left.name.split("-")[1])):
             shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def reserve(path: Path) -> None:
+    """Take a file's whole length from the disk, before it is mapped into memory.
+
+    A page that a full disk has no place for would end the process where it is written to.
+    """
+    with path.open("r+b") as stream:
+        os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+
+
+def flush(path: Path) -> None:
+    """Force a file, or a folder with all below it, to the disk."""
+    if path.is_dir():
+        for inside in path.iterdir():
+            flush(inside)
+    _flush_one(path)
+
+
+def _flush_one(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def to_json(value: Any) -> str:
@@ -62,8 +102,68 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(to_json(value), encoding="utf-8")
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """A parquet table that an earlier stage wrote.
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON with the hash of itself."""
+    write_json(path, {**content, SEAL: hash_json(content)})
+
+
+def read_sealed(path: Path, advice: str) -> dict[str, Any]:
+    """What ``write_sealed`` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    advice : str
+        The command that writes it anew.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged or not as it was written.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        stated = content.pop(SEAL)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing. Run {advice} first.") from None
+    except (ValueError, AttributeError, KeyError, TypeError):
+        raise InputError(f"{path} cannot be read as JSON of its stage. Run {advice}.") from None
+    if stated != hash_json(content):
+        raise InputError(f"{path} is not as it was written. Run {advice}.")
+    return content
+
+
+def write_table(path: Path, table: pd.DataFrame, notes: Mapping[str, str] | None = None) -> None:
+    """Write a table as parquet, with a hash of every column; equal content gives equal bytes.
+
+    Parameters
+    ----------
+    path : Path
+    table : DataFrame
+    notes : mapping of str to str, optional
+        Kept in the file's metadata.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    content = pa.Table.from_pandas(table, preserve_index=False)
+    sealed = {name: _hash_column(content[name]) for name in content.column_names}
+    metadata = {SEAL: to_json(sealed), **(notes or {})}
+    with atomic(path) as temporary:
+        pq.write_table(content.replace_schema_metadata(metadata), temporary, compression="zstd")
+
+
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, content: bytes | None = None
+) -> pd.DataFrame:
+    """A table that an earlier stage wrote; what ``write_table`` wrote is held against its hashes.
+
+    Parameters
+    ----------
+    path : Path
+    columns : sequence of str, optional
+    content : bytes, optional
+        Its bytes, where they were read already.
 
     Raises
     ------
@@ -71,14 +171,17 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
         It is damaged.
     FileNotFoundError
     """
-    import pandas as pd
-    from pyarrow import ArrowException
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
-        return pd.read_parquet(path, columns=columns)
-    except FileNotFoundError:
-        raise
-    except (ArrowException, OSError, ValueError) as err:
+        with io.BytesIO(path.read_bytes() if content is None else content) as stream:
+            table = pq.read_table(stream, columns=None if columns is None else list(columns))
+        _check_columns(table, columns)
+        return table.to_pandas()
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as err:
         if getattr(err, "errno", None) is not None:  # the system's, not the file's
             raise
         reason = " ".join(str(err).split())[:120]
@@ -86,6 +189,28 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame
             f"{path} needs to be a table that its stage wrote, but cannot be read as such"
             f" ({reason}). Run dvc checkout, or the stage again."
         ) from None
+
+
+def _check_columns(table: pa.Table, columns: Sequence[str] | None) -> None:
+    sealed = (table.schema.metadata or {}).get(SEAL.encode())
+    if sealed is None:  # written by others
+        return
+    stated = json.loads(sealed)
+    if columns is None and list(stated) != sorted(table.column_names):
+        raise ValueError("its columns are others than were written")
+    for name in table.column_names:
+        if stated[name] != _hash_column(table[name]):
+            raise ValueError(f"its column {name} is not as it was written")
+
+
+def _hash_column(column: pa.ChunkedArray) -> str:
+    import pyarrow as pa
+
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        return hash_json(column.to_pylist())
+    gaps = column.is_null().to_numpy()
+    values = column.fill_null(0).to_numpy()
+    return hash_bytes(str(column.type).encode(), values.tobytes(), gaps.tobytes())
 
 
 def hash_bytes(*parts: bytes) -> str:

@@ -96,12 +96,14 @@ def move_addresses(database: Path, experiment: str) -> int:
 
 def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
     """The folder of the runs' files as the store says; None where it is no checkout's."""
+    found = local_path(_location(link, experiment))
+    whole = found is not None and found.is_absolute() and ".." not in found.parts
+    return found if whole and found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+
+
+def _location(link: sqlite3.Connection, experiment: str) -> str:
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
-    row = link.execute(query, (experiment,)).fetchone()
-    found = local_path(row[0]) if row and row[0] else None
-    if found is None or not found.is_absolute() or ".." in found.parts:
-        return None
-    return found if found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+    return (link.execute(query, (experiment,)).fetchone() or ("",))[0] or ""
 
 
 def _same_folder(one: Path, other: Path) -> bool:
@@ -115,7 +117,7 @@ def _turn(link: sqlite3.Connection, table: str, column: str, before: Path, here:
     turned = [
         (_under(uri, place, before, here), row)
         for row, uri, place in _addresses(link, table, column)
-        if place.is_relative_to(before) and ".." not in place.parts
+        if place is not None and place.is_relative_to(before) and ".." not in place.parts
     ]
     link.executemany(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", turned)  # noqa: S608
     return len(turned)
@@ -128,18 +130,16 @@ def _under(uri: str, place: Path, before: Path, here: Path) -> str:
 
 def _addresses(
     link: sqlite3.Connection, table: str, column: str
-) -> Iterator[tuple[int, str, Path]]:
+) -> Iterator[tuple[int, str, Path | None]]:
     query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
     for row, uri in link.execute(query).fetchall():
-        place = local_path(uri)
-        if place is not None:
-            yield row, uri, place
+        yield row, uri, local_path(uri)
 
 
 def foreign_addresses(
     database: Path, here: Path, experiment: str, model: str
 ) -> dict[str, list[str]]:
-    """Local addresses of the project's experiment and versions that lie outside its folder.
+    """Addresses of the project's experiment and versions that lie outside its folder.
 
     Parameters
     ----------
@@ -153,20 +153,27 @@ def foreign_addresses(
     -------
     dict
         ``table.column`` → addresses. An address that reaches the store's own folder by a link or
-        a second mount is not foreign.
+        a second mount is not foreign, nor are a bucket's where the experiment lies in it.
     """
     found: dict[str, list[str]] = {}
     with contextlib.closing(sqlite3.connect(database)) as link:
-        recorded = _recorded(link, experiment)
+        location, recorded = _location(link, experiment), _recorded(link, experiment)
         same = recorded is not None and _same_folder(recorded.parent, here.parent)
         roots = [here, recorded] if recorded is not None and same else [here]
+        if location and local_path(location) is None:
+            roots = [location]
         rows = _project_rows(link, experiment, model)
         for table, column in ADDRESSES:
             for row, uri, place in _addresses(link, table, column):
-                inside = any(_plain(place).is_relative_to(root) for root in roots)
-                if row in rows[table] and not inside:
+                if row in rows[table] and not any(_lies_in(uri, place, root) for root in roots):
                     found.setdefault(f"{table}.{column}", []).append(uri)
     return found
+
+
+def _lies_in(uri: str, place: Path | None, root: Path | str) -> bool:
+    if isinstance(root, str):
+        return f"{uri}/".startswith(f"{root.rstrip('/')}/") and ".." not in uri.split("/")
+    return place is not None and _plain(place).is_relative_to(root)
 
 
 def _plain(place: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_data_hash
-from ..system.files import read_table
+from ..system.files import read_sealed, read_table
 from .runs import flatten, kl_name, log_metrics, member_run
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def describe_retrain(
         The champion's recipe, to say what was changed; empty where there is no champion.
     params : Params
     origin : str
-        ``simulated`` or ``given``.
+        From ``registry.lineage.data_origin``.
     """
-    metrics = json.loads((paths.ensemble / "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     numbers = by_slice(metrics["ensemble"])
     numbers |= _prefixed("prior", by_slice(metrics.get("baselines", {}).get("prior", {})))
     for name, slices in metrics.get("members", {}).items():

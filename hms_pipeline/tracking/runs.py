@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import logging
 import os
 import time
@@ -16,6 +16,7 @@ import pandas as pd
 from ..config import Params, Paths
 from ..system.files import hash_file, hash_json
 from ..system.locks import locked
+from ..training.finished import read_checked, read_manifest
 from .artifacts import log_file, log_json
 from .checkout import git_commit
 from .killed import close_killed, made_here
@@ -229,7 +230,7 @@ def _finish_fold(
     for name in ("manifest.json", "history.csv"):
         log_file(client, paths, run_id, folder / name)
     metrics = {kl_name(key): value for key, value in manifest.get("metrics", {}).items()}
-    log_metrics(client, run_id, metrics, len(pd.read_csv(folder / "history.csv")))
+    log_metrics(client, run_id, metrics, len(_history(folder, manifest)))
     # The tag comes last: a run that carries it is complete.
     client.set_tag(run_id, "content_hash", manifest["content_hash"])
     client.set_terminated(run_id)
@@ -259,7 +260,7 @@ def link_folds(
         key, folder = f"{member}-{fold}", paths.fold(member, fold)
         if not (folder / "manifest.json").exists():
             continue
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
         content_hash = manifest["content_hash"]
         found = _search(client, paths, {KIND: "fold", "content_hash": content_hash})
         how = "reused"
@@ -293,14 +294,17 @@ def _restore(
     client.set_tag(run_id, "hms.how", "restored")
     plain = ("architecture", "views", "model", "n_train", "n_oof", "inputs")
     log_params(client, run_id, {key: manifest[key] for key in plain if key in manifest})
-    history = pd.read_csv(folder / "history.csv")
-    numbers = history.select_dtypes("number")
+    numbers = _history(folder, manifest).select_dtypes("number")
     for step, row in enumerate(
         numbers.drop(columns="epoch", errors="ignore").to_dict("records"), 1
     ):
         log_metrics(client, run_id, row, step)
     _finish_fold(client, paths, run_id, manifest, folder)
     return run_id
+
+
+def _history(folder: Path, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(read_checked(folder, manifest, "history.csv")))
 
 
 def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None = None) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from ..config import Paths
 from ..config.registry import MODEL
 from ..system.errors import InputError
+from ..system.files import atomic
 from ..system.locks import locked
-from ..system.quiet import keep_quiet
 from .places import ARTIFACTS, foreign_addresses, move_addresses, own_artifacts
 
 if TYPE_CHECKING:
@@ -110,24 +110,25 @@ def read_store(paths: Paths) -> str:
 def _create(place: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    fresh = place.with_name(f".tmp-{os.getpid()}-{place.name}")
-    fresh.unlink(missing_ok=True)
     artifacts = place.parent.resolve() / ARTIFACTS
-    store = SqlAlchemyStore(f"{SQLITE}{fresh}", artifacts.as_uri())
-    store.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
-    store.engine.dispose()
-    with sqlite3.connect(fresh) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.close()
-    os.replace(fresh, place)
+    with atomic(place) as fresh:
+        store = SqlAlchemyStore(f"{SQLITE}{fresh}", artifacts.as_uri())
+        store.create_experiment(EXPERIMENT, artifact_location=artifacts.as_uri())
+        store.engine.dispose()
+        with sqlite3.connect(fresh) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        connection.close()
 
 
 def quiet_mlflow() -> None:
-    """MLflow neither calls home nor draws progress bars nor tells of its migrations."""
-    keep_quiet()
+    """MLflow neither calls home nor draws progress bars nor tells of its migrations.
+
+    What it says of a database that fails, with a traceback, it also raises.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    for name in ("mlflow.store.db.utils", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def open_client(paths: Paths) -> MlflowClient:

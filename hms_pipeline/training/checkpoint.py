@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +19,25 @@ from ..system.files import hash_file
 from .state import TrainState
 
 log = logging.getLogger(__name__)
+
+
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a safetensors file.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or fails otherwise; the library's own error says so in its text alone.
+    """
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as err:
+        code = re.search(r"os error (\d+)", str(err))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
 
 
 class Checkpoint:
@@ -68,7 +89,7 @@ class Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
         earlier = list(self.folder.iterdir())
         temporary = self.folder / ".tmp"
-        save_file(tensors, temporary, metadata)
+        write_tensors(temporary, tensors, metadata)
         temporary.rename(self.folder / f"{hash_file(temporary)}.safetensors")
         for path in earlier:
             path.unlink(missing_ok=True)

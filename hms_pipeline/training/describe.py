@@ -10,12 +10,18 @@ from ..models import build_model
 
 
 def describe_members(paths: Paths, params: Params) -> list[dict[str, Any]]:
-    """One row per member of the recipe: architecture, inputs, size, folds trained.
+    """One row per member of the recipe, of JSON types.
 
     Parameters
     ----------
     paths : Paths
     params : Params
+
+    Returns
+    -------
+    list of dict
+        ``member, architecture, views, shapes, weights`` (how many), ``folds`` (how many) and
+        ``folds_trained`` (which).
 
     Raises
     ------
@@ -28,7 +34,7 @@ def describe_members(paths: Paths, params: Params) -> list[dict[str, Any]]:
         shapes = [views[view].shape for view in member.views]
         network = build_model(member, shapes, name=name)
         trained = [
-            str(fold)
+            fold
             for fold in range(params.split.n_folds)
             if (paths.fold(name, fold) / "manifest.json").is_file()
         ]
@@ -36,12 +42,11 @@ def describe_members(paths: Paths, params: Params) -> list[dict[str, Any]]:
             {
                 "member": name,
                 "architecture": member.architecture,
-                "input": ", ".join(
-                    f"{view} {'×'.join(map(str, shape))}"
-                    for view, shape in zip(member.views, shapes, strict=True)
-                ),
+                "views": list(member.views),
+                "shapes": [list(shape) for shape in shapes],
                 "weights": sum(p.numel() for p in network.parameters()),
-                "folds trained": f"{len(trained)} of {params.split.n_folds}",
+                "folds": params.split.n_folds,
+                "folds_trained": trained,
             }
         )
     return rows

@@ -7,24 +7,23 @@ PyTorch: linking what is finished takes a moment.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..config import Params, Paths
 from ..config.keys import code_key
 from ..system.errors import InputError
-from ..system.files import atomic, hash_file, hash_json, write_json
+from ..system.files import atomic, hash_file, hash_json, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FILES = ("weights.safetensors", "oof.parquet", "history.csv")
-SEAL = "manifest_hash"  # of the rest of a manifest
 
 
 def check_training(params: Params, member: str, folds: Sequence[int]) -> None:
@@ -72,7 +71,7 @@ def _view_hash(paths: Paths, member: str, view: str) -> str:
             f"Member {member} reads view {view!r}, but {path.parent} has no features."
             f" Run `hms features {view}` first."
         )
-    return hash_json(_read_json(path, f"hms features {view}"))
+    return hash_json(read_sealed(path, f"hms features {view}"))
 
 
 def fold_key(inputs: dict[str, Any], member: str, fold: int) -> str:
@@ -93,14 +92,9 @@ def missing_folds(
     ]
 
 
-def seal(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest with the hash of itself."""
-    return manifest | {SEAL: hash_json(manifest)}
-
-
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write a fold's manifest, sealed."""
-    write_json(folder / MANIFEST, seal(manifest))
+    """Write a fold's manifest."""
+    write_sealed(folder / MANIFEST, manifest)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -111,34 +105,30 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     InputError
         It is missing, damaged or not as it was written.
     """
-    advice = "hms train, or dvc checkout"
-    manifest = _read_json(folder / MANIFEST, advice)
-    stated = manifest.pop(SEAL, None)
-    if stated != hash_json(manifest):
-        raise InputError(f"{folder / MANIFEST} is not as it was written. Run {advice}.")
-    return manifest
+    return read_sealed(folder / MANIFEST, "hms train, or dvc checkout")
 
 
-def check_files(folder: Path, manifest: dict[str, Any], *names: str) -> None:
-    """Compare files of a fold with the hashes in its manifest.
+def read_checked(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
+    """The bytes of a fold's file, which are the ones that its manifest names.
 
     Parameters
     ----------
     folder : Path
-    manifest : dict
-    *names : str
-        Some of ``FILES``; all where none is named.
+    manifest : mapping
+    name : str
+        One of ``FILES``.
 
     Raises
     ------
     InputError
-        A file is missing or changed; it is named.
+        The file is missing or changed; it is named.
     """
-    for name in names or FILES:
-        path = folder / name
-        if not path.is_file() or hash_file(path) != manifest["files"][name]:
-            what = "is not as its training wrote it" if path.exists() else "is missing"
-            raise InputError(f"{path} {what}. Run dvc checkout, or hms train again.")
+    path = folder / name
+    content = path.read_bytes() if path.is_file() else None
+    if content is None or hashlib.sha256(content).hexdigest() != manifest["files"][name]:
+        what = "is missing" if content is None else "is not as its training wrote it"
+        raise InputError(f"{path} {what}. Run dvc checkout, or hms train again.")
+    return content
 
 
 def find_finished(folder: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
@@ -154,7 +144,8 @@ def find_finished(folder: Path, inputs: dict[str, Any]) -> dict[str, Any] | None
         return None
     try:
         manifest = read_manifest(folder)
-        check_files(folder, manifest)
+        for name in FILES:
+            read_checked(folder, manifest, name)
         if manifest["inputs"] != inputs:
             raise InputError(f"{folder / MANIFEST} names other inputs.")
     except InputError as err:
@@ -199,12 +190,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copyfile(source, target)
-
-
-def _read_json(path: Path, command: str) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing. Run {command} first.") from None
-    except ValueError:
-        raise InputError(f"{path} cannot be read as JSON. Run {command} again.") from None

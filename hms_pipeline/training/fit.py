@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config.training import TrainingParams
+from ..config.training import StageParams, TrainingParams
 from ..datasets.augmentations import Augmenter
 from ..datasets.batches import MappedViews, ResidentViews, epoch_order
 from ..system.errors import InputError
@@ -61,9 +61,14 @@ class Fit:
         return self.params.precision if self.device.type == "cuda" else "float32"
 
     @property
+    def stages(self) -> tuple[StageParams, ...]:
+        """The recipe's, as far as there are windows for them."""
+        return self.data.stages(self.params)
+
+    @property
     def batch_size(self) -> int:
         """The recipe's, or the smallest stage's rows: a captured step has one size."""
-        rows = (len(self.data.stage_rows(stage)) for stage in self.params.stages)
+        rows = (len(self.data.stage_rows(stage)) for stage in self.stages)
         return min(self.params.batch_size, *rows)
 
     @property
@@ -71,7 +76,7 @@ class Fit:
         """Optimizer steps of all stages."""
         return sum(
             stage.epochs * (len(self.data.stage_rows(stage)) // self.batch_size)
-            for stage in self.params.stages
+            for stage in self.stages
         )
 
     def seed(self, *where: object) -> int:
@@ -116,7 +121,7 @@ def fit(
     params, device, batch_size = job.params, job.device, job.batch_size
     torch.manual_seed(job.seed("weights"))
     model = build()
-    start_from_prior(model, job.data.smooth_target[job.data.stage_rows(params.stages[0])])
+    start_from_prior(model, job.data.smooth_target[job.data.stage_rows(job.stages[0])])
     state = TrainState(_to_device(model, device), params.weight_decay, ema=params.ema_decay > 0)
     augmenter = Augmenter(params.augmentation, job.data.views)
     plain = PlainStep(state, augmenter, params.clip_norm, job.precision)
@@ -129,7 +134,7 @@ def fit(
     for record in history:
         on_epoch(record)
     done, epochs_before, probs = 0, 0, None
-    for stage in params.stages:
+    for stage in job.stages:
         rows = job.data.stage_rows(stage)
         steps = len(rows) // batch_size
         lr = learning_rates(params.schedule, steps * stage.epochs, stage.max_lr * job.lr_scale)

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..config import Params, Paths
-from ..config.training import SmoothingParams, StageParams
+from ..config.training import SmoothingParams, StageParams, TrainingParams
+from ..config.votes import has_windows
 from ..datasets.augmentations import ViewInfo
 from ..datasets.batches import Store
 from ..datasets.stage import read_folds, read_windows
@@ -56,6 +57,23 @@ class FoldData:
         """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
+    def stages(self, params: TrainingParams) -> tuple[StageParams, ...]:
+        """The recipe's stages without those that no window at all has the votes for.
+
+        Raises
+        ------
+        InputError
+            None is left.
+        """
+        votes = self.n_votes.tolist()
+        found = tuple(stage for stage in params.stages if has_windows(stage, votes))
+        if not found:
+            raise InputError(
+                f"Training needs windows with as many votes as training.stages say, but these have"
+                f" {min(votes)} to {max(votes)}. Change the stages' bounds or add data."
+            )
+        return found
+
     def stage_rows(self, stage: StageParams) -> np.ndarray:
         """Positions of the training windows of a stage.
 
@@ -102,9 +120,7 @@ class MemberData:
     inputs: dict
 
     @classmethod
-    def read(
-        cls, paths: Paths, params: Params, member: str, inputs: dict, *, verify: bool = True
-    ) -> MemberData:
+    def read(cls, paths: Paths, params: Params, member: str, inputs: dict) -> MemberData:
         """Read and check what a member's trainings need.
 
         Parameters
@@ -113,8 +129,6 @@ class MemberData:
         params : Params
         member : str
         inputs : dict
-        verify : bool
-            Whether to compare the features with their checksums, which reads all of them.
 
         Raises
         ------
@@ -131,7 +145,7 @@ class MemberData:
             windows=windows,
             fold_of=_fold_of(windows, read_folds(paths)),
             views=tuple(ViewInfo.of(built[name]) for name in names),
-            stores=tuple(_open_store(paths, built[name], labels, verify) for name in names),
+            stores=tuple(_open_store(paths, built[name], member, labels) for name in names),
             smoothing=params.training.smoothing,
             inputs=inputs,
         )
@@ -197,10 +211,10 @@ def _check_held_out(
         )
 
 
-def _open_store(paths: Paths, view: BuiltView, label_ids: np.ndarray, verify: bool) -> FeatureStore:
+def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
-    store = FeatureStore.open(folder, view=view, verify=verify)
+    store = FeatureStore.open(folder, view=view)
     missing = np.setdiff1d(label_ids, store.label_ids)
     if len(missing):
         raise InputError(

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from safetensors.torch import save
 
 from ..config.training import StageParams
 from ..schema import CLASSES, VOTE_SLICES
-from ..system.files import atomic, hash_file, hash_json
+from ..system.files import atomic, hash_file, hash_json, write_table
 from ..system.packages import package_versions
 from .finished import FILES, write_manifest
 from .fit import Fit, Result
@@ -41,12 +39,12 @@ def write_outputs(folder: Path, job: Fit, result: Result, facts: dict[str, Any])
     manifest = {
         **facts,
         "inputs": job.data.inputs,
-        "n_train": {s.name: len(job.data.stage_rows(s)) for s in job.params.stages},
+        "n_train": {s.name: len(job.data.stage_rows(s)) for s in job.stages},
         "n_oof": len(job.data.held_out),
         "n_parameters": sum(p.numel() for p in result.state.model.parameters()),
         "batch_size": job.batch_size,
         "precision": job.precision,
-        "stages": _stage_metrics(job.params.stages, result.history),
+        "stages": _stage_metrics(job.stages, result.history),
         "metrics": _metrics(result.history[-1]),
         "best_epoch": _best_epoch(result.history),
         "packages": package_versions(),
@@ -68,10 +66,7 @@ def _write_weights(path: Path, result: Result) -> None:
 def _write_oof(path: Path, job: Fit, result: Result) -> None:
     oof = pd.DataFrame(result.probs, columns=list(CLASSES))
     oof.insert(0, "label_id", job.data.label_ids[job.data.held_out])
-    with atomic(path) as temporary:
-        pq.write_table(
-            pa.Table.from_pandas(oof, preserve_index=False), temporary, compression="zstd"
-        )
+    write_table(path, oof)
 
 
 def _write_history(path: Path, history: list[dict]) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..config import Params, Paths
-from ..system.files import atomic, remove_leftovers
+from ..system.files import atomic
 from ..system.locks import locked
 from ..system.progress import Progress
 from .callback import NoCallback, TrainingCallback
@@ -76,7 +76,6 @@ def run(
         with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
             manifest = None if again else find_finished(folder, inputs)
             if manifest is None:
-                remove_leftovers(folder)
                 with atomic(folder) as temporary:
                     manifest = trainer().train(fold, key, temporary, callback(), progress)
             link_fold(folder, paths.fold(member, fold))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ from .checkpoint import Checkpoint
 from .fit import Fit, fit
 from .fold_data import MemberData
 from .outputs import write_outputs
+
+log = logging.getLogger(__name__)
 
 
 class Trainer:
@@ -94,6 +97,7 @@ class Trainer:
                 self.params.members[self.member].max_lr_scale,
                 self.device,
             )
+            self._say_left_out(job)
             callback.on_start(self._info(fold, job))
             with _memory_sentence(job.name, self.params):
                 manifest = self._train(fold, key, job, folder, callback, on_step)
@@ -144,6 +148,15 @@ class Trainer:
         checkpoint.remove()
         return manifest
 
+    def _say_left_out(self, job: Fit) -> None:
+        for stage in self.params.training.stages:
+            if stage not in job.stages:
+                log.warning(
+                    "%s is trained without stage %r: no window has %d votes%s.", job.name,
+                    stage.name, stage.min_votes,
+                    f" to {stage.max_votes}" if stage.max_votes else " or more",
+                )  # fmt: skip
+
     def _info(self, fold: int, job: Fit) -> dict:
         params = self.params
         return {
@@ -153,7 +166,7 @@ class Trainer:
             "precision": job.precision,
             "resident": job.views.resident,
             "batch_size": job.batch_size,
-            "n_train": {s.name: len(job.data.stage_rows(s)) for s in params.training.stages},
+            "n_train": {s.name: len(job.data.stage_rows(s)) for s in job.stages},
             "n_oof": len(job.data.held_out),
             "inputs": job.data.inputs,
             "training": params.training.model_dump(mode="json"),

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ..config.validation import ValidationParams
+from ..system.files import write_json
 from . import expectations  # noqa: F401 - registers; sets up great_expectations' import
 from .expectation import EXPECTATIONS, SUITES, Expected
 
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 RUN = RunIdentifier(
     run_name="validate", run_time=datetime.datetime(2024, 1, 9, tzinfo=datetime.UTC)
 )
+SUITES_FOLDER = Path("gx") / "expectations"  # as a file context keeps them
 SHOWN = 50  # ids that a page lists per expectation
 
 
@@ -68,7 +70,8 @@ def run_suites(
     params : ValidationParams
         Thresholds.
     site : Path
-        Folder for the pages.
+        Folder for the pages, and for the suites as a file context of Great Expectations reads
+        them.
 
     Returns
     -------
@@ -86,7 +89,7 @@ def run_suites(
             result
             for suite in SUITES
             if suite in tables
-            for result in _run_suite(context, source, suite, tables[suite], params)
+            for result in _run_suite(context, source, suite, tables[suite], params, site)
         ]
         context.build_data_docs(site_names=["local"], build_index=False)
         return results
@@ -111,15 +114,18 @@ def _add_site(context: Any, site: Path) -> None:
 
 
 def _run_suite(
-    context: Any, source: Any, suite: str, table: pd.DataFrame, params: ValidationParams
+    context: Any, source: Any, suite: str, table: pd.DataFrame, params: ValidationParams, site: Path
 ) -> list[Result]:
     entries = [EXPECTATIONS[name] for name in EXPECTATIONS if EXPECTATIONS[name].suite == suite]
     built = [_build(entry, params) for entry in entries]
     built = [expectation for expectation in built if _applies(expectation, table)]
+    expected = gx.ExpectationSuite(suite, expectations=built)
+    # before the context gives it random ids
+    write_json(site / SUITES_FOLDER / f"{suite}.json", expected.to_json_dict())
     definition = gx.ValidationDefinition(
         name=suite,
         data=source.add_dataframe_asset(suite).add_batch_definition_whole_dataframe("all"),
-        suite=context.suites.add(gx.ExpectationSuite(suite, expectations=built)),
+        suite=context.suites.add(expected),
     )
     outcome = context.validation_definitions.add(definition).run(
         batch_parameters={"dataframe": table},

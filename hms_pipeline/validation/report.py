@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 import pandas as pd
 
 from ..config import Paths
 from ..system.errors import InputError
-from ..system.files import read_table
+from ..system.files import read_sealed, read_table
 from .cleaning import RULES
 
 KINDS = ("window", "eeg", "spectrogram")
@@ -56,10 +55,7 @@ def table(paths: Paths) -> list[Row]:
 
 def counts(paths: Paths) -> dict[str, dict[str, int]]:
     """Kind → ``all, kept, quarantined`` of the last run."""
-    file = paths.validated / "summary.json"
-    if not file.is_file():
-        raise InputError(f"{file} is needed, but is not there. Run `hms validate` first.")
-    return json.loads(file.read_text(encoding="utf-8"))["counts"]
+    return read_sealed(paths.validated / "summary.json", "hms validate")["counts"]
 
 
 def _row(name: str, group: pd.DataFrame) -> Row:

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..config import Params, Paths
 from ..data.competition import read_table
 from ..schema import TRAIN_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, write_json
-from ..system.progress import Progress
+from ..system.files import write_sealed, write_table
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES
@@ -79,11 +76,11 @@ def run(
     results = _document(paths, params, tables, summary["counts"], cleaned.quarantine)
     summary["failed_expectations"] = {r.name: r.n_failed for r in results if not r.success}
     summary["critical_failures"] = [r.name for r in results if _is_critical(r)]
-    _write_parquet(paths.recordings, found.recordings)
-    _write_parquet(paths.quarantine, cleaned.quarantine)
-    write_json(paths.validated / "summary.json", summary)
+    write_table(paths.recordings, found.recordings)
+    write_table(paths.quarantine, cleaned.quarantine)
+    write_sealed(paths.validated / "summary.json", summary)
     _refuse_critical(paths, results)
-    _write_parquet(paths.windows, typed(evidence.windows[cleaned.kept]))
+    write_table(paths.windows, typed(evidence.windows[cleaned.kept]))
     return summary
 
 
@@ -166,10 +163,3 @@ def _refuse_critical(paths: Paths, results: Sequence[Result]) -> None:
             f"The data in {paths.data} must hold: {first.about.rstrip('.')}; it does not{others}."
             f" See {_page(paths)}, then correct the data."
         )
-
-
-def _write_parquet(path: Any, table: pd.DataFrame) -> None:
-    """Write a table; equal content gives equal bytes."""
-    with atomic(path) as temporary:
-        content = pa.Table.from_pandas(table, preserve_index=False)
-        pq.write_table(content, temporary, compression="zstd")

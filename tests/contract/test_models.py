@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import get_type_hints
+
 import pytest
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load, save
 
 from hms_pipeline.config.members import MemberParams
@@ -119,8 +123,20 @@ def test_views_that_do_not_fit_are_one_sentence(name):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     ("option", "sentence"),
-    [({"banana": 1}, "no option 'banana'"), ({"drop_rate": "high"}, "drop_rate must be of type")],
+    [
+        ({"banana": 1}, "no option 'banana'"),
+        ({"drop_rate": "high"}, "drop_rate: Input should be a valid number"),
+    ],
 )
 def test_wrong_options_are_one_sentence(name, option, sentence):
     with pytest.raises(InputError, match=rf"members\.m\.model.*{sentence}"):
         build(name, **option)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_no_option_asks_for_a_network_without_end(name):
+    hints = get_type_hints(MODELS[name], include_extras=True)
+    for option, parameter in inspect.signature(MODELS[name]).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY and option != "n_outputs":
+            schema = TypeAdapter(hints[option]).json_schema()
+            assert "enum" in schema or schema.keys() & {"maximum", "exclusiveMaximum"}, option

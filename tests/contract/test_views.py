@@ -14,7 +14,7 @@ from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.schema import REGIONS
 from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
-from tests.recipes import NAMES, recipe
+from tests.recipes import NAMES, recipe, unbounded
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {name: recipe(name).views for name in NAMES}
@@ -181,3 +181,21 @@ def test_a_view_outside_the_recipe_is_refused():
         build_view(params, "cwt")
     with pytest.raises(InputError, match="Unknown view 'banana'"):
         build_view(params, "banana")
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_no_parameter_asks_for_a_picture_without_end(name):
+    assert list(unbounded(VIEWS[name].parameters.model_json_schema())) == []
+
+
+def test_a_picture_of_too_many_values_is_refused():
+    params = copy.deepcopy(RECIPES["full"]["spec_multi"])
+    params["height"] = 1024
+    params["parts"] = [{"duration_s": 60, "width": 1024}] * 8
+    with pytest.raises(InputError, match=r"views\.spec_multi: .*Lower height"):
+        VIEWS["spec_multi"].build(params)
+
+
+@pytest.mark.parametrize("name", [n for n in VIEWS if "low_hz" in RECIPES["full"][n]])
+def test_the_lowest_frequency_takes_no_more_memory(name):
+    VIEWS[name].build(RECIPES["full"][name] | {"low_hz": 0.01})

@@ -21,12 +21,15 @@ from hms_pipeline.config import Paths
 from hms_pipeline.config.registry import MODEL
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
+from hms_pipeline.ensemble.check import check_ensemble
 from hms_pipeline.registry import api, evidence, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.versions import Registry
+from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.tracking.store import CHAMPION, open_store
+from hms_pipeline.system.files import read_sealed, read_table, write_sealed, write_table
+from hms_pipeline.tracking.store import CHAMPION, MODEL, open_store
 
 from ..ensembles import Maker, random_window
 
@@ -114,6 +117,18 @@ def test_content_that_was_rolled_back_stays_out_under_a_new_version(maker):
     assert "wrong montage" in result["reasons"][0]
 
 
+def test_three_readers_are_judged_on_all_windows_and_it_is_said(maker):
+    """No window has the ten votes that the recipe's second stage and its gate ask for."""
+    maker.vote(maker.train(GOOD), n_votes=3)
+    maker.blend()
+    result = stage.run(maker.paths, maker.with_gate())
+    assert result["verdict"] == "promoted"
+    windows = len(pd.read_parquet(maker.paths.windows))
+    assert f"on {windows} windows of" in result["reasons"][0]
+    assert any("'stage2' is left out" in reason for reason in result["reasons"])
+    assert any("The gate judges on all windows" in reason for reason in result["reasons"])
+
+
 @pytest.mark.parametrize(
     ("gate", "word"), [({"max_latency_ms": 1e-6}, "ms a window"), ({"max_size_mb": 1e-6}, "MB")]
 )
@@ -142,6 +157,49 @@ def test_a_missing_member_is_refused(maker):
     ):
         stage.run(maker.paths, maker.with_gate())
     assert api.champion_bundle(maker.paths)[0] == 1
+
+
+def votes_as_predictions(maker: Maker) -> None:
+    path = maker.paths.ensemble / "oof.parquet"
+    votes = maker.windows.set_index("label_id")[list(VOTE_COLUMNS)]
+    table = read_table(path)
+    shares = votes.div(votes.sum(axis=1), axis=0).loc[table["label_id"]]
+    table[list(CLASSES)] = shares.to_numpy(np.float32)
+    write_table(path, table)
+
+
+def other_blend(maker: Maker) -> None:
+    path = maker.paths.ensemble / "weights.json"
+    weights = read_sealed(path, "hms ensemble")
+    write_sealed(path, weights | {"kind": "single", "weights": {"eegnet": 1.0, "v2s-spec": 0.0}})
+
+
+@pytest.mark.parametrize(
+    ("replace", "name"), [(votes_as_predictions, "oof.parquet"), (other_blend, "weights.json")]
+)
+def test_what_the_members_do_not_give_is_not_registered(maker, replace, name):
+    register(maker, GOOD)
+    maker.ensemble(POOR)
+    replace(maker)
+    with pytest.raises(InputError, match=f"{name} must be what the members' out-of-fold"):
+        stage.run(maker.paths, maker.with_gate())
+    assert [row["version"] for row in api.list_versions(maker.paths)] == [1]
+
+
+def test_tables_replaced_between_check_and_packaging_are_not_promoted(maker, monkeypatch):
+    register(maker, POOR)
+    maker.ensemble(GOOD)
+    honest = stage.check_ensemble
+
+    def check(paths, params):
+        made = honest(paths, params)
+        votes_as_predictions(maker)
+        return made
+
+    monkeypatch.setattr(stage, "check_ensemble", check)
+    result = stage.run(maker.paths, maker.with_gate())
+    assert (result["verdict"], result["champion"]) == ("refused", 1)
+    assert "oof.parquet must be what the members" in result["reasons"][0]
 
 
 @pytest.mark.parametrize("name", ["weights/eegnet/fold-0.safetensors", "code/package/schema.py"])
@@ -186,7 +244,8 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
         return only(self, folds)
 
     monkeypatch.setattr(predictor, "only", spy)
-    table = challenger_table(maker.paths, maker.with_gate())
+    made = check_ensemble(maker.paths, maker.params)
+    table = challenger_table(maker.paths, maker.with_gate(), made)
     losses = champion_losses(champion, table, maker.paths.data)
     assert np.isfinite(losses).all()
     assert asked == [(0,), (1,)]  # new patients by every fold; known ones are in its OOF

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 
+from ...config.votes import unmet
 from ...schema import VOTE_COLUMNS
 from ...system.errors import InputError
 from ...system.files import atomic
@@ -74,7 +75,7 @@ def import_(
         _write_report(err.imported, beside)
         raise InputError(f"{err} The report is {beside}.") from None
     _write_report(imported, beside)
-    _show(imported, _unmet(imported, context.params))
+    _show(imported, context.params)
     out.print(f"Data set in {out_folder}/ (train.csv and its recordings).", highlight=False)
     out.print(f"Report, with the files' names: {beside}", highlight=False, soft_wrap=True)
 
@@ -107,24 +108,9 @@ def _write_report(imported: Imported, path: Path) -> None:
         imported.report.to_csv(temporary, index=False, lineterminator="\n")
 
 
-def _unmet(imported: Imported, params: Params) -> list[str]:
-    """What the present recipe asks of votes and no window has."""
-    votes = [sum(row[name] for name in VOTE_COLUMNS) for row in imported.rows]
-    ranges = {
-        f"training.stages {stage.name!r}": (stage.min_votes, stage.max_votes)
-        for stage in params.training.stages
-    }
-    ranges["gate.min_votes"] = (params.gate.min_votes, None)
-    return [
-        f"The recipe's {name} needs windows with {low}{f' to {high}' if high else ' or more'}"
-        f" votes, but these have {min(votes)} to {max(votes)}. Change it in params.yaml."
-        for name, (low, high) in ranges.items()
-        if not any(low <= n <= (high or n) for n in votes)
-    ]
-
-
-def _show(imported: Imported, unmet: Sequence[str]) -> None:
+def _show(imported: Imported, params: Params) -> None:
     rows, left = imported.rows, imported.left_out
+    votes = [sum(row[name] for name in VOTE_COLUMNS) for row in rows]
     if left:
         counts = Counter(item.kind for item in left)
         first = {item.kind: item for item in reversed(left)}
@@ -135,12 +121,11 @@ def _show(imported: Imported, unmet: Sequence[str]) -> None:
                 for kind, n in counts.most_common()
             ],
         )
-    for remark in (*imported.remarks, *unmet):
+    for remark in (*imported.remarks, *unmet(params, votes)):
         out.print(remark, style="yellow", highlight=False)
     n = {name: len({row[name] for row in rows}) for name in ("file", "eeg_id", "patient_id")}
-    votes = sum(row[name] for row in rows for name in VOTE_COLUMNS)
     out.print(
-        f"Imported {len(rows)} windows with {votes} votes: {n['eeg_id']} EEGs of {n['file']}"
+        f"Imported {len(rows)} windows with {sum(votes)} votes: {n['eeg_id']} EEGs of {n['file']}"
         f" recordings and {n['patient_id']} patients. Left out: {len(left)}; warnings:"
         f" {len(imported.warnings)}.",
         highlight=False,

@@ -9,8 +9,8 @@ import typer
 
 from ...config.registry import CHAMPION_URI, MODEL
 from ...system.errors import InputError
-from ..app import Context, app, err, out
-from ..tables import print_table
+from ..app import Context, app, note, out
+from ..tables import Json, print_facts, print_json, print_table
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
 
@@ -22,27 +22,27 @@ def models(
     patient: Annotated[
         int | None, typer.Option(help="Only versions trained on this patient_id.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Show the registered versions, their aliases, key metrics and verdicts."""
     from ...registry import api
 
     context: Context = ctx.obj
+    if version is not None:
+        facts = api.describe(context.paths, version)
+        print_json(facts) if as_json else print_facts(facts)
+        return
     if patient is not None:
         rows = api.trained_on(context.paths, patient)
-        if rows:
-            print_table(f"trained on patient {patient}", rows)
-        else:
-            out.print(f"No version was trained on patient {patient}.")
-        return
-    if version is None:
+        none = f"No version was trained on patient {patient}."
+    else:
         rows = api.list_versions(context.paths)
-        if rows:
-            print_table(MODEL, rows)
-        else:
-            out.print("No version is registered yet. Run: dvc repro")
-        return
-    for key, value in api.describe(context.paths, version).items():
-        out.print(f"{key}: {value}", highlight=False, soft_wrap=True)
+        none = "No version is registered yet. Run: dvc repro"
+    if as_json:
+        print_json(rows)
+    else:
+        rows = [{k: v for k, v in row.items() if k != "reasons"} for row in rows]
+        print_table("hms-ensemble", rows, none)
 
 
 @app.command()
@@ -100,11 +100,10 @@ def serve(
     version, folder = api.model_of(ctx.obj.paths, model)
     out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
     if not is_loopback(host):
-        err.print(
-            f"hms: whoever reaches {host} can have EEG scored, without a password. Serve on"
-            " 127.0.0.1 behind a proxy that asks for one.",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        note(
+            f"whoever reaches {host} can have EEG scored, without a password. Serve on 127.0.0.1"
+            " behind a proxy that asks for one."
+        )
     sys.stdout.flush()
     from ...registry.serving.server import serve as run
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +13,9 @@ import typer
 
 from ...config.registry import CHAMPION_URI, MODEL
 from ...system.errors import InputError
-from ..app import Context, app, err, out
+from ..app import Context, app, note, out
 from ..progress import progress_bar
+from ..tables import Json, print_json
 
 if TYPE_CHECKING:
     from ...config.scoring import ScoringParams
@@ -33,7 +36,11 @@ def score(
     annotations: Annotated[
         Path | None, typer.Option(help="Folder for annotation files that MNE reads.")
     ] = None,
-    model: Model = CHAMPION_URI,
+    model: Model = CHAMPION,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Report why: what masking each region and 5 s changes."),
+    ] = False,
     rename: Annotated[
         list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
     ] = None,
@@ -41,17 +48,22 @@ def score(
         bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
     ] = False,
     device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
     from ...scoring.batch import TABLES, check_out, score_inputs
+    from ...scoring.explain import explain as explain_window
     from ..pages import RecordingWriter, write_folder_page
 
     context: Context = ctx.obj
+    if explain and report is None:
+        raise InputError("--explain needs --report DIR, a folder for the pages that show it.")
     check_out(out_file, TABLES)
     renames = label_names(rename or [])
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
-    writer = RecordingWriter(report, annotations, facts) if report or annotations else None
+    why = partial(explain_window, predictor) if explain else None
+    writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -66,12 +78,25 @@ def score(
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
     for name, reason in summary.failed:
-        out.print(f"Set aside: {name}: {reason}", style="yellow", highlight=False, soft_wrap=True)
+        out.print(
+            f"Set aside: {name}: {reason}",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
     if summary.errors:
         out.print(f"Set aside, with reasons: {summary.errors}")
     out.print(f"Scores: {summary.out}")
     if report:
-        write_folder_page(report, summary, facts)
+        write_folder_page(
+            report,
+            summary,
+            facts,
+            predictor=predictor,
+            inputs=inputs,
+            most=scoring.notable,
+            explain=why,
+        )
+    if as_json:
+        print_json({**asdict(summary), "report": report, "model": facts})
 
 
 @app.command()
@@ -92,10 +117,25 @@ def submission(
             predictor, data, out_file, settings(ctx.obj, predictor), progress=progress
         )
     for said, n in islice(written.warnings.items(), MOST_SAID):
-        out.print(f"{n} of {written.n_scored} windows: {said}", style="yellow", highlight=False)
+        note(f"{n} of {written.n_scored} windows: {said}")
     if len(written.warnings) > MOST_SAID:
-        out.print(f"and {len(written.warnings) - MOST_SAID} other warnings", style="yellow")
+        note(f"and {len(written.warnings) - MOST_SAID} other warnings")
     out.print(f"Submission: {written.out}")
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
+    model: Model = CHAMPION,
+) -> None:
+    """Pack a model and its code for offline notebooks that have torch and timm (docs/kaggle.md)."""
+    from ...inference.export import write_zip
+
+    predictor, facts = open_predictor(ctx.obj, model, "cpu")
+    written = write_zip(predictor.bundle.folder, out_file)
+    named = f"version {facts['version']}" if facts["version"] else str(model)
+    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}", soft_wrap=True)
 
 
 def settings(context: Context, predictor: Predictor) -> ScoringParams:
@@ -104,12 +144,11 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
 
     found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
     if ignored:
-        err.print(
-            f"hms: scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's"
-            " own, which count. A version with the recipe's takes over by hms register and then"
-            " hms promote.",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        note(
+            f"scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's own,"
+            " which count. A version with the recipe's takes over by hms register and then hms"
+            " promote."
+        )
     return found
 
 

@@ -10,11 +10,21 @@ import typer
 
 from ...config.keys import code_key
 from ...system.errors import InputError
-from ..app import Context, app, out
+from ..app import Context, app, out, recipes_names
 from ..progress import EpochClock, progress_bar
-from ..tables import markdown_table, print_table, rewrite_between_marks
+from ..tables import (
+    Json,
+    cell,
+    markdown_table,
+    print_facts,
+    print_json,
+    print_table,
+    rewrite_between_marks,
+)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+View = Annotated[str, typer.Argument(autocompletion=lambda: recipes_names("views"))]
+_RULE = ("rule", "windows", "eegs", "spectrograms")
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes; default: as many as cores and work allow.")
 ]
@@ -28,6 +38,10 @@ def sample(
     test_windows: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     proportions: Annotated[str | None, typer.Option(help="Make-up: even or competition.")] = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(help="Source of variation to do without; may be given several times."),
+    ] = None,
     defects: Annotated[
         bool, typer.Option("--defects", help="Plant defects; write the truth beside the data.")
     ] = False,
@@ -45,6 +59,7 @@ def sample(
             test_windows=test_windows or sizes.test_windows,
             seed=sizes.seed if seed is None else seed,
             proportions=proportions or sizes.proportions,
+            leave_out=tuple(leave_out or sizes.leave_out),
             defects=defects,
             workers=workers,
             progress=progress,
@@ -102,7 +117,11 @@ def validate(
     counts = validation_report.counts(context.paths)
     print_table("Kept and removed", [{"kind": kind} | n for kind, n in counts.items()])
     rows = [asdict(row) for row in validation_report.table(context.paths)]
-    print_table("Quarantine by rule", [row | {"examples": row["examples"][0]} for row in rows])
+    print_table(
+        "Quarantine by rule",
+        [{k: row[k] for k in _RULE} | {"such as": row["examples"][0]} for row in rows],
+        "Quarantine: nothing was removed.",
+    )
     out.print(f"Quarantine: {context.paths.quarantine}")
     out.print(f"Data Docs:  {context.paths.data_docs / 'index.html'}")
 
@@ -114,14 +133,13 @@ def split(ctx: typer.Context) -> None:
 
     code_key(ctx.obj.paths, ctx.obj.params, "split")
     summary = stage.run(ctx.obj.paths, ctx.obj.params)
-    for key, value in summary.items():
-        out.print(f"{key}: {value}", highlight=False)
+    print_facts(summary)
     out.print(f"Folds: {ctx.obj.paths.folds}")
 
 
 @app.command()
 def features(
-    ctx: typer.Context, view: str, device: Device = "auto", workers: Workers = None
+    ctx: typer.Context, view: View, device: Device = "auto", workers: Workers = None
 ) -> None:
     """Compute one view of every kept window into its store."""
     from ...features import stage
@@ -137,7 +155,7 @@ def features(
 @app.command()
 def train(
     ctx: typer.Context,
-    member: str,
+    member: Annotated[str, typer.Argument(autocompletion=lambda: recipes_names("members"))],
     folds: Annotated[
         list[int] | None, typer.Argument(metavar="[FOLD]...", help="All where none is named.")
     ] = None,
@@ -176,8 +194,8 @@ def train(
         if clock.sentence:
             out.print(clock.sentence, highlight=False)
     for fold, manifest in manifests.items():
-        kl = manifest["metrics"]
-        out.print(f"Fold {fold}: KL by slice {kl}", highlight=False)
+        kl = ", ".join(f"{name} {cell(value)}" for name, value in manifest["metrics"].items())
+        out.print(f"Fold {fold}, KL by votes: {kl}", highlight=False)
     out.print(f"Trained {len(clocks)} of {len(manifests)} folds; the others were finished.")
     out.print(f"Member: {context.paths.members / member}")
 
@@ -205,12 +223,16 @@ def results(
     readme: Annotated[
         Path | None, typer.Option(help="Also rewrite the table between this file's marks.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Print the table of results: KL of every member, the equal mean and the ensemble."""
     from ...ensemble import stage
 
     rows = stage.results_table(ctx.obj.paths)
-    print_table("KL divergence (nats) by votes", rows)
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("KL divergence (nats) by votes", rows)
     if readme is not None:
         rewrite_between_marks(readme, markdown_table(rows))
         out.print(f"Table rewritten in {readme}.")
@@ -224,7 +246,12 @@ def register(ctx: typer.Context) -> None:
     code_key(ctx.obj.paths, ctx.obj.params, "register")
     result = stage.run(ctx.obj.paths, ctx.obj.params)
     if result["already_registered"]:
-        out.print("This content is already registered; nothing was changed.")
+        out.print("This content is already registered and judged; nothing was changed.")
+        out.print(
+            "A changed threshold of the gate judges a refused version anew, and the versions to"
+            " come; a promoted one stays.",
+            soft_wrap=True,
+        )
     named = f"version {result['version']}" if result["version"] else "no version"
     out.print(f"{result['model']} {named}: {result['verdict']}")
     for reason in result["reasons"]:

@@ -64,12 +64,15 @@ def open_brainvision(path: Path) -> Source:
     common = sections.get("common infos", {})
     samples = _samples_file(path, common)
     n_channels, interval_s = _sizes(common, path)
+    listed = len([key for key in sections.get("channel infos", {}) if key.startswith("ch")])
+    if listed != n_channels:
+        raise _wrong(path, "NumberOfChannels", f"{listed}, which it lists", common)
     breaks = list(_breaks(_part(path, common, "markerfile"), interval_s))
     if common.get("dataformat", "BINARY").upper() != "BINARY":
         source = open_with_mne(path, [samples], overrides={"marker_fname": False})
         return replace(source, segments=joined(source.segments[0].duration, breaks))
     kind = _kind(sections.get("binary infos", {}), path)
-    n_times = require_regular(samples) // (n_channels * np.dtype(kind).itemsize)
+    n_times, rest = divmod(require_regular(samples), n_channels * np.dtype(kind).itemsize)
     channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
     by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
     shape = (n_channels, n_times)
@@ -79,7 +82,8 @@ def open_brainvision(path: Path) -> Source:
         values = load(samples, kind, shape, picks, start, stop)
         return gains[list(picks), None] * values
 
-    return Source(channels, joined(n_times * interval_s, breaks), read)
+    remarks = ("The file of samples ends within a sample.",) if rest else ()
+    return Source(channels, joined(n_times * interval_s, breaks), read, remarks)
 
 
 def _sections(path: Path) -> Sections:
@@ -198,15 +202,17 @@ def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fracti
     with opened(markers) as stream:
         found = _SEGMENT.findall(decoded(stream.read(_MOST_TEXT)))
     before: tuple[Fraction, datetime | None] | None = None
-    for place, date in found:
+    for place, date in sorted(found, key=lambda mark: int(mark[0])):
         at, clock = (int(place) - 1) * interval_s, _clock(date)
         if before is not None:
             pause = Fraction(0)
             if clock is not None and before[1] is not None:
                 passed = Fraction(round((clock - before[1]).total_seconds() * 1e6), 1_000_000)
                 pause = passed - (at - before[0])
-            if pause >= 0 and (pause > TOLERANCE_S or None in (clock, before[1])):
-                yield at, pause
+                if abs(pause) <= TOLERANCE_S:
+                    before = at, clock
+                    continue
+            yield at, max(pause, Fraction(0))  # a clock that was set back tells no length
         before = at, clock
 
 

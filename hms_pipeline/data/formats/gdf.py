@@ -54,7 +54,9 @@ def open_gdf(path: Path) -> Source:
         )
     records = Records(path, signals, first_byte, n_records, Fraction(over, under))
     breaks = _breaks(events, version, max(s.n_samples for s in signals) / records.duration_s)
-    segments = joined(n_records * records.duration_s, ((at, Fraction(0)) for at in breaks))
+    if breaks is None:
+        remarks = (*remarks, "The table of events is damaged, so pauses are not known.")
+    segments = joined(n_records * records.duration_s, ((at, Fraction(0)) for at in breaks or ()))
     return records.source(range(n_signals), segments, remarks)
 
 
@@ -109,8 +111,8 @@ def _per_unit(header: bytes, n: int, version: float) -> list[float | None]:
     return [MICROVOLTS.get(text.strip(" \0")) for text in texts]
 
 
-def _breaks(events: bytes, version: float, fastest: Fraction) -> Sequence[Fraction]:
-    """Where new segments begin, in seconds of samples; a damaged table of events tells of none."""
+def _breaks(events: bytes, version: float, fastest: Fraction) -> Sequence[Fraction] | None:
+    """Where new segments begin, in seconds of samples; None where the table is damaged."""
     if len(events) < 8:
         return ()
     if version < 1.94:
@@ -118,7 +120,7 @@ def _breaks(events: bytes, version: float, fastest: Fraction) -> Sequence[Fracti
     else:
         n, sfreq = int.from_bytes(events[1:4], "little"), *struct.unpack("<f", events[4:8])
     if len(events) < 8 + 6 * n:
-        return ()
+        return None
     rate = Fraction(sfreq) if np.isfinite(sfreq) and sfreq > 0 else fastest
     places = np.frombuffer(events, "<u4", n, 8)
     kinds = np.frombuffer(events, "<u2", n, 8 + 4 * n)

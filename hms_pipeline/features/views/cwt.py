@@ -12,7 +12,7 @@ from ...schema import CHAIN_PAIRS, SFREQ, WINDOW_S
 from ...signal.montage import derive
 from ...signal.wavelet import cwt_power, log_freqs
 from ...system.errors import InputError
-from ..picture import PAIRS_A_REGION, Hertz, LogScale, Pixels, Stretch, check_band, resize
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Pixels, Stretches, check_band, resize
 from ..view import view
 from ..windows import WindowBatch
 
@@ -21,10 +21,10 @@ from ..windows import WindowBatch
 def cwt(
     batch: WindowBatch,
     *,
-    parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
+    parts: Stretches,
     low_hz: Hertz,
     high_hz: Hertz,
-    n_freqs: Annotated[int, Field(ge=8)],
+    n_freqs: Bands,
     n_cycles: Annotated[float, Field(ge=2, le=20)],
     height: Pixels,
     scale: LogScale,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...signal.spectral import stft_power
-from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, Stretch, eeg_picture
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, Stretches, eeg_picture
 from ..view import view
 from ..windows import WindowBatch
 from .spec_multi import spectrogram_pictures
@@ -20,11 +17,11 @@ from .spec_multi import spectrogram_pictures
 def mosaic(
     batch: WindowBatch,
     *,
-    spectrogram_parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
+    spectrogram_parts: Stretches,
     eeg_parts: Parts,
     low_hz: Hertz,
     high_hz: Hertz,
-    n_freqs: Annotated[int, Field(ge=8)],
+    n_freqs: Bands,
     height: Pixels,
     rate_hz: Hertz,
     scale: LogScale,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...signal.multitaper import multitaper_power
 from ...system.errors import InputError
-from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, eeg_picture
 from ..view import view
 from ..windows import WindowBatch
 
@@ -22,8 +22,8 @@ def multitaper(
     parts: Parts,
     low_hz: Hertz,
     high_hz: Hertz,
-    n_freqs: Annotated[int, Field(ge=8)],
-    nw: Annotated[float, Field(ge=1)],
+    n_freqs: Bands,
+    nw: Annotated[float, Field(ge=1, le=16)],
     n_tapers: Annotated[int, Field(ge=1, le=8)],
     height: Pixels,
     rate_hz: Hertz,

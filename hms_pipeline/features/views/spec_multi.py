@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from ...schema import SPECTROGRAM_STEP_S
 from ...system.errors import InputError
-from ..picture import LogScale, Pixels, Stretch, central, resize
+from ..picture import LogScale, Pixels, Stretch, Stretches, central, resize
 from ..view import view
 from ..windows import WindowBatch
 
@@ -37,12 +34,6 @@ def _n_rows(part: Stretch) -> int:
 
 
 @view("spec_multi", inputs=("spectrogram",), kind="image")
-def spec_multi(
-    batch: WindowBatch,
-    *,
-    parts: Annotated[tuple[Stretch, ...], Field(min_length=1)],
-    height: Pixels,
-    scale: LogScale,
-) -> Tensor:
+def spec_multi(batch: WindowBatch, *, parts: Stretches, height: Pixels, scale: LogScale) -> Tensor:
     """The spectrogram's central stretches (such as 10 min, 4 min and 1 min), side by side."""
     return torch.cat(spectrogram_pictures(batch.spectrogram, parts, height, scale), -1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import numpy as np
-from pydantic import Field
 from torch import Tensor
 
 from ...signal.spectral import stft_power
-from ..picture import PAIRS_A_REGION, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, eeg_picture
 from ..view import view
 from ..windows import WindowBatch
 
@@ -21,7 +18,7 @@ def stft(
     parts: Parts,
     low_hz: Hertz,
     high_hz: Hertz,
-    n_freqs: Annotated[int, Field(ge=8)],
+    n_freqs: Bands,
     height: Pixels,
     rate_hz: Hertz,
     scale: LogScale,

@@ -37,6 +37,7 @@ class Upload:
             (name.decode("latin-1"), text.decode("latin-1")) for name, text in scope["headers"]
         )
         self.headers = dict(pairs)
+        self.client = (scope.get("client") or ("",))[0]
 
     def length(self, most: int) -> int:
         """Bytes that the body may have: as stated, or ``most`` where nothing is.
@@ -58,7 +59,7 @@ class Upload:
         self.whole = not message.get("more_body", False)
         return message.get("body", b"")
 
-    async def read(self, most: int) -> bytes:
+    async def read(self, most: int) -> bytearray:
         """The body.
 
         Raises
@@ -67,20 +68,19 @@ class Upload:
             It has more than ``most`` bytes as received, or arrives too slowly.
         GoneError
         """
-        parts, size = [], 0
+        body = bytearray()  # parts and their sum would take twice as much
         try:
             async with asyncio.timeout(PATIENCE_S + most / SLOWEST):
                 while not self.whole:
-                    parts.append(await self._part())
-                    size += len(parts[-1])
-                    if size > most:
+                    body += await self._part()
+                    if len(body) > most:
                         raise too_large(most)
         except TimeoutError:
             raise RefusedError(
                 408, "slow",
                 "A request's body needs to arrive in time, but was too slow. Send it again.",
             ) from None  # fmt: skip
-        return b"".join(parts)
+        return body
 
     async def drain(self) -> None:
         """Read on and forget, slowly and for a moment."""

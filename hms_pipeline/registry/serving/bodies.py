@@ -81,14 +81,14 @@ def content_type_of(header: str) -> str:
     return kind
 
 
-def check_body(kind: str, body: bytes, limits: Limits) -> int:
+def check_body(kind: str, body: bytes | bytearray, limits: Limits) -> int:
     """Refuse a body that takes more memory than its limits allow.
 
     Parameters
     ----------
     kind : str
         ``JSON`` or ``PARQUET``.
-    body : bytes
+    body : bytes or bytearray
     limits : Limits
 
     Returns
@@ -116,7 +116,7 @@ def _unreadable(reason: str) -> RefusedError:
     )
 
 
-def _check_json(body: bytes, max_rows: int) -> int:
+def _check_json(body: bytes | bytearray, max_rows: int) -> int:
     # Each value of JSON but the first has one of these before it; base64 has none of them.
     n_values = sum(body.count(mark) for mark in (b",", b":", b"[", b"{"))
     most = 100 + 20 * max_rows
@@ -133,7 +133,7 @@ def _check_json(body: bytes, max_rows: int) -> int:
     return min(max_rows, 1 + len(body) // 2**20)
 
 
-def _check_parquet(body: bytes, limits: Limits) -> int:
+def _check_parquet(body: bytes | bytearray, limits: Limits) -> int:
     stream = pa.BufferReader(body)
     check_footer(stream)
     metadata = pq.ParquetFile(stream).metadata
@@ -179,7 +179,7 @@ def _chunks(stream: pa.NativeFile, metadata: pq.FileMetaData) -> list[Chunk]:
     return [read_chunk(stream, rows, place) for rows in groups for place in places]
 
 
-def _written_out(body: bytes, names: list[str]) -> int:
+def _written_out(body: bytes | bytearray, names: list[str]) -> int:
     """Bytes of all texts and cells, repeated ones each time, without writing them out."""
     table = pq.read_table(pa.BufferReader(body), columns=names, read_dictionary=names)
     total = 0

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from .bodies import RefusedError
 
 MAX_WAITING = 16  # requests
 WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
 RETRY_S = 1
+MAX_CLIENTS = 1000  # remembered
 
 
 def busy(reason: str, what: str) -> RefusedError:
@@ -20,68 +21,114 @@ def busy(reason: str, what: str) -> RefusedError:
     return RefusedError(503, reason, f"The server has {what}. Send the request again.", RETRY_S)
 
 
-class FairQueue:
-    """One place; who waits is served in the order of arrival + ``WINDOW_S`` × windows.
+@dataclass(eq=False)
+class _Place:
+    """Who waits."""
 
-    A request of one window therefore overtakes a large one, and a large one waits for
-    ``WINDOW_S`` × windows at most before it stands first.
+    client: str
+    n_windows: int
+    due: float
+    future: asyncio.Future
+
+
+class FairQueue:
+    """One place; next comes the client that was given least, and of its requests the one due first.
+
+    A request is due ``WINDOW_S`` × its windows after it came, so one window overtakes a large
+    request, and a client that sends many does not hold up the others. Where ``MAX_WAITING`` wait, a
+    newcomer takes the last place of the client that has most of them, if that is more than its own.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[float, int, asyncio.Future]] = []
-        self._numbers = itertools.count()
+        self._waiting: list[_Place] = []
+        self._given: dict[str, float] = {}  # windows; of those that were given more than ``_least``
+        self._least = 0.0
         self._taken = False
 
     @property
     def n_waiting(self) -> int:
         """Requests that wait."""
-        return sum(not future.done() for _, _, future in self._waiting)
+        return len(self._waiting)
 
-    def check(self) -> None:
+    def check(self, client: str = "") -> None:
         """Refuse a newcomer before anything is read of it.
 
         Raises
         ------
         RefusedError
-            ``MAX_WAITING`` wait already.
+            ``MAX_WAITING`` wait already, and no client has more places than this one would have.
         """
-        if self.n_waiting >= MAX_WAITING:
-            raise busy("waiting", f"{MAX_WAITING} requests waiting already")
+        self._outnumbered(client)
 
-    async def enter(self, n_windows: int) -> None:
+    def _outnumbered(self, client: str) -> _Place | None:
+        """The place that a newcomer may take; None where there is a free one."""
+        if len(self._waiting) < MAX_WAITING:
+            return None
+        count = Counter(place.client for place in self._waiting)
+        most, n = count.most_common(1)[0]
+        if n <= count[client] + 1:
+            raise _full()
+        return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)
+
+    async def enter(self, n_windows: int, client: str = "") -> None:
         """Wait for the place and hold it until ``leave``.
+
+        Parameters
+        ----------
+        n_windows : int
+        client : str
+            Its address.
 
         Raises
         ------
         RefusedError
-            ``MAX_WAITING`` wait already.
+            Too many wait already, or this client's share went to others.
         """
         if self._taken:
-            await self._wait(n_windows)
-        self._taken = True
+            await self._wait(n_windows, client)
+        else:
+            self._taken = True
+            self._given = {client: self._least + n_windows}  # nobody waits: what was is over
 
-    async def _wait(self, n_windows: int) -> None:
-        self.check()
+    def _share(self, client: str) -> float:
+        return self._given.get(client, self._least)
+
+    def _give(self, client: str, n_windows: int) -> None:
+        self._least = max(self._least, self._share(client))
+        known = self._given if len(self._given) < MAX_CLIENTS else {}
+        self._given = {name: n for name, n in known.items() if n > self._least}
+        self._given[client] = self._least + n_windows
+
+    async def _wait(self, n_windows: int, client: str) -> None:
+        if outnumbered := self._outnumbered(client):
+            self._waiting.remove(outnumbered)
+            outnumbered.future.set_exception(_full())
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
         due = loop.time() + WINDOW_S * n_windows
-        heapq.heappush(self._waiting, (due, next(self._numbers), future))
+        place = _Place(client, n_windows, due, loop.create_future())
+        self._waiting.append(place)
         try:
-            await future
+            await place.future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # the place came and nobody is there
+            if place in self._waiting:
+                self._waiting.remove(place)
+            elif not place.future.cancelled():  # the place came and nobody is there
                 self.leave()
             raise
 
     def leave(self) -> None:
         """Hand the place to whose turn it is."""
-        self._taken = False
-        while self._waiting:
-            _, _, future = heapq.heappop(self._waiting)
-            if not future.done():
-                self._taken = True  # handed over, so that nobody slips in between
-                future.set_result(None)
-                return
+        self._waiting = [place for place in self._waiting if not place.future.done()]
+        self._taken = bool(self._waiting)  # handed over, so that nobody slips in between
+        if self._waiting:
+            first = min(self._waiting, key=lambda place: (self._share(place.client), place.due))
+            self._waiting.remove(first)
+            self._give(first.client, first.n_windows)
+            first.future.set_result(None)
+
+
+def _full() -> RefusedError:
+    return busy("waiting", f"{MAX_WAITING} requests waiting already")
 
 
 class Memory:

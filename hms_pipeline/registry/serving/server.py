@@ -25,6 +25,7 @@ import uvicorn
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from ...system.processes import release_memory
 from ..package import load_served
 from . import metrics
 from .asgi import GoneError, Upload, answer
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
 SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
 KEEP_S = 30  # a connection without a request; longer than callers are told to wait
-HELD_SMALL = 128 * 2**20  # bytes of small bodies held at once
-HELD_LARGE = 2  # largest bodies held at once, or more smaller ones
+HELD_SMALL = 64 * 2**20  # bytes of small bodies held at once
+HELD_LARGE = 1  # largest bodies held at once, or more smaller ones
 
 
 def serve(model: Path, version: int, *, host: str, port: int, workers: int, body_mb: int) -> None:
@@ -154,18 +155,18 @@ class Server:
     async def _score(self, upload: Upload) -> bytes:
         kind = content_type_of(upload.headers.get("content-type", ""))
         length = upload.length(self._limits.n_bytes)
-        self._queue.check()
+        self._queue.check(upload.client)
         loop = asyncio.get_running_loop()
         with (self._small if length <= SMALL else self._large).reserve(length):
             body = await upload.read(length)
             rows = await loop.run_in_executor(self._checker, check_body, kind, body, self._limits)
-            await upload.unless_gone(self._queue.enter(rows))
+            await upload.unless_gone(self._queue.enter(rows, upload.client))
             try:  # also for a caller that has left: the place is free when the work is done
                 return await loop.run_in_executor(self._scorer, self._invoke, kind, body)
             finally:
                 self._queue.leave()
 
-    def _invoke(self, kind: str, body: bytes) -> bytes:
+    def _invoke(self, kind: str, body: bytearray) -> bytes:
         try:
             found = scoring_server.invocations(body, kind, self._model, self._schema)
         except MlflowException as err:
@@ -176,6 +177,8 @@ class Server:
             raise RefusedError(err.get_http_status_code(), reason, sentence) from None
         except Exception:  # MLflow's parsing of what is no table
             raise _unfit() from None
+        finally:
+            release_memory()
         return found.response.encode()
 
 

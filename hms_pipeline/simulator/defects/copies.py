@@ -51,7 +51,7 @@ def spectrogram_file_twice(desk: Desk, name: str) -> None:
 
 def _near(desk: Desk, key: int, name: str, eeg: np.ndarray, detail: str, value: float) -> None:
     copy = desk.new_id()
-    write_eeg(desk.path("eeg", copy), np.rint(eeg * 10) / 10)
+    write_eeg(desk.path("eeg", copy), np.rint(eeg * 10) / 10, simulated=True)
     _announce(desk, key, copy)
     detail = f"eeg {key} {detail}"
     more = {"variant": name, "partner": key, "value": value}

@@ -31,8 +31,8 @@ def test_a_recording_of_ten_minutes(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "Imported 2 windows with 2 votes: 1 EEGs of 1 recordings and 1 patients" in said
     assert "Left out: 1; warnings: 0." in said
     assert "under ten minutes" in said
-    assert "training.stages 'stage2' needs windows with 10 or more votes" in said
-    assert "gate.min_votes needs windows with 10 or more votes" in said
+    assert "training.stages 'stage2' is left out: it takes windows with 10 or more votes" in said
+    assert "The gate judges on all windows: gate.min_votes is 10" in said
     report = pd.read_csv(tmp_path / "data-import.csv")
     assert report["what"].tolist() == ["under ten minutes", "window", "window"]
     assert report["file"].eq("rec.edf").all()

@@ -1,10 +1,12 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hms_pipeline.config import load_params, parse_params
+from hms_pipeline.config import Params, load_params, parse_params
 from hms_pipeline.system.errors import InputError
+from tests.recipes import unbounded
 
 DEMO = Path(__file__).parents[3] / "params.yaml"
 
@@ -106,3 +108,70 @@ def test_what_is_no_recipe_in_yaml_is_said_with_its_line(tmp_path, added: str, s
     path.write_text(f"{DEMO.read_text()}\n{added}\n")
     with pytest.raises(InputError, match=f"params.yaml is not valid YAML: .*{said}"):
         load_params(path)
+
+
+FREE = re.compile(r"views\.0\.patternProperties|MemberParams\.0\.properties\.0\.model")
+
+
+def test_every_count_text_and_list_of_a_recipe_has_an_upper_bound():
+    found = [at for at in unbounded(Params.model_json_schema()) if not FREE.search(at)]
+    assert found == []  # views' and networks' own options have theirs in tests/contract
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n}\n  <<: [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LAUGHS, "values, aliases written out"),
+        ("text: &t " + 5000 * "x" + "\nlist: [" + 100 * "*t, " + "]\n", "values, aliases"),
+        (MERGES, "no text, or <<"),
+        (20_000 * "[", "nests too deep"),
+        ("a: " + 200 * "[" + 200 * "]", "nests deeper"),
+        ("a: 2023-99-99\n", "not valid YAML"),
+        ("a: " + 5000 * "9" + "\n", "not valid YAML"),
+        ("? [a]\n: b\n", "no text, or <<"),
+        ("a: " + 2**20 * "x", "more than 1048576 bytes"),
+    ],
+)
+def test_a_recipe_takes_no_more_memory_than_its_limits(tmp_path: Path, text: str, said: str):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("recipe",), "../../evil"),
+        (("split", "n_folds"), 10**9),
+        (("split", "seed"), 2**70),
+        (("training", "batch_size"), 10**9),
+        (("training", "threads"), 10**6),
+        (("ensemble", "bootstrap"), 10**9),
+        (("gate", "n_bootstrap"), 10**9),
+        (("sample", "patients"), 10**9),
+        (("scoring", "max_rows"), 10**9),
+        (("drift", "n_bins"), 10**9),
+    ],
+)
+def test_a_value_beyond_its_limit_is_named(recipe: dict, keys: tuple[str, ...], value: object):
+    section = recipe
+    for key in keys[:-1]:
+        section = section[key]
+    section[keys[-1]] = value
+    with pytest.raises(InputError, match=re.escape(".".join(keys))):
+        parse_params(recipe)
+
+
+@pytest.mark.parametrize("section", ["views", "members"])
+def test_a_name_that_is_a_path_is_refused(recipe: dict, section: str):
+    recipe[section]["../../evil"] = next(iter(recipe[section].values()))
+    with pytest.raises(InputError, match=rf"{section}\.\.\./\.\./evil"):
+        parse_params(recipe)

@@ -1,6 +1,5 @@
 """Opening and reading stores: what is wrong is refused with a sentence."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,9 +7,10 @@ import pytest
 
 from hms_pipeline.features import stage
 from hms_pipeline.features.describe import describe_views
-from hms_pipeline.features.store import FORMAT, FeatureStore
+from hms_pipeline.features.store import FORMAT, FeatureStore, read_manifest
 from hms_pipeline.features.views import VIEWS, build_view
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import write_sealed
 
 
 @pytest.fixture
@@ -46,8 +46,7 @@ def test_an_absent_store_is_refused(tmp_path):
 
 
 def test_another_format_is_refused(folder):
-    path = folder / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 99}))
+    write_sealed(folder / "manifest.json", read_manifest(folder) | {"format": 99})
     with pytest.raises(InputError, match=f"needs format {FORMAT}, but was written in format 99"):
         FeatureStore.open(folder)
 
@@ -69,7 +68,7 @@ def test_a_changed_byte_is_refused(folder, name):
 
 def test_a_broken_manifest_is_refused(folder):
     (folder / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match="bytes that the manifest states"):
+    with pytest.raises(InputError, match=r"manifest\.json cannot be read as JSON"):
         FeatureStore.open(folder)
 
 
@@ -97,7 +96,8 @@ def test_views_are_described(folder, paths, params):
     member = SimpleNamespace(views=("spec_multi",))
     params = params.model_copy(update={"members": {"v2s": member}})
     rows = {row["view"]: row for row in describe_views(paths, params)}
-    assert rows["spec_multi"]["shape"] == "4×8×12"
-    assert rows["spec_multi"]["read by"] == "v2s"
-    assert "MiB" in rows["spec_multi"]["store"]
-    assert rows["bipolar"]["store"] == "absent"
+    assert rows["spec_multi"]["shape"] == [4, 8, 12]
+    assert rows["spec_multi"]["read_by"] == ["v2s"]
+    assert rows["spec_multi"]["state"] == "stored"
+    assert rows["spec_multi"]["bytes"] > 0
+    assert rows["bipolar"]["state"] == "absent"

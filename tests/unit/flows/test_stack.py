@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import warnings
+from dataclasses import replace
+
 import pytest
 
 from flows import stack as stack_module
@@ -80,3 +85,22 @@ def test_bad_port(tmp_path, monkeypatch, port):
 def test_wildcards_are_reached_over_loopback():
     assert Address("0.0.0.0", 4200).reachable == "http://127.0.0.1:4200"
     assert not Address("0.0.0.0", 4200).loopback
+
+
+def test_a_stack_that_another_shell_started_is_found_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HMS_PREFECT_PORT", "4777")
+    service = Stack.from_environment(tmp_path).services()[0]
+    sleeping = replace(service, command=[sys.executable, "-c", "import time; time.sleep(60)"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # it is to outlive this call
+        stack_module.start(tmp_path, sleeping)
+        gc.collect()
+    try:
+        monkeypatch.delenv("HMS_PREFECT_PORT")
+        assert Stack.from_environment(tmp_path).prefect == Address("127.0.0.1", 4777)
+        said = stack_module.status(tmp_path)
+        assert said["prefect"] == "not answering http://127.0.0.1:4777"
+        assert said["mlflow"] == "down"
+    finally:
+        assert stack_module.down(tmp_path) == ["prefect"]
+    assert Stack.from_environment(tmp_path).prefect.port == 4200

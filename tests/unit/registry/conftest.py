@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,8 @@ from hms_pipeline.registry.promotion import promote, rollback
 from hms_pipeline.registry.tables import TRAINING
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.files import write_json
-from hms_pipeline.tracking.store import experiment_id, open_store
+from hms_pipeline.tracking import places
+from hms_pipeline.tracking.store import database, experiment_id, open_store
 from tests.recipes import write
 
 ROOT = Path(__file__).parents[3]
@@ -89,3 +92,48 @@ def shelf(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         connection.execute("UPDATE experiments SET artifact_location = ?", (artifacts,))
     connection.close()
     return Shelf(paths)
+
+
+def at(root: Path) -> Paths:
+    return Paths(root / "data", root / "artifacts", root / "params.yaml")
+
+
+def stamp(folder: Path) -> dict[str, str]:
+    """Every file's hash; sqlite's own helpers come and go when a database is read."""
+    return {
+        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+    }
+
+
+def addresses(paths: Paths) -> list[str]:
+    with closing(sqlite3.connect(database(paths))) as link:
+        return [
+            uri
+            for table, column in places.ADDRESSES
+            for (uri,) in link.execute(f"SELECT {column} FROM {table}")
+            if uri and "REDACTED" not in uri
+        ]
+
+
+@pytest.fixture
+def project(shelf, tmp_path):
+    """A project in a folder of its own, whose champion is the second of two versions."""
+    root = tmp_path / "project"
+    root.mkdir()
+    for path in (shelf.paths.mlruns, shelf.paths.params):
+        path.rename(root / path.name)
+    found = replace(shelf, paths=at(root))
+    for content in ("one", "two"):
+        found.add(content)
+    found.promote(1)
+    found.promote(2)
+    (found.paths.mlruns / places.KEPT).unlink()  # the move above turned it
+    return found
+
+
+def copied(project, name: str):
+    root = project.paths.params.parent
+    shutil.copytree(root, root.parent / name, symlinks=True)
+    return replace(project, paths=at(root.parent / name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ from hms_pipeline.registry import evidence
 from hms_pipeline.registry.gate import failed
 from hms_pipeline.system.errors import InputError
 
+MADE = SimpleNamespace(oof=None)
 PARAMS = load_params(Path(__file__).parents[3] / "params.yaml")
 
 
@@ -25,7 +27,7 @@ def check(monkeypatch: pytest.MonkeyPatch, model: Path, error: Exception):
 
     monkeypatch.setattr(evidence, "_some_windows", lambda *args: pd.DataFrame())
     monkeypatch.setattr(evidence, "_try_out", fail)
-    return evidence.model_checks(Paths(), PARAMS, model)[0]
+    return evidence.model_checks(Paths(), PARAMS, model, MADE)[0]
 
 
 @pytest.mark.parametrize(
@@ -56,4 +58,4 @@ def test_data_that_cannot_be_read_refuse_no_model(monkeypatch, tmp_path):
     monkeypatch.setattr(evidence, "_some_windows", lambda *args: row)
     monkeypatch.setattr(evidence, "_try_out", lambda *args: pytest.fail("was tried"))
     with pytest.raises(InputError, match=r"1\.parquet is needed, but is not there"):
-        evidence.model_checks(Paths(tmp_path), PARAMS, tmp_path)
+        evidence.model_checks(Paths(tmp_path), PARAMS, tmp_path, MADE)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -22,52 +21,9 @@ from hms_pipeline.tracking import places
 from hms_pipeline.tracking.runs import FoldRun, start_retrain
 from hms_pipeline.tracking.store import MODEL, database, elsewhere
 
+from .conftest import addresses, at, copied, stamp
+
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def at(root: Path) -> Paths:
-    return Paths(root / "data", root / "artifacts", root / "params.yaml")
-
-
-def stamp(folder: Path) -> dict[str, str]:
-    """Every file's hash; sqlite's own helpers come and go when a database is read."""
-    return {
-        str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
-    }
-
-
-def addresses(paths: Paths) -> list[str]:
-    with closing(sqlite3.connect(database(paths))) as link:
-        return [
-            uri
-            for table, column in places.ADDRESSES
-            for (uri,) in link.execute(f"SELECT {column} FROM {table}")
-            if uri and "REDACTED" not in uri
-        ]
-
-
-@pytest.fixture
-def project(shelf, tmp_path):
-    """A project in a folder of its own, whose champion is the second of two versions."""
-    root = tmp_path / "project"
-    root.mkdir()
-    for path in (shelf.paths.mlruns, shelf.paths.params):
-        path.rename(root / path.name)
-    found = replace(shelf, paths=at(root))
-    for content in ("one", "two"):
-        found.add(content)
-    found.promote(1)
-    found.promote(2)
-    (found.paths.mlruns / places.KEPT).unlink()  # the move above turned it
-    return found
-
-
-def copied(project, name: str):
-    root = project.paths.params.parent
-    shutil.copytree(root, root.parent / name, symlinks=True)
-    return replace(project, paths=at(root.parent / name))
 
 
 @pytest.mark.parametrize("name", ["other", "project2", "with space"])
@@ -156,16 +112,73 @@ CHANGES: dict[str, Callable] = {
 }
 
 
-FILLED = [place for place in places.ADDRESSES if place[0] != "logged_models"]
+# Columns of MLflow's whose names sound like an address, but where no file of ours is looked for.
+OTHERS = {
+    "runs.source_name", "datasets.dataset_source",  # what was run and read, as words
+    "workspaces.default_artifact_root", "workspaces.trace_archival_location",  # a server's
+    "evaluation_dataset_records.source", "mcp_access_endpoints.url", "mcp_server_versions.source",
+    "webhooks.url",
+}  # fmt: skip
+NAMES = re.compile("(uri|url|path|folder|dir|location|root|artifacts?|source|source_name)$")
+
+
+def test_every_address_column_of_mlflow_is_known(empty_store):
+    """Fails where a new release of MLflow brings a column that may name files."""
+    with closing(sqlite3.connect(empty_store)) as link:
+        found = {
+            f"{table}.{column}"
+            for (table,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for _, column, *_ in link.execute(f"PRAGMA table_info({table})")
+            if NAMES.search(column)
+        }
+    assert found == {".".join(place) for place in places.ADDRESSES} | OTHERS
+
+
+def test_no_other_column_holds_an_address_of_the_project(project):
+    """Whatever columns are called: after use, these hold paths of the checkout and no others."""
+    fill(project)
+    start_retrain(project.paths, load_params(project.paths.params))
+    with closing(sqlite3.connect(database(project.paths))) as link:
+        found = {
+            f"{table}.{column}"
+            for (table,) in link.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for _, column, *_ in link.execute(f"PRAGMA table_info({table})")
+            for (value,) in link.execute(f"SELECT {column} FROM {table}")
+            if str(project.paths.mlruns.parent) in str(value)
+        }
+    # The tag hms.checkout says whose run it is; nothing is looked for there.
+    assert found == {".".join(place) for place in places.ADDRESSES} | {"tags.value"}
+
+
+@pytest.mark.parametrize("address", ["s3://another/bucket", "mlflow-artifacts:/another"])
+@pytest.mark.parametrize("place", places.ADDRESSES[1:], ids=".".join)
+def test_a_bucket_is_elsewhere_unless_the_experiment_lies_in_it(project, place, address):
+    fill(project)
+    with closing(sqlite3.connect(database(project.paths))) as db, db:
+        db.execute(f"UPDATE {place[0]} SET {place[1]} = ?", (f"{address}/model",))
+    with pytest.raises(InputError, match=r"\.".join(place)):
+        api.gc(project.paths, keep=1)
+    assert elsewhere(project.paths).keys() == {".".join(place)}
+    with closing(sqlite3.connect(database(project.paths))) as db, db:
+        for table, column in places.ADDRESSES:
+            db.execute(f"UPDATE {table} SET {column} = ?", (address,))
+    assert elsewhere(project.paths) == {}
+
+
+def fill(project) -> None:
+    """Let every address column hold something."""
+    client = project.registry.client
+    client.create_logged_model(client.get_experiment_by_name("hms").experiment_id, name="one")
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("place", FILLED, ids=".".join)
+@pytest.mark.parametrize("place", places.ADDRESSES, ids=".".join)
 def test_an_address_elsewhere_is_refused_and_nothing_moves(project, tmp_path, place, change):
     table, column = place
     outside = tmp_path / "outside" / "model"
     outside.mkdir(parents=True)
     (outside / "MLmodel").write_text("another's")
+    fill(project)
     plant(project.paths, table, column, outside.parent)
     before, kept = stamp(outside.parent), stamp(project.paths.mlruns / "artifacts")
     with pytest.raises(InputError, match=rf"but {table}\.{column} of its database names"):
@@ -222,6 +235,8 @@ def test_a_damaged_ledger_refuses_what_would_write_into_it(project, change):
     with pytest.raises(InputError, match=r"ledger.*line \d of the ledger was changed"):
         CHANGES[change](project)
     assert project.registry.champion() == 2
+    with pytest.raises(InputError, match=r"does not verify.*line \d of the ledger was changed"):
+        api.model_of(project.paths)
 
 
 def test_files_list_and_tags_rewritten_together_are_noticed(project):

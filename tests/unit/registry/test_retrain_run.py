@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import hash_file, write_sealed
 from hms_pipeline.tracking import killed
 from hms_pipeline.tracking.retrain import describe_retrain
 from hms_pipeline.tracking.runs import FoldRun, start_retrain
@@ -26,7 +26,7 @@ def slices(kl: float) -> dict:
 
 @pytest.fixture
 def ensemble(shelf):
-    write_json(
+    write_sealed(
         shelf.paths.ensemble / "metrics.json",
         {
             "ensemble": slices(0.5),
@@ -71,7 +71,8 @@ def test_one_number_has_one_name_in_a_fold(shelf, tmp_path):
     run.on_epoch(2, {"kl_ge_10": 0.8})
     pd.DataFrame({"epoch": [1, 2]}).to_csv(tmp_path / "history.csv")
     (tmp_path / "manifest.json").write_text("{}")
-    run.on_end({"content_hash": "c", "metrics": {">=10": 0.75}}, tmp_path)
+    files = {"history.csv": hash_file(tmp_path / "history.csv")}
+    run.on_end({"content_hash": "c", "metrics": {">=10": 0.75}, "files": files}, tmp_path)
     found = shelf.registry.client.get_run(run.run_id).data.metrics
     assert {key: found[key] for key in found if "kl" in key} == {"kl_ge_10": 0.75}
 

@@ -12,7 +12,7 @@ from hms_pipeline.registry.doctor import check_ledger
 from hms_pipeline.registry.gate import Check
 from hms_pipeline.registry.ledger import Ledger
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import write_sealed
 from hms_pipeline.tracking.store import CHAMPION, MODEL
 
 from .conftest import write_small_model
@@ -27,7 +27,7 @@ class Killed(BaseException):
 @pytest.fixture
 def register(shelf, monkeypatch):
     """Registers an ensemble named by its content; the gate finds the given gain."""
-    write_json(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
+    write_sealed(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
     params = load_params(shelf.paths.params)
     origin = {"git_commit": "unknown", "data": "untracked", "data_origin": "simulated"}
     monkeypatch.setattr(stage, "link_folds", lambda *args: {})
@@ -36,6 +36,9 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
     monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
+    monkeypatch.setattr(stage, "check_ensemble", lambda *args: None)
+    monkeypatch.setattr(stage, "check_version", lambda *args: None)
+    monkeypatch.setattr(stage, "judged_otherwise", lambda *args: [])
     monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
 
     def run(

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.config import load_params
+from hms_pipeline.system.files import hash_file
 from hms_pipeline.tracking import runs as tracking
 from hms_pipeline.tracking.runs import FoldRun
 
@@ -17,7 +18,8 @@ INFO = {"member": "eegnet", "fold": 0}
 def finish(run: FoldRun, folder) -> None:
     pd.DataFrame({"epoch": [1], "loss": [1.0]}).to_csv(folder / "history.csv")
     (folder / "manifest.json").write_text("{}")
-    run.on_end({"content_hash": "c", "metrics": {"all": 0.5}}, folder)
+    files = {"history.csv": hash_file(folder / "history.csv")}
+    run.on_end({"content_hash": "c", "metrics": {"all": 0.5}, "files": files}, folder)
 
 
 def test_a_short_training_has_a_sample_of_the_machine(shelf, tmp_path):

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
-from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble import stage
 from hms_pipeline.report.folder import write_folder_report
+from hms_pipeline.report.montage import MISSING, RESOLUTION_UV, packed, screen_traces
 from hms_pipeline.report.page import clock, facts
 from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.report.recording import write_recording_report
 from hms_pipeline.report.retrain import write_retrain_report
-from hms_pipeline.report.svg import eeg_svg, timeline_svg
 from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.scoring.explain import MASKED, Explanation
+from hms_pipeline.scoring.notable import NotableWindow
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.files import write_json
+from hms_pipeline.system.files import write_sealed
 from tests.recipes import recipe
 
 from ..ensemble.panel import make_panel, write_artifacts
@@ -37,13 +41,23 @@ def timeline(n: int, hop_s: float = 10.0) -> pd.DataFrame:
     return table.assign(disagreement=RNG.gamma(2, 0.1, n), warnings="")
 
 
-def window(start_s: float = 0.0) -> SimpleNamespace:
+def window(start_s: float = 0.0, spectrogram: bool = False) -> NotableWindow:
     probs = RNG.dirichlet(np.ones(6), 3)
     eeg = RNG.normal(0, 40, (20, 10000)).astype(np.float32)
-    return SimpleNamespace(
-        start_s=start_s, reason="highest probability of lpd", eeg=eeg,
-        probs=probs[0], member_probs=probs[1:],
-    )  # fmt: skip
+    around = RNG.gamma(2, 5, (4, 100, 300)).astype(np.float32) if spectrogram else None
+    return NotableWindow(
+        0, "highest probability of LPDs", start_s, Window(eeg, around), probs[0], probs[1:]
+    )
+
+
+def why() -> Explanation:
+    return Explanation(1, 0.7, dict(zip(MASKED, (0.5, 0, 0, -0.1, 0), strict=True)),
+                       np.r_[0.3, np.zeros(9)], 16, 1.5)  # fmt: skip
+
+
+def data(text: str) -> dict:
+    """What the page's viewer is given."""
+    return json.loads(re.search(r'id="values">(.*?)</script>', text, flags=re.S)[1])
 
 
 class Page(HTMLParser):
@@ -70,16 +84,17 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def check(path) -> str:
+def check(path, beside: tuple[str, ...] = ()) -> str:
     """What holds for every report; returns its text."""
     page = Page(path.read_text())
     assert not page.open
-    assert all(a.startswith(("data:image/png", "#")) for a in page.addresses)
+    assert all(a.startswith(("data:image/png", "#")) or a in beside for a in page.addresses)
     assert "http" not in re.sub(r"data:image/png;base64,[\w+/=]+", "", page.text)
     assert "Research use only, not for diagnosis" in page.text
     assert "@media print" in page.text
     assert "prefers-color-scheme: dark" in page.text
-    assert "nan" not in re.sub(r"base64,[\w+/=]+|<style>.*</style>", "", page.text, flags=re.S)
+    encoded = r'base64,[\w+/=]+|"traces": "[\w+/=]+"|<style>.*</style>|<script>.*</script>'
+    assert not re.search(r"\bnan\b", re.sub(encoded, "", page.text, flags=re.S), flags=re.I)
     return page.text
 
 
@@ -91,7 +106,8 @@ def test_a_recording_with_everything(tmp_path):
         timeline=table,
         model=MODEL,
         members=MEMBERS,
-        notable=[window(100.0), window(300.0)],
+        notable=[window(100.0, spectrogram=True), window(300.0)],
+        explained=[why(), None],
         spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
         spectrogram_times_s=np.arange(320) * 2 + 1.0,
         warnings=["EKG is missing."],
@@ -100,7 +116,9 @@ def test_a_recording_with_everything(tmp_path):
     )
     text = check(out)
     for wanted in ("recording-12ab", "EKG is missing.", "in 11 of 60 windows, 1:40 to 4:10",
-                   "1:40 – 2:30", "ab12", "hashes · code", "Fp1-F7"):  # fmt: skip
+                   "1:40 – 2:30", "ab12", "hashes · code", "Fp1-F7",
+                   "Without left temporal: 20%", "Without 0–5 s of the 50 s: 40%",
+                   "lateralized periodic discharges", "right parasagittal", "dB of 1"):  # fmt: skip
         assert wanted in text
     assert out.stat().st_size < 2_000_000
 
@@ -126,7 +144,7 @@ def test_a_day_stays_small(tmp_path):
 
 def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
     bad = window()
-    bad.eeg[2] = np.nan
+    bad.window.eeg[2] = np.nan
     bad.member_probs[0] = np.nan
     spectrogram = RNG.gamma(2, 5, (4, 100, 60))
     spectrogram[:, :, 20:30] = np.nan
@@ -149,20 +167,55 @@ def test_text_from_files_is_escaped(tmp_path):
     assert evil not in check(out)
 
 
-def test_gaps_break_the_drawing():
-    probs = RNG.dirichlet(np.ones(6), 6)
-    centre_s = np.array([25.0, 35, 45, 245, 255, 265])
-    drawing = ElementTree.fromstring(timeline_svg(centre_s, probs, 10.0, 300.0))
-    assert len(drawing.findall("polygon")) == 2 * 6
-
-
-def test_an_eeg_drawing_is_well_formed_and_breaks_at_missing_samples():
-    eeg = window().eeg
+@pytest.mark.parametrize("size", [1, 40, 2000])
+def test_the_page_holds_the_traces_that_are_read(size):
+    eeg = (size * RNG.normal(size=(20, 10000))).astype(np.float32)
     eeg[:, 4000:4100] = np.nan
-    drawing = ElementTree.fromstring(eeg_svg(eeg))
-    paths = [p.get("d") for p in drawing.findall("path") if "trace" in p.get("class")]
-    assert len(paths) == 18
-    assert all(path.count("M") == 2 for path in paths)
+    sent = np.frombuffer(base64.b64decode(packed(eeg)["traces"]), "<i2").reshape(18, -1)
+    traces = screen_traces(eeg)[:, ::2]
+    missing = np.isnan(traces)
+    np.testing.assert_array_equal(sent == MISSING, missing)
+    shown = np.where(missing, np.nan, sent * RESOLUTION_UV)
+    np.testing.assert_allclose(shown, np.clip(traces, -6553.4, 6553.4), atol=RESOLUTION_UV)
+
+
+def test_traces_start_apart_from_each_other():
+    eeg = RNG.normal(0, 40, (20, 10000))
+    traces = screen_traces(eeg)
+    share = np.abs(traces) / packed(eeg)["sensitivity"] < 7.0  # mm between traces
+    assert share.mean() > 0.99
+    assert packed(2 * eeg)["sensitivity"] > packed(eeg)["sensitivity"]
+    assert packed(np.full((20, 10000), np.nan))["sensitivity"] == 1
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
+def test_a_browser_draws_every_figure(tmp_path):
+    page = write_recording_report(
+        tmp_path / "r.html", timeline=timeline(60), model=MODEL, members=MEMBERS,
+        notable=[window(), window(50.0)], explained=[why(), None],
+        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
+    )  # fmt: skip
+    options = ["--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
+    command = ["chromium", "--headless", *options, f"--user-data-dir={tmp_path}/profile", str(page)]
+    drawn = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert drawn.count('data-drawn="yes"') == 3
+    assert "0:20 – 0:30" in drawn
+
+
+def test_an_index_links_to_its_recordings_and_is_sorted_as_it_says(tmp_path):
+    scores = pd.concat([timeline(5).assign(id=name) for name in ("quiet", "odd one", "w7")])
+    votes = list(VOTE_COLUMNS)
+    scores.loc[scores["id"] == "quiet", votes] = [0.02] * 5 + [0.9]
+    scores.loc[scores["id"] == "odd one", votes] = [0.9] + [0.02] * 5
+    for name in ("quiet", "odd one"):
+        (tmp_path / f"{name}.html").touch()
+    out = write_folder_report(
+        tmp_path / "index.html", scores=scores, model=MODEL, notable={"w7": window()}
+    )
+    text = check(out, beside=("odd%20one.html", "quiet.html"))
+    assert text.index("odd%20one.html") < text.index("quiet.html")
+    assert 'href="#window-1"' in text
+    assert 'id="window-1"' in text
 
 
 def test_a_folder(tmp_path):
@@ -174,7 +227,8 @@ def test_a_folder(tmp_path):
     )  # fmt: skip
     text = check(out)
     assert "699 windows scored, 1 input set aside" in text
-    assert "all 699 are in the table of scores" in text
+    assert "the first 500 of 699; all are in the table of scores" in text
+    assert len(data(text)["windows"]) == 1
 
 
 def test_a_competition_folder_by_eeg_id_and_an_empty_one(tmp_path):
@@ -192,7 +246,7 @@ def test_a_retrain(tmp_path, votes):
     stage.run(paths, tiny)
     assert "Not registered yet." in check(write_retrain_report(paths, tiny))
     write_ensemble_plots(paths, tiny)
-    write_json(
+    write_sealed(
         paths.registration,
         {"model": "hms-ensemble", "version": 2, "aliases": [], "verdict": "refused",
          "reasons": ["gain 0.0001 is below 0.001"]},
@@ -200,6 +254,8 @@ def test_a_retrain(tmp_path, votes):
     text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
     assert "gain 0.0001 is below 0.001" in text
     assert text.count("data:image/png") == 5
+    assert "unknown (no git repository)" in text  # the code
+    assert "unknown, digest untracked" in text  # the data
 
 
 def test_clock_and_facts():
@@ -220,9 +276,8 @@ def test_a_pause_is_time_and_shaded(tmp_path):
     text = check(out)
     assert "10:20:50 from start to end, 2:00:00 of it not recorded" in text
     assert "Times count from the recording's start, pauses included" in text
-    assert text.count('class="pause"') == 1
-    assert text.count('class="disagreement"') == 2
-    times = np.array(json.loads(re.search(r'"time": (\[[^\]]*\])', text)[1]))
+    line = data(text)["timeline"]
+    assert line["pauses_s"] == [[15_040.0, 22_240.0]]
+    times = np.array(line["time"])
     assert not ((times > 15_020 + 10) & (times < 22_225 - 10)).any()
-    for tick in ("1:00:00", "9:00:00"):
-        assert f">{tick}</text>" in text
+    assert (np.diff(times) > 1.5 * line["hop_s"]).sum() == 1  # where the viewer breaks its lines

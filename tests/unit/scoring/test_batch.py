@@ -60,7 +60,7 @@ def test_a_folder_in_both_formats(folder: Path, tmp_path: Path) -> None:
     table = pd.read_csv(summary.out)
     assert list(table.columns) == ["id", "start_s", *PROBS, "members_used", "warnings"]
     np.testing.assert_allclose(table[PROBS].sum(axis=1), 1, atol=1e-6)
-    assert set(table["members_used"]) == {"eegnet;v2s-spec"}
+    assert set(table["members_used"]) == {"eegnet; v2s-spec"}
     score_inputs(Scorer(), [folder], tmp_path / "scores.parquet", scoring())
     other = pd.read_parquet(tmp_path / "scores.parquet")
     np.testing.assert_allclose(other[PROBS], table[PROBS], atol=1e-8)
@@ -193,7 +193,7 @@ def test_a_lost_spectrogram_costs_its_members_only(tmp_path: Path) -> None:
     summary = score_inputs(Scorer(), [root], tmp_path / "scores.csv", scoring())
     used = pd.read_csv(summary.out).set_index("id")["members_used"]
     assert used[101] == "eegnet"
-    assert used[100] == "eegnet;v2s-spec"
+    assert used[100] == "eegnet; v2s-spec"
 
 
 def test_submission_bytes_are_stable_and_in_order(folder: Path, tmp_path: Path) -> None:

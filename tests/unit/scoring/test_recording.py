@@ -61,12 +61,12 @@ def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> No
 def test_ten_minutes_are_needed_around_a_window(tmp_path: Path) -> None:
     path, _ = parquet(tmp_path, 650)
     scores = score_recording(Scorer(), path, scoring())
-    full = scores.timeline["members_used"] == "eegnet;v2s-spec"
+    full = scores.timeline["members_used"] == "eegnet; v2s-spec"
     centre = scores.timeline["start_s"] + 25
     np.testing.assert_array_equal(full, (centre >= 301) & (centre <= 650 - 301))
     assert full.any()
     partly = score_recording(Scorer(), path, scoring(spectrogram_coverage=0.5))
-    assert (partly.timeline["members_used"] == "eegnet;v2s-spec").all()
+    assert (partly.timeline["members_used"] == "eegnet; v2s-spec").all()
 
 
 def test_batches_change_nothing(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_notable_windows_carry_their_eeg(tmp_path: Path) -> None:
     assert len(starts) == 1 or np.diff(sorted(starts)).min() >= 50
     for window in scores.notable:
         np.testing.assert_array_equal(
-            window.eeg, cut(eeg, int(window.start_s * SFREQ), WINDOW_SAMPLES)
+            window.window.eeg, cut(eeg, int(window.start_s * SFREQ), WINDOW_SAMPLES)
         )
 
 

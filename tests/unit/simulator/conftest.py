@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.simulator.latent import Latent
-from hms_pipeline.simulator.recording import Moment, Recording, draw_patient, simulate_recording
+from hms_pipeline.simulator.patient import draw_patient
+from hms_pipeline.simulator.recording import Moment, Recording, simulate_recording
 from hms_pipeline.simulator.sample import write_sample
 
 LPD = Latent(prominence=0.95, evolution=0.1, sharpness=0.95, laterality=0.95, rate_hz=1.0)

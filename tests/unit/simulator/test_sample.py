@@ -92,5 +92,19 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
         write_sample(tmp_path / "thesis.tex", patients=3, test_windows=1, seed=0)
 
 
+def test_an_unknown_source_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'tides' in leave_out. Choose one of \["):
+        write_sample(tmp_path / "data", patients=3, test_windows=1, seed=0, leave_out=("tides",))
+    assert not (tmp_path / "data").exists()
+
+
+def test_leaving_a_source_out_keeps_the_plan_and_changes_the_signal() -> None:
+    whole = simulate_arrays(patients=1, seed=5, limit=1, workers=1)
+    without = simulate_arrays(patients=1, seed=5, limit=1, leave_out=("height",), workers=1)
+    assert np.array_equal(whole.votes, without.votes)
+    assert np.array_equal(whole.label_id, without.label_id)
+    assert not np.array_equal(whole.eeg, without.eeg)
+
+
 def _content(folder: Path) -> str:
     return hash_files((path for path in folder.rglob("*") if path.is_file()), folder)

@@ -1,6 +1,9 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,9 +12,12 @@ from hms_pipeline.system.files import (
     atomic,
     hash_bytes,
     hash_files,
+    read_sealed,
     read_table,
     to_json,
     write_json,
+    write_sealed,
+    write_table,
 )
 
 
@@ -98,3 +104,70 @@ def test_a_damaged_table_is_one_sentence_with_its_path(tmp_path, keep: float) ->
         read_table(path)
     with pytest.raises(FileNotFoundError):
         read_table(tmp_path / "absent.parquet")
+
+
+def flipped(path: Path, n: int) -> bytes:
+    """The content with one bit turned, another for every ``n``."""
+    content = bytearray(path.read_bytes())
+    bit = int(np.random.default_rng(n).integers(8 * len(content)))
+    content[bit // 8] ^= 1 << bit % 8
+    return bytes(content)
+
+
+def test_a_flipped_bit_of_a_table_changes_nothing_unsaid(tmp_path):
+    path = tmp_path / "windows.parquet"
+    table = pd.DataFrame(
+        {
+            "id": range(50),
+            "share": np.linspace(0, 1, 50).astype(np.float32),
+            "gap": [np.nan, 1.5] * 25,
+            "kept": [True, False] * 25,
+            "rule": ["ä", "b", "", None, "e"] * 10,
+        }
+    )
+    write_table(path, table, {"note": "x"})
+    sound, refused = path.read_bytes(), 0
+    expected = read_table(path)
+    pd.testing.assert_frame_equal(read_table(path, ["rule", "id"]), expected[["rule", "id"]])
+    assert expected["gap"].equals(table["gap"])
+    for n in range(100):
+        path.write_bytes(flipped(path, n))
+        try:
+            pd.testing.assert_frame_equal(read_table(path), expected)
+        except InputError:
+            refused += 1
+        path.write_bytes(sound)
+    assert refused > 50  # a flip in what nobody reads, such as statistics, is none
+
+
+def test_a_table_without_a_column_that_is_asked_for_is_refused(tmp_path):
+    write_table(tmp_path / "a.parquet", pd.DataFrame({"a": [1]}))
+    with pytest.raises(InputError, match=r"a\.parquet needs to be a table"):
+        read_table(tmp_path / "a.parquet", ["b"])
+
+
+def test_a_flipped_bit_of_sealed_json_is_refused(tmp_path):
+    path = tmp_path / "weights.json"
+    write_sealed(path, {"kl": 0.123456789, "members": ["a", "b"], "ü": None})
+    sound = path.read_bytes()
+    assert read_sealed(path, "x") == {"kl": 0.123456789, "members": ["a", "b"], "ü": None}
+    for n in range(100):
+        path.write_bytes(flipped(path, n))
+        with pytest.raises(InputError, match=r"weights\.json"):
+            read_sealed(path, "hms ensemble")
+        path.write_bytes(sound)
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
+    path = tmp_path / "a.json"
+    code = f"""
+import os, pathlib
+from hms_pipeline.system.files import atomic
+with atomic(pathlib.Path({str(path)!r})) as temporary:
+    temporary.write_text("half")
+    os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert len(list(tmp_path.iterdir())) == 1
+    write_json(path, {})
+    assert list(tmp_path.iterdir()) == [path]

@@ -12,6 +12,7 @@ import pytest
 from hms_pipeline.config import Params, Paths, parse_params
 from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
+from hms_pipeline.system.files import write_sealed
 from hms_pipeline.training import fold_data
 from tests.recipes import recipe
 
@@ -27,7 +28,7 @@ class FolderStore:
         self._values = np.load(folder / "values.npy")
 
     @classmethod
-    def open(cls, folder: Path, *, view: BuiltView, verify: bool) -> FolderStore:
+    def open(cls, folder: Path, *, view: BuiltView) -> FolderStore:
         store = cls(folder)
         assert (store.manifest["view"], tuple(store.manifest["shape"])) == (view.name, view.shape)
         return store
@@ -72,7 +73,7 @@ def write_view(paths: Paths, name: str, windows: pd.DataFrame) -> None:
     folder.mkdir(parents=True)
     np.save(folder / "values.npy", values.astype(np.float16))
     np.save(folder / "label_ids.npy", ordered["label_id"].to_numpy())
-    (folder / "manifest.json").write_text(json.dumps({"view": name, "shape": shape}))
+    write_sealed(folder / "manifest.json", {"view": name, "shape": shape})
 
 
 @pytest.fixture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import resource
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.models import build_model
 from hms_pipeline.system.device import choose_device
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.training.checkpoint import write_tensors
 from hms_pipeline.training.fit import start_from_prior
 from hms_pipeline.training.metrics import by_slice, kl_divergence
 from hms_pipeline.training.schedule import ema_weights, learning_rates
@@ -181,3 +184,15 @@ def test_devices_that_are_not_there_are_refused():
         choose_device("cuda:99")
     with pytest.raises(InputError, match="device must be 'auto'"):
         choose_device("banana")
+
+
+def test_weights_that_a_disk_does_not_take_are_an_error_of_the_system(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(OSError, match="too large") as error:
+            write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.errno == errno.EFBIG
+    assert error.value.filename == str(tmp_path / "a.safetensors")

@@ -16,7 +16,7 @@ from hms_pipeline.datasets import stage as split_stage
 from hms_pipeline.datasets.stage import read_folds, read_windows
 from hms_pipeline.features import stage as features_stage
 from hms_pipeline.models import build_model
-from hms_pipeline.schema import CLASSES
+from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_file
 from hms_pipeline.training import fit as fit_module
@@ -121,6 +121,21 @@ def test_it_learns_two_plain_classes(paths, params):
     longer = [s.model_dump() | {"epochs": 6, "max_lr": 0.01} for s in params.training.stages]
     manifest = train(paths, changed(params, stages=longer), "eegnet", 0)
     assert manifest["metrics"][">=10"] < 0.35  # two equal classes: 0.69
+
+
+def test_a_stage_that_no_window_has_the_votes_for_is_left_out_and_told(paths, params, caplog):
+    windows = pd.read_parquet(paths.windows)
+    windows[list(VOTE_COLUMNS)] = windows[list(VOTE_COLUMNS)].clip(upper=3)
+    windows.to_parquet(paths.windows, index=False)
+    split_stage.run(paths, params)
+    manifest = train(paths, params, "eegnet", 0)
+    assert [stage["name"] for stage in manifest["stages"]] == ["stage1"]
+    assert "eegnet-0 is trained without stage 'stage2': no window has 10 votes or more" in (
+        caplog.text
+    )
+    late = [part.model_dump() | {"min_votes": 10} for part in params.training.stages[1:]]
+    with pytest.raises(InputError, match=r"as training\.stages say, but these have \d to \d"):
+        train(paths, changed(params, stages=late), "eegnet", 0)
 
 
 @pytest.mark.parametrize("member", ["eegnet", "v2s-spec"])
@@ -265,9 +280,10 @@ def test_a_patient_on_both_sides_is_refused(paths, params):
 
 
 def test_a_stage_without_rows_is_one_sentence(paths, params):
-    windows = read_windows(paths)
-    windows["other_vote"] += 20
-    windows.to_parquet(paths.windows, index=False)
+    """There are windows for stage 1, but all in the fold that is held out."""
+    windows = read_windows(paths).merge(read_folds(paths)[["label_id", "fold"]], on="label_id")
+    windows.loc[windows["fold"] != 0, "other_vote"] += 20
+    windows.drop(columns="fold").to_parquet(paths.windows, index=False)
     with pytest.raises(InputError, match="'stage1' needs windows with 1 to 9 votes .* got 0"):
         train(paths, params, "eegnet", 0)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_files
 from hms_pipeline.validation import report
 from hms_pipeline.validation.rule import RULES
+from hms_pipeline.validation.rules.signal import missing_limits
 from hms_pipeline.validation.stage import run
 
 from ..validation import ROOT
@@ -171,8 +174,35 @@ def test_pages_reach_out_to_nobody(sound, tmp_path):
     assert {page.stem for page in pages} >= {"index", "windows", "eeg_files"}
     for page in pages:
         text = page.read_text()
-        assert "<script" not in text
+        scripts = re.findall(r"<script>(.*?)</script>", text)
+        assert text.count("<script") == len(scripts) == (page.stem != "index")
+        assert all("http" not in script for script in scripts)
         assert 'src="http' not in text
+
+
+def test_a_suites_page_names_its_table_and_its_own_date(sound, tmp_path):
+    page = (_validate(sound, tmp_path).data_docs / "windows.html").read_text()
+    assert "Data asset: windows" in page
+    assert "2024-01-09" not in page
+    assert "document.lastModified" in page
+
+
+def test_great_expectations_itself_loads_the_suites(sound, tmp_path):
+    paths = _validate(sound, tmp_path / "artifacts")
+    shutil.copytree(paths.data_docs / "gx", tmp_path / "gx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Great Expectations' own dependencies
+        import great_expectations as gx
+
+        context = gx.get_context(mode="file", project_root_dir=tmp_path)
+        found = {suite.name: suite for suite in context.suites.all()}
+    pages = {page.stem for page in paths.data_docs.glob("*.html")} - {"index"}
+    assert set(found) == pages
+    levels = {
+        e.column: e.max_value for e in found["windows"].expectations if hasattr(e, "max_value")
+    }
+    limits = missing_limits(PARAMS.validation.missing_values)
+    assert levels["eeg_missing_share"] == limits["eeg_missing_share"]
 
 
 def test_progress_counts_files(sound, tmp_path):

@@ -107,6 +107,26 @@ def test_a_pause_of_unknown_length_is_told(tmp_path: Path, date: str) -> None:
     assert any("unknown length at 20 s" in text for text in recording.warnings)
 
 
+def test_a_clock_that_was_set_back_tells_no_length(tmp_path: Path) -> None:
+    """Nor does the order of the marks matter."""
+    markers = (
+        "Mk2=New Segment,,4001,1,0,20260102115900000000\n"
+        "Mk1=New Segment,,1,1,0,20260102120000000000"
+    )
+    recording = read_clinical(write_brainvision(tmp_path, noise(seconds=60), markers=markers))
+    assert (recording.pauses, recording.n_times) == (((4000, 4000),), 12_000)
+    assert any("unknown length at 20 s" in text for text in recording.warnings)
+
+
+def test_samples_that_are_no_whole_number_are_told(tmp_path: Path) -> None:
+    path = write_brainvision(tmp_path, noise())
+    with (tmp_path / "rec.eeg").open("ab") as stream:
+        stream.write(b"1234567")
+    recording = read_clinical(path)
+    assert recording.n_times == 800
+    assert "The file of samples ends within a sample." in recording.warnings
+
+
 def test_a_new_segment_without_a_pause_is_none(tmp_path: Path) -> None:
     markers = (
         "Mk1=New Segment,,1,1,0,20260102120000000000\n"
@@ -148,6 +168,8 @@ def test_samples_that_are_a_pipe_are_refused(tmp_path: Path) -> None:
     [
         ("NumberOfChannels=20", "NumberOfChannels=999999999", "NumberOfChannels"),
         ("NumberOfChannels=20", "NumberOfChannels=", "NumberOfChannels"),
+        ("NumberOfChannels=20", "NumberOfChannels=21", r"NumberOfChannels \(20, which it lists\)"),
+        ("NumberOfChannels=20", "NumberOfChannels=10", r"NumberOfChannels \(20, which it lists\)"),
         ("SamplingInterval=5000", "SamplingInterval=0", "SamplingInterval"),
         ("SamplingInterval=5000", "SamplingInterval=nan", "SamplingInterval"),
         ("SamplingInterval=5000", "SamplingInterval=1e-9", "sampled at"),

@@ -128,6 +128,10 @@ def test_a_new_segment_is_a_pause_of_unknown_length(
     recording = read_clinical(tmp_path / "a.gdf")
     assert recording.pauses == ((4000, 4000),)
     assert any("unknown length at 20 s" in text for text in recording.warnings)
+    content = (tmp_path / "a.gdf").read_bytes()
+    (tmp_path / "b.gdf").write_bytes(content[:-3])  # in its table of events
+    damaged = read_clinical(tmp_path / "b.gdf")
+    assert "The table of events is damaged, so pauses are not known." in damaged.warnings
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ from hms_pipeline.registry.serving.bodies import RefusedError
 from hms_pipeline.registry.serving.queue import FairQueue, Memory
 
 
-async def _order(sizes: list[int]) -> list[int]:
+async def _order(requests: list[tuple[int, str]]) -> list[tuple[int, str]]:
     line, served = FairQueue(), []
 
-    async def one(size: int) -> None:
-        await line.enter(size)
-        served.append(size)
+    async def one(size: int, client: str) -> None:
+        await line.enter(size, client)
+        served.append((size, client))
         await asyncio.sleep(0)
         line.leave()
 
-    await line.enter(1)
-    waiting = [asyncio.create_task(one(size)) for size in sizes]
+    await line.enter(1, "first")
+    waiting = [asyncio.create_task(one(*request)) for request in requests]
     await asyncio.sleep(0)
     line.leave()
     await asyncio.gather(*waiting)
@@ -29,7 +29,57 @@ async def _order(sizes: list[int]) -> list[int]:
 
 
 def test_small_requests_overtake_large_ones() -> None:
-    assert asyncio.run(_order([64, 1, 16, 2])) == [1, 2, 16, 64]
+    served = asyncio.run(_order([(size, "a") for size in (64, 1, 16, 2)]))
+    assert [size for size, _ in served] == [1, 2, 16, 64]
+
+
+def test_a_client_that_sends_many_does_not_hold_up_another() -> None:
+    served = asyncio.run(_order([(1, "many")] * 8 + [(1, "one"), (1, "two"), (1, "two")]))
+    names = [client for _, client in served]
+    assert sorted(names[:3]) == ["many", "one", "two"]
+    assert sorted(names[3:5]) == ["many", "two"]
+
+
+def test_no_more_clients_are_remembered_than_stated() -> None:
+    async def run() -> None:
+        line = FairQueue()
+        await line.enter(1, "first")
+        for k in range(3000):
+            waiting = asyncio.create_task(line.enter(1, str(k)))
+            await asyncio.sleep(0)
+            line.leave()
+            await waiting
+        assert len(line._given) <= queue.MAX_CLIENTS
+
+    asyncio.run(run())
+
+
+def test_where_all_places_are_taken_the_client_with_most_gives_one_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "MAX_WAITING", 4)
+
+    async def run() -> None:
+        line = FairQueue()
+        await line.enter(1, "many")
+        many = [asyncio.create_task(line.enter(1, "many")) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(RefusedError):
+            line.check("many")
+        line.check("one")
+        one = asyncio.create_task(line.enter(1, "one"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [task.done() for task in many] == [False, False, False, True]
+        with pytest.raises(RefusedError):
+            await many[-1]
+        line.leave()
+        await asyncio.wait_for(one, 1)  # before the three that came earlier
+        assert not any(task.done() for task in many[:3])
+        for task in many[:3]:
+            task.cancel()
+
+    asyncio.run(run())
 
 
 def test_the_place_is_never_held_twice_nor_lost() -> None:

@@ -1,0 +1,81 @@
+"""The stage's files, held against what the members' predictions give: none is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config import Params, Paths
+from ..system.errors import InputError
+from ..system.files import read_sealed, read_table
+from .stage import METRICS, TABLE, WEIGHTS, Made, compute
+
+ATOL = 1e-4  # by which processors may differ
+
+
+def check_ensemble(paths: Paths, params: Params) -> Made:
+    """Make the ensemble again and hold the stage's files against it.
+
+    Returns
+    -------
+    Made
+        What was made, not what was read.
+
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or says something else than the members' predictions give;
+        it is named.
+    """
+    made = compute(paths, params)
+    for name, needed in ((WEIGHTS, made.weights), (METRICS, made.metrics)):
+        if not agree(read_sealed(paths.ensemble / name, "hms ensemble"), needed):
+            raise differs(paths.ensemble / name)
+    check_table(paths.ensemble / TABLE, made)
+    return made
+
+
+def check_table(path: Path, made: Made) -> None:
+    """Hold a table of nested predictions against those made anew.
+
+    Raises
+    ------
+    InputError
+        It differs.
+    """
+    found, names = read_table(path), list(made.table)
+    if not set(names) <= set(found) or len(found) != len(made.table):
+        raise differs(path)
+    found = found.sort_values("label_id")[names]
+    if not np.allclose(found.to_numpy(float), made.table.to_numpy(float), rtol=0, atol=ATOL):
+        raise differs(path)
+
+
+def differs(path: Path) -> InputError:
+    """A file is not what the members' predictions give."""
+    return InputError(
+        f"{path} must be what the members' out-of-fold predictions give, but differs from it. Run"
+        " hms ensemble again."
+    )
+
+
+def agree(found: Any, needed: Any) -> bool:
+    """Whether JSON says the same; sentences and the last digits of numbers may differ.
+
+    Examples
+    --------
+    >>> agree({"kl": 0.50001, "kind": "equal"}, {"kl": 0.5, "kind": "equal"})
+    True
+    >>> agree({"kl": 0.4}, {"kl": 0.5})
+    False
+    """
+    if type(found) is not type(needed):
+        return False
+    if isinstance(needed, dict):
+        same = found.keys() == needed.keys()
+        return same and all(agree(found[key], needed[key]) for key in needed if key != "reason")
+    if isinstance(needed, list):
+        return len(found) == len(needed) and all(map(agree, found, needed))
+    return abs(found - needed) <= ATOL if isinstance(needed, float) else found == needed

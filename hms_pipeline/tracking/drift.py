@@ -1,0 +1,43 @@
+"""Drift over time: one MLflow run that gathers every check, which MLflow draws as curves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..config import Paths
+from .artifacts import log_file
+from .runs import KIND, log_metrics
+from .store import experiment_id, open_to_write
+
+DAY_S = 86400
+
+
+def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
+    """Add one check to the run "drift".
+
+    Parameters
+    ----------
+    paths : Paths
+    indices : mapping of str to float
+        Quantity → population stability index.
+    plot : Path
+        Put beside the run; the latest one stays.
+
+    Returns
+    -------
+    str
+        The run's id.
+    """
+    client = open_to_write(paths)
+    experiment = experiment_id(client, paths)
+    found = client.search_runs([experiment], f"tags.`{KIND}` = 'drift'", max_results=1)
+    run = (
+        found[0] if found else client.create_run(experiment, run_name="drift", tags={KIND: "drift"})
+    )
+    metrics = {f"psi/{quantity}": value for quantity, value in indices.items()}
+    log_metrics(client, run.info.run_id, metrics, step=int(time.time() // DAY_S))
+    log_file(client, paths, run.info.run_id, plot, "plot")
+    client.set_terminated(run.info.run_id)
+    return run.info.run_id
