@@ -34,8 +34,8 @@ LIVE = ("mlflow.db", "mlflow.db-wal", "mlflow.db-shm", "ledger.jsonl")
 COMMANDS = (
     "recipe tiny", "sample --out data", "keys", "validate", "split", "features spec_multi",
     "features bipolar", "train v2s-spec", "train eegnet", "ensemble", "register",
-    "promote 1 --reason again", "score data --out scores.csv", "submission data --out sub.csv",
-    "export OUT.zip", "rollback --reason back", "gc --keep 1",
+    "score data --out scores.csv", "submission data --out sub.csv", "export OUT.zip",
+    "gc --keep 1",
 )  # fmt: skip
 
 

@@ -50,7 +50,8 @@ class Maker:
     def __init__(self, root: Path, n_patients: int = 12) -> None:
         self.paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
         root.mkdir(parents=True, exist_ok=True)
-        write_recipe(self.paths.params, compose(ROOT / "recipes", "tiny"))
+        tiny = compose(ROOT / "recipes", "tiny")
+        write_recipe(self.paths.params, tiny.model_copy(update={"student": None}))
         self.params: Params = self.with_gate()
         self.grow(n_patients)
 

@@ -24,7 +24,7 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     ----------
     recipe : mapping
         params.yaml as plain values: ``views``, ``members.<m>.architecture`` and ``.views``,
-        ``training.augmentation`` are read.
+        ``training.augmentation``, and the same of ``student`` are read.
     package : Path
         The package's folder.
 
@@ -32,8 +32,9 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     -------
     dict
         ``validate``, ``split``, ``views``: {view: key}, ``train``: {member: key}, ``ensemble``,
-        ``register``; ``rows``: {view: key} of what decides a stored value, ``version`` of what
-        a registered version answers with. SHA-256, hex.
+        ``student``, ``register``; ``rows``: {view: key} of what decides a stored value,
+        ``distil`` of a student's weights, ``version``: {registered model: key} of what a version
+        answers with. SHA-256, hex.
 
     Raises
     ------

@@ -17,8 +17,12 @@ PACKAGE = Path(__file__).parents[1]
 VALIDATE = ("validation.stage:run",)
 SPLIT = ("datasets.stage:run",)
 FEATURES = ("features.stage:run",)
-TRAIN = ("training.train:Trainer",)  # not what finds finished folds and links them
+# Not what finds finished folds and links them.
+TRAIN = ("training.train:Trainer", "training.fold_data:MemberData")
 ENSEMBLE = ("ensemble.stage:run", "report.plots:write_ensemble_plots")
+STUDENT = ("student.stage:run",)
+# What a student's weights depend on, without what links finished ones and compares them.
+DISTIL = (*TRAIN, "student.teacher:Teacher", "student.windows")
 # A stored value, without what arranges values in shards.
 ROWS = ("features.produce:Producer",)
 # What a packaged version answers with: its loader, and what the loader imports by name.
@@ -46,16 +50,17 @@ class Keys:
     def roots(self) -> dict[str, list[str]]:
         """Each piece of work (``"validate"``, ``"views.mel"``) → the definitions that do it.
 
-        ``rows.<view>`` decides a stored value, ``version`` what a registered version answers.
+        ``rows.<view>`` decides a stored value, ``distil`` a student's weights, ``version.<model>``
+        what a registered version answers.
         """
         try:
             views = {view: self.entry("view", view) for view in self.recipe["views"]}
-            members = {m: self._networks([m]) for m in self.recipe["members"]}
-            augmentations = [
-                self.entry("augmentation", name)
-                for name in self.recipe["training"]["augmentation"] or ()
-            ]
-            networks = self._networks(self.recipe["members"])
+            members = {m: self._networks([own]) for m, own in self.recipe["members"].items()}
+            augmentations = self._augmentations(self.recipe["training"])
+            networks = self._networks(self.recipe["members"].values())
+            pupil = self.recipe.get("student")
+            student = self._networks([pupil] if pupil else [])
+            teaching = [*networks, *student, *(self._augmentations(pupil) if pupil else ())]
         except (KeyError, TypeError) as err:
             raise InputError(
                 "Code keys need a recipe with views, members (their architecture and views) and"
@@ -68,17 +73,23 @@ class Keys:
             **{f"rows.{name}": [*ROWS, view] for name, view in views.items()},
             **{f"train.{m}": [*TRAIN, *own, *augmentations] for m, own in members.items()},
             "ensemble": [*ENSEMBLE],
-            "register": [*REGISTER, *networks],
-            "version": [*VERSION, *networks],
+            "student": [*STUDENT, *teaching],
+            "distil": [*DISTIL, *teaching],
+            "register": [*REGISTER, *networks, *student],
+            "version.hms-ensemble": [*VERSION, *networks],
+            "version.hms-student": [*VERSION, *student],
         }
 
-    def _networks(self, members: Iterable[str]) -> list[str]:
+    def _networks(self, members: Iterable[Mapping[str, Any]]) -> list[str]:
         """Architectures and views of members."""
-        chosen = [self.recipe["members"][member] for member in members]
+        chosen = list(members)
         return sorted(
             {self.entry("architecture", member["architecture"]) for member in chosen}
             | {self.entry("view", view) for member in chosen for view in member["views"]}
         )
+
+    def _augmentations(self, training: Mapping[str, Any]) -> list[str]:
+        return [self.entry("augmentation", name) for name in training["augmentation"] or ()]
 
     def closure(self, work: str) -> Closure:
         """Everything that a piece of work depends on.

@@ -23,7 +23,7 @@ def code_key(paths: Paths, params: Params, stage: str, item: str | None = None) 
     paths : Paths
     params : Params
     stage : str
-        ``validate``, ``split``, ``views``, ``train``, ``ensemble`` or ``register``.
+        ``validate``, ``split``, ``views``, ``train``, ``ensemble``, ``student`` or ``register``.
     item : str, optional
         The view or member, where the stage has several.
 

@@ -11,13 +11,14 @@ from pydantic import Field, ValidationError, model_validator
 
 from ..system.errors import InputError
 from .ensemble import EnsembleParams
-from .members import MemberParams
+from .members import STARTER, MemberParams
 from .registry import GateParams, RegistryParams
 from .retrain import RetrainParams
 from .sample import SampleParams
 from .scoring import DriftParams, ScoringParams
 from .section import Name, Section
 from .split import SplitParams
+from .student import STUDENT, StudentParams
 from .training import TrainingParams
 from .validation import ValidationParams
 
@@ -34,6 +35,8 @@ class Params(Section):
         View name → its parameters; checked against the view's own signature by ``features``.
     members : dict of str to MemberParams
         Each is trained on ``split.n_folds`` folds.
+    student : StudentParams or None
+        The small network that learns from the ensemble; None: there is none.
     """
 
     recipe: Name
@@ -44,6 +47,7 @@ class Params(Section):
     training: TrainingParams
     members: dict[Name, MemberParams] = Field(min_length=1, max_length=64)
     ensemble: EnsembleParams
+    student: StudentParams | None = None
     registry: RegistryParams
     gate: GateParams
     retrain: RetrainParams
@@ -52,11 +56,19 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _views_exist(self) -> Params:
-        for name, member in self.members.items():
+        networks: dict[str, MemberParams] = {f"members.{m}": p for m, p in self.members.items()}
+        if self.student is not None:
+            networks["student"] = self.student
+        for name, member in networks.items():
+            if member.pretrained == STARTER == self.recipe:
+                raise ValueError(
+                    f"{name}.pretrained must not be {STARTER!r} in the recipe that makes the"
+                    " starter. Set it to null."
+                )
             for view in member.views:
                 if view not in self.views:
                     raise ValueError(
-                        f"members.{name}.views names {view!r}, but views has"
+                        f"{name}.views names {view!r}, but views has"
                         f" {sorted(self.views)}. Add the view or correct the name."
                     )
         return self
@@ -65,6 +77,19 @@ class Params(Section):
     def trainings(self) -> list[tuple[str, int]]:
         """Member and held-out fold of every network of the ensemble."""
         return [(name, fold) for name in self.members for fold in range(self.split.n_folds)]
+
+    def for_student(self) -> Params:
+        """The same recipe with the student as the only member, trained as its section says."""
+        student = self.student
+        if student is None:
+            raise InputError("A student is asked for, but the recipe has none. Add its section.")
+        own = {"stages": student.stages, "augmentation": student.augmentation}
+        return self.model_copy(
+            update={
+                "members": {STUDENT: student.member},
+                "training": self.training.model_copy(update=own),
+            }
+        )
 
 
 def parse_params(data: Any, source: str = "params.yaml") -> Params:

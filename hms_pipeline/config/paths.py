@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+MODELS = ("hms-ensemble", "hms-student")  # that are registered
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -68,8 +70,7 @@ class Paths:
         """Folder of the members' folds."""
         return self.artifacts / "members"
 
-    def fold(self, member: str, fold: int) -> Path:
-        """Folder of one member's fold."""
+    def fold(self, member: str, fold: int | str) -> Path:
         return self.members / member / f"fold-{fold}"
 
     @property
@@ -79,8 +80,27 @@ class Paths:
 
     @property
     def ensemble(self) -> Path:
-        """Folder of what `ensemble` writes."""
+        """What is packaged and judged: blend, out-of-fold predictions, metrics."""
         return self.artifacts / "ensemble"
+
+    @property
+    def model(self) -> str:
+        """Name of the registered model."""
+        return MODELS[0]
+
+    @property
+    def ledger(self) -> Path:
+        """The registered model's decisions."""
+        return self.mlruns / "ledger.jsonl"
+
+    def answering(self, n_folds: int) -> tuple[int | str, ...]:
+        """The folds whose networks answer in a packaged version."""
+        return tuple(range(n_folds))
+
+    @property
+    def student(self) -> StudentPaths:
+        """The same files with the student in the ensemble's place."""
+        return StudentPaths(self.data, self.artifacts, self.params)
 
     @property
     def registration(self) -> Path:
@@ -96,3 +116,32 @@ class Paths:
     def mlruns(self) -> Path:
         """MLflow's folder: beside the artifacts, so that another --artifacts has its own."""
         return self.artifacts.absolute().parent / "mlruns"
+
+
+FINAL = "final"  # in a fold's place: the student that answers, which holds nobody out
+
+
+class StudentPaths(Paths):
+    """The same files with the student in the ensemble's place.
+
+    What packages, registers and judges an ensemble does so with the student, too: an ensemble of
+    one member, whose only network is the one that was trained on all patients.
+    """
+
+    @property
+    def ensemble(self) -> Path:
+        return self.artifacts / "student"
+
+    def fold(self, member: str, fold: int | str) -> Path:
+        return self.ensemble / (fold if fold == FINAL else f"fold-{fold}")
+
+    @property
+    def model(self) -> str:
+        return MODELS[1]
+
+    @property
+    def ledger(self) -> Path:
+        return self.mlruns / "ledger-student.jsonl"
+
+    def answering(self, n_folds: int) -> tuple[int | str, ...]:
+        return (FINAL,)

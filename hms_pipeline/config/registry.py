@@ -58,6 +58,8 @@ class GateParams(Section):
         Size of the whole version.
     max_latency_ms : float, ms
         Time per window, measured warm on ``latency_windows`` windows.
+    student_max_loss : float, nats
+        How much a student may lose to its teacher, in the place of the gains and classes.
     self_check_windows : int
         Windows per fold whose OOF the packaged model must reproduce.
     self_check_atol : float
@@ -75,5 +77,6 @@ class GateParams(Section):
     max_size_mb: float = Field(gt=0)
     max_latency_ms: float = Field(gt=0)
     latency_windows: Few
+    student_max_loss: float = Field(ge=0)
     self_check_windows: Few
     self_check_atol: float = Field(gt=0)

@@ -30,11 +30,16 @@ def check_ensemble(paths: Paths, params: Params) -> Made:
         it is named.
     """
     made = compute(paths, params)
+    hold(paths, made)
+    return made
+
+
+def hold(paths: Paths, made: Made) -> None:
+    """Hold a stage's files against what was made anew; see ``check_ensemble``."""
     for name, needed in ((WEIGHTS, made.weights), (METRICS, made.metrics)):
         if not agree(read_sealed(paths.ensemble / name, "hms ensemble"), needed):
             raise differs(paths.ensemble / name)
     check_table(paths.ensemble / TABLE, made)
-    return made
 
 
 def check_table(path: Path, made: Made) -> None:

@@ -63,6 +63,13 @@ class OutOfFold:
         """Windows with enough votes to decide by."""
         return self.n_votes >= VOTE_SLICES[DECIDING_SLICE][0]
 
+    def only(self, rows: NDArray[np.bool_]) -> OutOfFold:
+        """Some of the windows."""
+        one = {
+            name: getattr(self, name)[rows] for name in ("label_ids", "patients", "folds", "votes")
+        }
+        return OutOfFold(self.members, self.probs[:, rows], **one)
+
 
 def read_oof(paths: Paths, params: Params) -> OutOfFold:
     """Read the folds of the recipe's members.

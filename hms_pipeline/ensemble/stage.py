@@ -66,7 +66,7 @@ def run(
     made = compute(paths, params, tell)
     write_sealed(paths.ensemble / WEIGHTS, made.weights)
     write_sealed(paths.ensemble / METRICS, made.metrics)
-    write_json(paths.ensemble / "summary.json", _plain(_flat(made.metrics)))
+    write_json(paths.ensemble / "summary.json", plain(_flat(made.metrics)))
     write_table(paths.ensemble / TABLE, made.table)
     tell(4, 4)
     return made.metrics
@@ -78,18 +78,18 @@ def compute(
     """Make the ensemble of the members' predictions, each held against its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
-    fitted = _fit(oof, params.ensemble)
+    fitted = fit(oof, params.ensemble)
     tell(2, 4)
     predictions = _predictions(oof, fitted)
     metrics = {
-        **_summary(oof, predictions, params.ensemble),
+        **summarise(oof, predictions, params.ensemble),
         "chosen": fitted.kind,
         "reason": fitted.reason,
         "stages": _stage_metrics(paths, params, oof),
     }
     tell(3, 4)
-    table = _table(oof, predictions["ensemble"])
-    return Made(_plain(_weights(fitted)), _plain(metrics), table, oof)
+    table = table_of(oof, predictions["ensemble"])
+    return Made(plain(_weights(fitted)), plain(metrics), table, oof)
 
 
 def results_table(paths: Paths) -> list[dict[str, Any]]:
@@ -121,7 +121,8 @@ def _table_row(name: str, slices: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
+def fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
+    """Fit the blend on the deciding windows; the equal mean where these are in one fold."""
     rows = oof.deciding
     n_folds = len(np.unique(oof.folds[rows]))
     if n_folds < 2:
@@ -155,11 +156,14 @@ def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
         "members": dict(zip(oof.members, oof.probs, strict=True)),
         "blends": blends,
         "ensemble": blends[fitted.kind],
-        "baselines": {"prior": _prior(oof), "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
+        "baselines": {
+            "prior": prior(oof),
+            "uniform": np.full(oof.votes.shape, 1 / len(CLASSES)),
+        },
     }
 
 
-def _prior(oof: OutOfFold) -> Array:
+def prior(oof: OutOfFold) -> Array:
     """Mean target of the deciding windows of the other folds (of all windows, without any)."""
     probs = np.empty(oof.votes.shape)
     for fold in np.unique(oof.folds):
@@ -171,7 +175,9 @@ def _prior(oof: OutOfFold) -> Array:
     return probs / probs.sum(axis=1, keepdims=True)
 
 
-def _summary(oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams) -> dict[str, Any]:
+def summarise(
+    oof: OutOfFold, predictions: dict[str, Any], params: EnsembleParams
+) -> dict[str, Any]:
     """KL with intervals of everything, all metrics of the ensemble, on every slice."""
     masks = slice_masks(oof.n_votes)
     judged = {
@@ -274,7 +280,8 @@ def _weights(fitted: FittedBlend) -> dict[str, Any]:
     }
 
 
-def _table(oof: OutOfFold, probs: Array) -> pd.DataFrame:
+def table_of(oof: OutOfFold, probs: Array) -> pd.DataFrame:
+    """Nested predictions with what says whose and in which fold they are."""
     frame = pd.DataFrame(
         {
             "label_id": oof.label_ids,
@@ -288,12 +295,12 @@ def _table(oof: OutOfFold, probs: Array) -> pd.DataFrame:
     return frame
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON types only, floats rounded."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float | np.floating):
         return round(float(value), DIGITS)
     if isinstance(value, np.bool_ | np.integer):

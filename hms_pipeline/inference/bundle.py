@@ -104,6 +104,33 @@ class Bundle:
         return self.folder / "weights" / member / f"fold-{fold}.safetensors"
 
 
+@dataclass(frozen=True)
+class PresentBundle(Bundle):
+    """The present artifacts as a bundle, whose weights lie where their trainings left them.
+
+    Parameters
+    ----------
+    paths : Paths
+    """
+
+    paths: Paths
+
+    @classmethod
+    def of(cls, paths: Paths, params: Params) -> PresentBundle:
+        """Describe what is there."""
+        networks = describe_networks(paths, params)
+        n_folds = len(paths.answering(params.split.n_folds))
+        info = {**networks, "n_folds": n_folds, "content_hash": hash_json(networks)}
+        return cls(paths.members, info, params, paths)
+
+    def weights(self, member: str, fold: int) -> Path:
+        """Checked against what its training recorded."""
+        answering = self.paths.answering(self.params.split.n_folds)
+        folder = self.paths.fold(member, answering[fold])
+        read_checked(folder, read_manifest(folder), "weights.safetensors")
+        return folder / "weights.safetensors"
+
+
 def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     """What a bundle of the present artifacts would be, without writing it.
 
@@ -124,6 +151,22 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     InputError
         The ensemble or a training is missing.
     """
+    networks = describe_networks(paths, params)
+    settings = {key: getattr(params.scoring, key) for key in params.scoring.VERSIONED}
+    settings["max_cell_mb"] = params.registry.max_cell_mb
+    code = code_key(paths, params, "version", paths.model)
+    identity = {**networks, "code": code, "settings": settings}
+    return {
+        **identity,
+        "n_folds": len(paths.answering(params.split.n_folds)),
+        "content_hash": hash_json(identity),
+        "networks_hash": hash_json(networks),
+        "hashes": _input_hashes(paths, params, networks["members"]),
+    }
+
+
+def describe_networks(paths: Paths, params: Params) -> dict[str, Any]:
+    """The part of ``describe_content`` that trainings and blend made: ``members, views, blend``."""
     ensemble = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     blend = {key: ensemble[key] for key in ("kind", "weights", "temperature", "offsets")}
     members = {name: _describe_member(paths, params, name) for name in sorted(blend["weights"])}
@@ -131,18 +174,7 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
         name: params.views[name]
         for name in sorted({view for member in members.values() for view in member["views"]})
     }
-    networks = {"format": FORMAT, "members": members, "views": views, "blend": blend}
-    settings = {key: getattr(params.scoring, key) for key in params.scoring.VERSIONED}
-    settings["max_cell_mb"] = params.registry.max_cell_mb
-    code = code_key(paths, params, "version")
-    identity = {**networks, "code": code, "settings": settings}
-    return {
-        **identity,
-        "n_folds": params.split.n_folds,
-        "content_hash": hash_json(identity),
-        "networks_hash": hash_json(networks),
-        "hashes": _input_hashes(paths, params, members),
-    }
+    return {"format": FORMAT, "members": members, "views": views, "blend": blend}
 
 
 def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
@@ -153,9 +185,8 @@ def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
         )
     member = params.members[name]
     folds = {}
-    for fold in range(params.split.n_folds):
-        manifest = read_manifest(paths.fold(name, fold))
-        folds[str(fold)] = manifest["content_hash"]
+    for k, fold in enumerate(paths.answering(params.split.n_folds)):
+        folds[str(k)] = read_manifest(paths.fold(name, fold))["content_hash"]
     return {
         "architecture": member.architecture,
         "views": list(member.views),
@@ -189,7 +220,12 @@ def _read_json(path: Path, command: str) -> dict[str, Any]:
 
 
 def write_bundle(
-    paths: Paths, params: Params, out: Path, extra: Mapping[str, str] | None = None
+    paths: Paths,
+    params: Params,
+    out: Path,
+    extra: Mapping[str, str] | None = None,
+    *,
+    code: bool = True,
 ) -> Path:
     """Write the present artifacts as a bundle.
 
@@ -201,6 +237,8 @@ def write_bundle(
         A new folder.
     extra : mapping of str to str, optional
         Further text files, such as the model card.
+    code : bool
+        Whether it carries the code that scores.
 
     Returns
     -------
@@ -217,7 +255,8 @@ def write_bundle(
     if params.registry.with_ids:
         write_tables(paths, out)
     write_reference(paths, params, out)
-    copy_code(out / "code")
+    if code:
+        copy_code(out / "code")
     for name, text in (extra or {}).items():
         (out / name).write_text(text, encoding="utf-8")
     write_json(out / CHECKSUMS, checksums(out))
@@ -237,14 +276,14 @@ def _write_member(paths: Paths, params: Params, name: str, out: Path) -> dict[st
     inputs = [values.to(device) for values in _some_inputs(paths, params, member)]
     out.mkdir(parents=True)
     precision = {}
-    for fold in range(params.split.n_folds):
+    for k, fold in enumerate(paths.answering(params.split.n_folds)):
         folder = paths.fold(name, fold)
         weights = load(read_checked(folder, read_manifest(folder), "weights.safetensors"))
         half = {key: _halved(value) for key, value in weights.items()}
         moved = _difference(network, weights, half, inputs)
         use_half = moved <= params.registry.half_atol  # False for NaN, too
-        write_tensors(out / f"fold-{fold}.safetensors", half if use_half else weights)
-        precision[str(fold)] = "float16" if use_half else "float32"
+        write_tensors(out / f"fold-{k}.safetensors", half if use_half else weights)
+        precision[str(k)] = "float16" if use_half else "float32"
     return precision
 
 

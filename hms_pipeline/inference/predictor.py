@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -104,7 +104,7 @@ class Predictor:
     @classmethod
     def open(
         cls,
-        bundle: Path,
+        bundle: Path | Bundle,
         *,
         device: str = "auto",
         members: Sequence[str] | None = None,
@@ -114,8 +114,8 @@ class Predictor:
 
         Parameters
         ----------
-        bundle : Path
-            The bundle's folder.
+        bundle : Path or Bundle
+            The bundle's folder, or what was read of it.
         device : str
             ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
         members : sequence of str, optional
@@ -128,7 +128,7 @@ class Predictor:
         InputError
             No bundle, or unknown members or folds.
         """
-        content = read_bundle(bundle)
+        content = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
         chosen = _choose(members, tuple(content.members), "members")
         folds = _choose(folds, content.folds, "folds")
         place = choose_device(device)
@@ -222,19 +222,39 @@ class Predictor:
         with torch.inference_mode():
             batch = prepare(windows, self.device)
             needed = dict.fromkeys(view for name in names for view in self.inputs[name])
-            pictures = {
-                view: picture.float()
-                for view, picture in compute({v: self.views[v] for v in needed}, batch).items()
-            }
-            answers = {
-                name: self.groups[name]([pictures[view] for view in self.inputs[name]]).mean(0)
-                for name in names
-            }
-            for name, probs in answers.items():
-                values = probs.double().cpu().numpy()
-                if not np.isfinite(values).all():
-                    raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
-                out[self.members.index(name), rows] = values
+            pictures = compute({view: self.views[view] for view in needed}, batch)
+            for name, probs in self.answers(pictures, names).items():
+                out[self.members.index(name), rows] = probs.mean(0).double().cpu().numpy()
+
+    @torch.inference_mode()
+    def answers(self, pictures: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
+        """What every network of some members says.
+
+        Parameters
+        ----------
+        pictures : mapping of str to Tensor, shape (B, *shape)
+            Views that the members read, on the predictor's device.
+        names : sequence of str
+
+        Returns
+        -------
+        dict of str to Tensor, shape (n_folds, B, 6)
+            Probabilities.
+
+        Raises
+        ------
+        RuntimeError
+            They are not finite.
+        """
+        pictures = {view: picture.float() for view, picture in pictures.items()}
+        found = {
+            name: self.groups[name]([pictures[view] for view in self.inputs[name]])
+            for name in names
+        }
+        for name, probs in found.items():
+            if not torch.isfinite(probs).all():
+                raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
+        return found
 
 
 def _choose(wanted: Sequence[T] | None, there: tuple[T, ...], what: str) -> tuple[T, ...]:

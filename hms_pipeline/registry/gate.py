@@ -110,6 +110,26 @@ def compare_first(
     ]  # fmt: skip
 
 
+def compare_student(
+    student: Array, teacher: Array, patients: NDArray, params: GateParams
+) -> list[Check]:
+    """Compare a student with the ensemble that taught it; parameters as in ``compare``."""
+    loss = float((student - teacher).mean())
+    samples = patient_bootstrap(
+        np.stack([student, teacher], axis=1), patients, params.n_bootstrap, params.seed
+    )
+    high = float(np.quantile(samples[:, 0] - samples[:, 1], params.confidence))
+    return [
+        Check(
+            "loss", loss, params.student_max_loss, False,
+            f"KL {student.mean():.4f} against {teacher.mean():.4f} of its teacher on"
+            f" {len(student)} windows of {len(np.unique(patients))} patients: loss {loss:.4f} (at"
+            f" {params.confidence:.0%} below {high:.4f}), at most {params.student_max_loss:g}"
+            " allowed.",
+        )
+    ]  # fmt: skip
+
+
 def _class_checks(
     challenger: Array,
     reference: Array,

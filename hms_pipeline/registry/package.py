@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,14 @@ import pandas as pd
 
 from ..config import Params, Paths
 from ..data.encode import eeg_to_parquet
-from ..inference.bundle import CHECKSUMS, files_below, write_bundle, write_tables
+from ..inference.bundle import (
+    CHECKSUMS,
+    checksums,
+    copy_code,
+    files_below,
+    write_bundle,
+    write_tables,
+)
 from ..schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
@@ -61,6 +69,33 @@ def write_model(
     tables.mkdir(parents=True)
     lineage = {**lineage, "tables": write_tables(paths, tables)}
     bundle = write_bundle(paths, params, out.with_name("bundle"), {"model_card.md": card})
+    save_model(bundle, out)
+    write_json(out / "lineage.json", dict(lineage))
+    write_state(paths, out / STATE)
+    write_json(out / FILES, _listed(out))
+    return out
+
+
+def write_starter_model(starter: Path, out: Path) -> Path:
+    """The starter with this package's code as a model folder that MLflow loads.
+
+    Parameters
+    ----------
+    starter : Path
+        Verified.
+    out : Path
+        A new folder.
+    """
+    bundle = out.with_name("bundle")
+    shutil.copytree(starter, bundle)
+    copy_code(bundle / "code")
+    write_json(bundle / CHECKSUMS, checksums(bundle))
+    save_model(bundle, out)
+    return out
+
+
+def save_model(bundle: Path, out: Path) -> None:
+    """Write a model folder around a bundle, which moves into it."""
     stub = out.with_name("stub") / "bundle"
     stub.mkdir(parents=True)
     (stub / "bundle.json").touch()
@@ -77,10 +112,6 @@ def write_model(
     (out / BUNDLE / "bundle.json").unlink()
     (out / BUNDLE).rmdir()
     bundle.rename(out / BUNDLE)
-    write_json(out / "lineage.json", dict(lineage))
-    write_state(paths, out / STATE)
-    write_json(out / FILES, _listed(out))
-    return out
 
 
 def load_served(model: Path) -> Any:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL
+from ..tracking.store import CHAMPION
 from .versions import Registry
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -
 
 def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
     try:
-        registry.client.set_registered_model_alias(MODEL, CHAMPION, str(facts["to"]))
+        registry.client.set_registered_model_alias(registry.model, CHAMPION, str(facts["to"]))
     except Exception:  # every store has its own; the alias may have moved before it failed
         if registry.champion() != facts["to"]:
             registry.ledger.append("abort", **facts, note="the alias could not be moved")
@@ -105,9 +105,9 @@ def set_verdict(
 ) -> None:
     """Tag a version with what the gate said; ``verdict`` comes last and makes it final."""
     registry.client.set_model_version_tag(
-        MODEL, version.version, "reasons", json.dumps(list(reasons), ensure_ascii=False)
+        registry.model, version.version, "reasons", json.dumps(list(reasons), ensure_ascii=False)
     )
-    registry.client.set_model_version_tag(MODEL, version.version, "verdict", verdict)
+    registry.client.set_model_version_tag(registry.model, version.version, "verdict", verdict)
 
 
 def predecessor(registry: Registry) -> int:
@@ -124,8 +124,8 @@ def predecessor(registry: Registry) -> int:
         if version != current and version in there:
             return version
     raise InputError(
-        f"A rollback needs an earlier champion, but {MODEL} has none left. Promote a version by"
-        " hand: hms promote VERSION."
+        f"A rollback needs an earlier champion, but {registry.model} has none left. Promote a"
+        " version by hand: hms promote VERSION."
     )
 
 

@@ -13,13 +13,12 @@ from ..data.window import Window
 from ..inference.bundle import carries_this_code, check_bundle
 from ..inference.predictor import Predictor
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, MODEL
 from .api import bundle_of
 from .package import load_code, refusals_of
 
 
 def open_predictor(
-    paths: Paths, version: int | str = f"models:/{MODEL}@{CHAMPION}", *, device: str = "auto"
+    paths: Paths, version: int | str | None = None, *, device: str = "auto"
 ) -> tuple[int, Predictor | CarriedPredictor]:
     """A version's number and its ensemble, verified and ready to score.
 
@@ -28,8 +27,8 @@ def open_predictor(
     Parameters
     ----------
     paths : Paths
-    version : int or str
-        A number or a model URI.
+    version : int or str, optional
+        A number or a model URI; the champion where none is given.
     device : str
 
     Raises
@@ -61,7 +60,7 @@ def open_bundle(bundle: Path, *, device: str = "auto") -> Predictor | CarriedPre
 
 
 def _open(bundle: Path, device: str) -> Predictor | CarriedPredictor:
-    if carries_this_code(bundle):
+    if not (bundle / "code").is_dir() or carries_this_code(bundle):
         return Predictor.open(bundle, device=device)
     return CarriedPredictor(load_code(bundle), bundle, device)
 

@@ -17,7 +17,7 @@ from ..system.errors import InputError
 from ..system.files import flush
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of, log_file, read_file
-from ..tracking.store import CHAMPION, MODEL, experiment_id, is_own, open_client, open_to_write
+from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
 from .ledger import Ledger, whole_lines
 from .package import check_model
 
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 
 LOCK = "registry.lock"
 STAGING = ".staging"
-LEDGER_RUN = "ledger"
 ROLLED_BACK = "rolled_back"  # a version's tag: why
-URI = f"models:/{MODEL}"
-FORMS = f"Give its number, {URI}/NUMBER or {URI}@{CHAMPION}."
 
 
 @dataclass(frozen=True)
@@ -50,10 +47,15 @@ class Registry:
     client: MlflowClient
     ledger: Ledger
 
+    @property
+    def model(self) -> str:
+        """Name of the registered model."""
+        return self.paths.model
+
     @classmethod
     def open(cls, paths: Paths) -> Registry:
         """For reading; change things only inside ``changing``."""
-        return cls(paths, open_client(paths), Ledger(paths.mlruns / "ledger.jsonl"))
+        return cls(paths, open_client(paths), Ledger(paths.ledger))
 
     @classmethod
     @contextmanager
@@ -66,7 +68,7 @@ class Registry:
             The store or the ledger takes no changes; nothing was changed.
         """
         with locked(paths.mlruns / LOCK):
-            registry = cls(paths, open_to_write(paths), Ledger(paths.mlruns / "ledger.jsonl"))
+            registry = cls(paths, open_to_write(paths), Ledger(paths.ledger))
             registry.ledger.need_whole()
             registry._create_model()
             registry._catch_up()
@@ -90,12 +92,13 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.get_registered_model(MODEL)
+            self.client.get_registered_model(self.model)
         except MlflowException as err:
             if not _absent(err):
                 raise
             self.client.create_registered_model(
-                MODEL, description="Six probabilities for a 50 s window of ICU EEG. Research use."
+                self.model,
+                description="Six probabilities for a 50 s window of ICU EEG. Research use.",
             )
 
     def decisions(self) -> Ledger:
@@ -117,9 +120,9 @@ class Registry:
             return own
         if not copied.startswith(own):
             raise InputError(
-                f"{self.ledger.path} and its copy in MLflow (the run named {LEDGER_RUN}) need to"
-                " begin alike, but differ: both went on apart, or one was edited. Put the right"
-                " one in both places."
+                f"{self.ledger.path} and its copy in MLflow (the run named {self._ledger_kind})"
+                " need to begin alike, but differ: both went on apart, or one was edited. Put the"
+                " right one in both places."
             )
         return copied
 
@@ -153,16 +156,17 @@ class Registry:
         """Tag what a rollback left, and free a champion of that tag."""
         if facts["kind"] == "rollback" and facts["from"] is not None:
             self.client.set_model_version_tag(
-                MODEL, str(facts["from"]), ROLLED_BACK, facts["reason"]
+                self.model, str(facts["from"]), ROLLED_BACK, facts["reason"]
             )
         if ROLLED_BACK in self.get(facts["to"]).tags:
-            self.client.delete_model_version_tag(MODEL, str(facts["to"]), ROLLED_BACK)
+            self.client.delete_model_version_tag(self.model, str(facts["to"]), ROLLED_BACK)
 
-    def versions(self) -> list[ModelVersion]:
-        """All versions, newest first."""
+    def versions(self, model: str | None = None) -> list[ModelVersion]:
+        """All versions of the model, or of another, newest first."""
         found, token = [], None
+        asked = f"name = '{model or self.model}'"
         while True:
-            page = self.client.search_model_versions(f"name = '{MODEL}'", page_token=token)
+            page = self.client.search_model_versions(asked, page_token=token)
             found += page
             token = page.token
             if not token:
@@ -185,13 +189,13 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self.client.get_model_version(MODEL, str(version))
+            return self.client.get_model_version(self.model, str(version))
         except MlflowException as err:
             if not _absent(err):
                 raise
             numbers = [int(v.version) for v in self.versions()]
             raise InputError(
-                f"{MODEL} has no version {version}. Choose one of {sorted(numbers)}."
+                f"{self.model} has no version {version}. Choose one of {sorted(numbers)}."
             ) from None
 
     def aliases(self) -> dict[str, int]:
@@ -199,7 +203,7 @@ class Registry:
         from mlflow.exceptions import MlflowException
 
         try:
-            found = self.client.get_registered_model(MODEL).aliases
+            found = self.client.get_registered_model(self.model).aliases
         except MlflowException as err:
             if not _absent(err):
                 raise
@@ -215,7 +219,7 @@ class Registry:
         found = folder_of(self.paths, version.run_id, version.source)
         if found is not None:
             return found / "model" if is_own(self.paths) else found
-        target = self.fetched / f"{MODEL}-{version.version}"
+        target = self.fetched / f"{self.model}-{version.version}"
         if not target.exists():
             from mlflow.artifacts import download_artifacts
 
@@ -241,7 +245,9 @@ class Registry:
         try:
             return self._verified(version)
         except InputError as err:
-            raise InputError(f"{MODEL} version {version.version} does not verify. {err}") from None
+            raise InputError(
+                f"{self.model} version {version.version} does not verify. {err}"
+            ) from None
 
     def _verified(self, version: ModelVersion) -> Path:
         recorded = self.decisions().files_hash(int(version.version))
@@ -275,7 +281,11 @@ class Registry:
             shutil.move(model, target / "model")  # copies where the store is on another disk
             flush(target)
         return self.client.create_model_version(
-            MODEL, f"{artifacts}/model", run_id=run_id, tags=dict(tags), description=description
+            self.model,
+            f"{artifacts}/model",
+            run_id=run_id,
+            tags=dict(tags),
+            description=description,
         )
 
     def log_ledger(self) -> None:
@@ -284,17 +294,21 @@ class Registry:
         if run is None:
             run = self.client.create_run(
                 experiment_id(self.client, self.paths),
-                run_name=LEDGER_RUN,
-                tags={"hms.kind": "ledger"},
+                run_name=self._ledger_kind,
+                tags={"hms.kind": self._ledger_kind},
             )
         log_file(self.client, self.paths, run.info.run_id, self.ledger.path)
         if run.info.status == "RUNNING":
             self.client.set_terminated(run.info.run_id)
 
+    @property
+    def _ledger_kind(self) -> str:
+        return self.ledger.path.stem
+
     def _ledger_run(self) -> Run | None:
         found = self.client.search_runs(
             [experiment_id(self.client, self.paths)],
-            "tags.`hms.kind` = 'ledger'",
+            f"tags.`hms.kind` = '{self._ledger_kind}'",
             order_by=["attributes.start_time ASC"],
             max_results=1,
         )
@@ -317,7 +331,7 @@ def reasons_of(tags: Mapping[str, str]) -> list[str]:
     return json.loads(tags.get("reasons", "[]"))
 
 
-def number(value: Any) -> int:
+def number(value: Any, model: str) -> int:
     """A version's number from ``3``, ``"3"`` or ``models:/hms-ensemble/3``.
 
     Raises
@@ -325,13 +339,13 @@ def number(value: Any) -> int:
     InputError
         It is none of these, or another model's.
     """
-    text = str(value).removeprefix(f"{URI}/")
+    text = str(value).removeprefix(f"models:/{model}/")
     if re.fullmatch("[0-9]{1,9}", text) is None:
-        raise InputError(f"A version of {MODEL} is needed, but got {str(value)!r}. {FORMS}")
+        raise _no_version(value, model)
     return int(text)
 
 
-def alias_of(value: Any) -> str | None:
+def alias_of(value: Any, model: str) -> str | None:
     """The alias in ``models:/hms-ensemble@champion``; None where there is none.
 
     Raises
@@ -340,6 +354,14 @@ def alias_of(value: Any) -> str | None:
         It is another model's.
     """
     name, at, alias = str(value).partition("@")
-    if at and name != URI:
-        raise InputError(f"A version of {MODEL} is needed, but got {str(value)!r}. {FORMS}")
+    if at and name != f"models:/{model}":
+        raise _no_version(value, model)
     return alias if at else None
+
+
+def _no_version(value: Any, model: str) -> InputError:
+    uri = f"models:/{model}"
+    return InputError(
+        f"A version of {model} is needed, but got {str(value)!r}. Give its number, {uri}/NUMBER or"
+        f" {uri}@{CHAMPION}."
+    )

@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -137,7 +137,7 @@ def _addresses(
 
 
 def foreign_addresses(
-    database: Path, here: Path, experiment: str, model: str
+    database: Path, here: Path, experiment: str, models: Sequence[str]
 ) -> dict[str, list[str]]:
     """Addresses of the project's experiment and versions that lie outside its folder.
 
@@ -147,7 +147,9 @@ def foreign_addresses(
         Only read.
     here : Path
         From ``own_artifacts``.
-    experiment, model : str
+    experiment : str
+    models : sequence of str
+        Registered ones.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def foreign_addresses(
         roots = [here, recorded] if recorded is not None and same else [here]
         if location and local_path(location) is None:
             roots = [location]
-        rows = _project_rows(link, experiment, model)
+        rows = _project_rows(link, experiment, models)
         for table, column in ADDRESSES:
             for row, uri, place in _addresses(link, table, column):
                 if row in rows[table] and not any(_lies_in(uri, place, root) for root in roots):
@@ -181,15 +183,20 @@ def _plain(place: Path) -> Path:
     return Path(os.path.normpath(place))
 
 
-def _project_rows(link: sqlite3.Connection, experiment: str, model: str) -> dict[str, set[int]]:
+def _project_rows(
+    link: sqlite3.Connection, experiment: str, models: Sequence[str]
+) -> dict[str, set[int]]:
     ours = "experiment_id IN (SELECT experiment_id FROM experiments WHERE name = ?)"
-    asked = {
-        "experiments": ("name = ?", experiment),
-        "runs": (ours, experiment),
-        "logged_models": (ours, experiment),
-        "model_versions": ("name = ? AND current_stage != 'Deleted_Internal'", model),
+    marks = ", ".join("?" * len(models))
+    asked: dict[str, tuple[str, Sequence[str]]] = {
+        "experiments": ("name = ?", [experiment]),
+        "runs": (ours, [experiment]),
+        "logged_models": (ours, [experiment]),
+        "model_versions": (f"name IN ({marks}) AND current_stage != 'Deleted_Internal'", models),
     }
     return {
-        table: {row for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", (name,))}  # noqa: S608
-        for table, (rule, name) in asked.items()
+        table: {
+            row for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))
+        }  # noqa: S608
+        for table, (rule, names) in asked.items()
     }

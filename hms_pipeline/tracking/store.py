@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Paths
-from ..config.registry import MODEL
+from ..config.paths import MODELS
 from ..system.errors import InputError
 from ..system.files import atomic
 from ..system.locks import locked
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
 
+MODEL = MODELS[0]
 EXPERIMENT = "hms"
 CHAMPION, CHALLENGER = "champion", "challenger"
 SQLITE = "sqlite:///"
@@ -183,7 +184,7 @@ def elsewhere(paths: Paths) -> dict[str, list[str]]:
     if not is_own(paths) or not has_store(paths):
         return {}
     place = Path(read_store(paths).removeprefix(SQLITE))
-    return foreign_addresses(place, own_artifacts(paths), EXPERIMENT, MODEL)
+    return foreign_addresses(place, own_artifacts(paths), EXPERIMENT, MODELS)
 
 
 def experiment_id(client: MlflowClient, paths: Paths) -> str:

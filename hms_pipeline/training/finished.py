@@ -17,6 +17,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..config.keys import code_key
+from ..config.members import weights_file
 from ..system.errors import InputError
 from ..system.files import atomic, hash_file, hash_json, read_sealed, write_sealed
 
@@ -50,7 +51,7 @@ def member_inputs(paths: Paths, params: Params, member: str) -> dict[str, Any]:
         if not path.is_file():
             raise InputError(f"{path} is missing. Run `{command}` first.")
     return {
-        "views": {name: _view_hash(paths, member, name) for name in params.members[member].views},
+        "views": {name: view_hash(paths, member, name) for name in params.members[member].views},
         "windows": hash_file(paths.windows),
         "folds": hash_file(paths.folds),
         "params": hash_json(
@@ -61,10 +62,12 @@ def member_inputs(paths: Paths, params: Params, member: str) -> dict[str, Any]:
             }
         ),
         "code": code_key(paths, params, "train", member),
+        **source_hash(params.members[member].pretrained),
     }
 
 
-def _view_hash(paths: Paths, member: str, view: str) -> str:
+def view_hash(paths: Paths, member: str, view: str) -> str:
+    """Hash of a view's stored features, which a member reads."""
     path = paths.view(view) / MANIFEST
     if not path.is_file():
         raise InputError(
@@ -74,7 +77,13 @@ def _view_hash(paths: Paths, member: str, view: str) -> str:
     return hash_json(read_sealed(path, f"hms features {view}"))
 
 
-def fold_key(inputs: dict[str, Any], member: str, fold: int) -> str:
+def source_hash(pretrained: str | None) -> dict[str, str]:
+    """The hash of the file that a network starts from; nothing where it is no file of ours."""
+    path = weights_file(pretrained)
+    return {"pretrained": hash_file(path)} if path is not None and path.is_file() else {}
+
+
+def fold_key(inputs: dict[str, Any], member: str, fold: int | str) -> str:
     """Name of a fold's folder and of its checkpoint's: hash of what its training reads."""
     return hash_json([f"{member}-{fold}", inputs])
 
@@ -169,7 +178,7 @@ def share_recorded(paths: Paths) -> None:
     DVC copies an output's files into its cache and links the output to the cache; the finished
     fold would keep the first copy.
     """
-    for target in paths.members.glob("*/fold-*"):
+    for target in [*paths.members.glob("*/fold-*"), *paths.student.ensemble.glob("f*")]:
         try:
             manifest = read_manifest(target)
             key = fold_key(manifest["inputs"], manifest["member"], manifest["fold"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -95,6 +96,25 @@ class FoldData:
         return rows
 
 
+class TrainingData(Protocol):
+    """What every fold of a network reads."""
+
+    @property
+    def label_ids(self) -> np.ndarray:
+        """Of all windows, shape (n_windows,)."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of one window in each view."""
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """Features, one store a view."""
+
+    def fold(self, fold: int | str) -> FoldData:
+        """What one training reads."""
+
+
 @dataclass(frozen=True)
 class MemberData:
     """All kept windows with what every fold of a member reads of them.
@@ -160,7 +180,7 @@ class MemberData:
         """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
-    def fold(self, fold: int) -> FoldData:
+    def fold(self, fold: int | str) -> FoldData:
         """What one training reads.
 
         Raises
@@ -197,7 +217,7 @@ def _fold_of(windows: pd.DataFrame, folds: pd.DataFrame) -> np.ndarray:
 
 
 def _check_held_out(
-    windows: pd.DataFrame, train: np.ndarray, held_out: np.ndarray, fold: int
+    windows: pd.DataFrame, train: np.ndarray, held_out: np.ndarray, fold: int | str
 ) -> None:
     """No held-out patient in training."""
     if not len(held_out):

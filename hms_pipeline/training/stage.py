@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import Params, Paths
@@ -64,20 +65,59 @@ def run(
 
     @cache
     def trainer() -> Trainer:
+        from .fold_data import MemberData
         from .train import Trainer  # with PyTorch, which linking finished folds does not need
 
-        return Trainer(paths, params, member, inputs, device)
+        read = partial(MemberData.read, paths, params, member, inputs)
+        return Trainer(paths, params, member, read, device)
 
-    manifests = {}
-    for fold in chosen:
-        key = fold_key(inputs, member, fold)
-        folder = paths.finished / key
-        # Whoever comes second waits, and finds the fold finished.
-        with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
-            manifest = None if again else find_finished(folder, inputs)
-            if manifest is None:
-                with atomic(folder) as temporary:
-                    manifest = trainer().train(fold, key, temporary, callback(), progress)
-            link_fold(folder, paths.fold(member, fold))
-        manifests[fold] = manifest
-    return manifests
+    def train(fold: int | str, key: str, folder: Path) -> dict:
+        return trainer().train(fold, key, folder, callback(), progress)
+
+    return {
+        fold: finish_fold(paths, member, fold, inputs, paths.fold(member, fold), train, again=again)
+        for fold in chosen
+    }
+
+
+def finish_fold(
+    paths: Paths,
+    member: str,
+    fold: int | str,
+    inputs: dict,
+    target: Path,
+    train: Callable[[int | str, str, Path], dict],
+    *,
+    again: bool = False,
+) -> dict:
+    """Train a fold unless it is finished, and link it to where it belongs.
+
+    Parameters
+    ----------
+    paths : Paths
+    member : str
+    fold : int or str
+    inputs : dict
+        Hashes of everything that its training depends on.
+    target : Path
+        The folder that DVC records.
+    train : callable
+        ``train(fold, key, folder)`` leaves the outputs in a folder and gives their manifest.
+    again : bool
+        Train it anew.
+
+    Returns
+    -------
+    dict
+        Its manifest.
+    """
+    key = fold_key(inputs, member, fold)
+    folder = paths.finished / key
+    # Whoever comes second waits, and finds the fold finished.
+    with locked(paths.finished / f"{key}.lock", LONGEST_TRAINING_S):
+        manifest = None if again else find_finished(folder, inputs)
+        if manifest is None:
+            with atomic(folder) as temporary:
+                manifest = train(fold, key, temporary)
+        link_fold(folder, target)
+    return manifest

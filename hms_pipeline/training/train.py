@@ -20,7 +20,7 @@ from ..system.progress import Progress
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
-from .fold_data import MemberData
+from .fold_data import TrainingData
 from .outputs import write_outputs
 
 log = logging.getLogger(__name__)
@@ -34,25 +34,30 @@ class Trainer:
     paths : Paths
     params : Params
     member : str
-    inputs : dict
-        From ``finished.member_inputs``.
+    read : callable
+        Reads its windows, folds and verified features, once a fold is to be trained.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     """
 
     def __init__(
-        self, paths: Paths, params: Params, member: str, inputs: dict, device: str = "auto"
+        self,
+        paths: Paths,
+        params: Params,
+        member: str,
+        read: Callable[[], TrainingData],
+        device: str = "auto",
     ) -> None:
-        self.paths, self.params, self.member, self.inputs = paths, params, member, inputs
+        self.paths, self.params, self.member, self._read = paths, params, member, read
         torch.set_num_threads(params.training.threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # graphs and streams are made on it
 
     @cached_property
-    def data(self) -> MemberData:
+    def data(self) -> TrainingData:
         """Windows, folds and verified features."""
-        return MemberData.read(self.paths, self.params, self.member, self.inputs)
+        return self._read()
 
     @cached_property
     def views(self) -> ResidentViews | MappedViews:
@@ -61,7 +66,12 @@ class Trainer:
         return load_views(data.stores, data.shapes, data.label_ids, self.device, fraction)
 
     def train(
-        self, fold: int, key: str, folder: Path, callback: TrainingCallback, on_step: Progress
+        self,
+        fold: int | str,
+        key: str,
+        folder: Path,
+        callback: TrainingCallback,
+        on_step: Callable[[int, int], None],
     ) -> dict:
         """Train on all folds but one, predict that one, and leave the outputs in ``folder``.
 
@@ -69,8 +79,8 @@ class Trainer:
 
         Parameters
         ----------
-        fold : int
-            Held out.
+        fold : int or str
+            Held out; ``"final"`` holds nobody out.
         key : str
             Name of its checkpoint: the hash of what it reads.
         folder : Path
@@ -109,7 +119,7 @@ class Trainer:
 
     def _train(
         self,
-        fold: int,
+        fold: int | str,
         key: str,
         job: Fit,
         folder: Path,
@@ -157,7 +167,7 @@ class Trainer:
                     f" to {stage.max_votes}" if stage.max_votes else " or more",
                 )  # fmt: skip
 
-    def _info(self, fold: int, job: Fit) -> dict:
+    def _info(self, fold: int | str, job: Fit) -> dict:
         params = self.params
         return {
             "member": self.member,

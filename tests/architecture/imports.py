@@ -11,7 +11,7 @@ PACKAGE = ROOT / "hms_pipeline"
 ROOMS = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
     "validation", "features", "datasets", "models", "training", "ensemble", "inference",
-    "scoring", "tracking", "registry", "report", "cli",
+    "student", "starter", "scoring", "tracking", "registry", "report", "cli",
 )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ HOMES = {
 }
 CORE = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",
-    "features", "datasets", "models", "training", "ensemble", "inference", "scoring",
+    "features", "datasets", "models", "training", "ensemble", "inference", "student",
+    "scoring",
 )  # fmt: skip
 CORE_PACKAGES = (
     "numpy", "scipy", "pandas", "pyarrow", "torch", "timm", "pydantic", "yaml", "safetensors",

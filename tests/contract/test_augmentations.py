@@ -12,9 +12,14 @@ from hms_pipeline.datasets.augmentations import AUGMENTATIONS, Augmenter, ViewIn
 from hms_pipeline.system.errors import InputError
 
 BATCH = 16
-IMAGE = ViewInfo("image", (4, 12, 40), (1, 0, 3, 2), (1.0,) * 4)
-WAVES = ViewInfo("waves", (3, 100), (1, 0, 2), (1.0, 1.0, -1.0))
-OPTIONS = {"probability": 1.0, "max_fraction": 0.3, "beta": 0.5}
+SCALE = {"low": -5.0, "high": 12.0, "mean": 1.0, "std": 2.0}
+BAND = {"low_hz": 0.5, "high_hz": 20.0, "rate_hz": 50.0}
+IMAGE = ViewInfo("image", (4, 12, 40), (1, 0, 3, 2), (1.0,) * 4, BAND | {"scale": SCALE})
+WAVES = ViewInfo("waves", (3, 100), (1, 0, 2), (1.0, 1.0, -1.0), BAND | {"scale_uv": 32.0})
+OPTIONS = {
+    "probability": 1.0, "max_fraction": 0.3, "beta": 0.5, "max_db": 6.0, "max_low_hz": 2.0,
+    "min_high_hz": 12.0, "max_uv": 20.0,
+}  # fmt: skip
 
 
 def options(name: str, probability: float = 1.0) -> dict[str, float]:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,11 +31,14 @@ from hms_pipeline.inference.bundle import write_bundle
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
+from hms_pipeline.student import stage as student_stage
 from hms_pipeline.training import stage as training_stage
 from hms_pipeline.training.finished import fold_key, member_inputs
+from hms_pipeline.training.fold_data import MemberData
 from hms_pipeline.training.train import Trainer
 from hms_pipeline.validation import docs  # noqa: F401 - imports great_expectations
 from hms_pipeline.validation import stage as validation_stage
+from tests.recipes import recipe
 from tests.unit.features.conftest import window_rows, write_recording
 
 pytestmark = pytest.mark.slow
@@ -116,7 +120,8 @@ def params() -> Params:
     data["split"] = {"n_folds": 2, "seed": 0}
     data["training"]["batch_size"] = 4
     data["ensemble"]["bootstrap"] = 100
-    for stage in data["training"]["stages"]:
+    data["student"] |= {"model": {"width": 4, "hidden": 8, "n_blocks": 1}, "overlaps": True}
+    for stage in (*data["training"]["stages"], *data["student"]["stages"]):
         stage["epochs"] = 1
     return parse_params(data)
 
@@ -163,26 +168,30 @@ def ran(paths: Paths, params: Params) -> dict[str, set[tuple[str, str]]]:
             for fold in range(params.split.n_folds)
         }
         with watch() as found[f"train.{member}"]:
-            trainer = Trainer(paths, params, member, inputs, "cpu")
+            read = partial(MemberData.read, paths, params, member, inputs)
+            trainer = Trainer(paths, params, member, read, "cpu")
             for fold, folder in finished.items():
                 trainer.train(fold, folder.name, folder, Mock(), lambda done, total: None)
         training_stage.run(paths, params, member)  # links them
     with watch() as found["ensemble"]:
         ensemble_stage.run(paths, params)
         write_ensemble_plots(paths, params)
+    with watch() as found["student"]:
+        student_stage.run(paths, params, device="cpu")
     with watch() as found["register"]:
         write_bundle(paths, params, paths.artifacts / "bundle")
     reader = WindowReader(paths.data)
     rows = pd.read_parquet(paths.windows).head(2).to_dict("records")
     windows = [reader.read(row) for row in rows]
-    with watch() as found["version"]:
+    with watch() as found["version.hms-ensemble"]:
         Predictor.open(paths.artifacts / "bundle", device="cpu").predict(windows)
     return found
 
 
 STAGES = (
     "validate", "split", *(f"views.{view}" for view in DEMO["views"]),
-    *(f"train.{member}" for member in SIZES), "ensemble", "register", "version",
+    *(f"train.{member}" for member in SIZES), "ensemble", "student", "register",
+    "version.hms-ensemble",
 )  # fmt: skip
 
 
@@ -198,18 +207,21 @@ def test_augmentations_run_nothing_that_trainings_keys_do_not_cover(
 ) -> None:
     views = [ViewInfo.of(build_view(params, view)) for view in ("mosaic", "differential")]
     tensors = [torch.zeros(4, *view.shape) for view in views]
+    options = recipe("starter").training.augmentation
+    assert options.keys() == set(AUGMENTATIONS), "name the new one in recipes/starter.yaml"
+    named = Keys(keys.recipe | {"training": {"augmentation": options}})
     with watch() as found:
         for name in AUGMENTATIONS:
-            augmenter = Augmenter({name: params.training.augmentation[name]}, views)
+            augmenter = Augmenter({name: options[name]}, views)
             drawn = augmenter.draw(np.random.default_rng(0), 1, 4)
             augmenter.apply(tensors, torch.zeros(4, 6), drawn[0])
-    assert missed(keys, keys.closure("train.multi"), found) == []
+    assert missed(named, named.closure("train.multi"), found) == []
     unnamed = Keys(keys.recipe | {"training": {"augmentation": {}}})
     gap = missed(unnamed, unnamed.closure("train.multi"), found)
     assert {place.split(":")[0] for place in gap} >= {
         f"datasets.augmentations.{path.stem}"
         for path in (PACKAGE / "datasets" / "augmentations").glob("*.py")
-        if path.stem not in ("__init__", "augmenter")
+        if path.stem not in ("__init__", "augmenter", "power")
     }
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from ...config.registry import CHAMPION_URI, MODEL
+from ...config import Paths
 from ...system.errors import InputError
-from ..app import Context, app, note, out
+from ..app import app, note, out
 from ..tables import Json, print_facts, print_json, print_table
 
+Model = Annotated[str, typer.Option(help="ensemble or student.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
 
 
@@ -22,47 +25,61 @@ def models(
     patient: Annotated[
         int | None, typer.Option(help="Only versions trained on this patient_id.")
     ] = None,
+    model: Model = "ensemble",
     as_json: Json = False,
 ) -> None:
     """Show the registered versions, their aliases, key metrics and verdicts."""
     from ...registry import api
 
-    context: Context = ctx.obj
+    paths = _paths(ctx, model)
     if version is not None:
-        facts = api.describe(context.paths, version)
+        facts = api.describe(paths, version)
         print_json(facts) if as_json else print_facts(facts)
         return
     if patient is not None:
-        rows = api.trained_on(context.paths, patient)
+        rows = api.trained_on(paths, patient)
         none = f"No version was trained on patient {patient}."
     else:
-        rows = api.list_versions(context.paths)
+        rows = api.list_versions(paths)
         none = "No version is registered yet. Run: dvc repro"
     if as_json:
         print_json(rows)
     else:
         rows = [{k: v for k, v in row.items() if k != "reasons"} for row in rows]
-        print_table("hms-ensemble", rows, none)
+        print_table(paths.model, rows, none)
 
 
 @app.command()
-def promote(ctx: typer.Context, version: int, reason: Reason = "") -> None:
+def promote(
+    ctx: typer.Context, version: int, reason: Reason = "", model: Model = "ensemble"
+) -> None:
     """Make a verified version the champion by hand."""
     from ...registry import api
 
     _need_reason("promote", reason)
-    api.promote(ctx.obj.paths, version, reason)
-    out.print(f"{MODEL}@champion is version {version}. A running server needs a restart.")
+    paths = _paths(ctx, model)
+    api.promote(paths, version, reason)
+    out.print(f"{paths.model}@champion is version {version}. A running server needs a restart.")
 
 
 @app.command()
-def rollback(ctx: typer.Context, reason: Reason = "") -> None:
+def rollback(ctx: typer.Context, reason: Reason = "", model: Model = "ensemble") -> None:
     """Move the champion back to its predecessor."""
     from ...registry import api
 
     _need_reason("rollback", reason)
-    version = api.rollback(ctx.obj.paths, reason)
-    out.print(f"{MODEL}@champion is version {version}. A running server needs a restart.")
+    paths = _paths(ctx, model)
+    version = api.rollback(paths, reason)
+    out.print(f"{paths.model}@champion is version {version}. A running server needs a restart.")
+
+
+def _paths(ctx: typer.Context, model: str) -> Paths:
+    """Paths of the registered model that ``--model`` names."""
+    paths: Paths = ctx.obj.paths
+    known = {"ensemble": paths, "student": paths.student}
+    if model not in known:
+        raise InputError(f"Unknown model {model!r}. Choose one of {list(known)}.")
+    return known[model]
 
 
 def _need_reason(command: str, reason: str) -> None:
@@ -74,11 +91,12 @@ def _need_reason(command: str, reason: str) -> None:
 def gc(
     ctx: typer.Context,
     keep: Annotated[int, typer.Option(min=1, help="Newest versions to keep.")] = 5,
+    model: Model = "ensemble",
 ) -> None:
     """Remove old versions, their files and stale checkpoints; champion and predecessor stay."""
     from ...registry import api
 
-    removed = api.gc(ctx.obj.paths, keep=keep)
+    removed = api.gc(_paths(ctx, model), keep=keep)
     out.print(f"Removed versions: {removed or 'none'}.")
 
 
@@ -89,22 +107,39 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address; the server asks nobody for a password.")
     ] = "127.0.0.1",
-    model: Annotated[str, typer.Option(help="A version's number or a model URI.")] = CHAMPION_URI,
+    model: Annotated[
+        str | None,
+        typer.Option(help="champion, student, student@N, starter, a version's number or a URI."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
     max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
 ) -> None:
-    """Verify a model and serve it by MLflow's protocol, within limits (docs/how-to/serving.md)."""
+    """Verify a model and serve it by MLflow's protocol, within limits (docs/serving.md)."""
+    from ...config.members import STARTER
+    from ...inference.bundle import check_bundle
     from ...registry import api
+    from ...registry.choice import choose
+    from ...registry.package import write_starter_model
     from ...tracking.servers import is_loopback
 
-    version, folder = api.model_of(ctx.obj.paths, model)
-    out.print(f"Version {version} verified; serving on http://{host}:{port}/invocations")
-    if not is_loopback(host):
-        note(
-            f"whoever reaches {host} can have EEG scored, without a password. Serve on 127.0.0.1"
-            " behind a proxy that asks for one."
-        )
-    sys.stdout.flush()
-    from ...registry.serving.server import serve as run
+    chosen = choose(ctx.obj.paths, model)
+    with TemporaryDirectory() as scratch:
+        if chosen.name == STARTER:
+            check_bundle(chosen.folder)
+            version, folder = 0, write_starter_model(chosen.folder, Path(scratch) / "model")
+            out.print(chosen.note, highlight=False)
+        elif chosen.folder is not None:
+            raise InputError("hms serve needs a registered version or the starter, got a folder.")
+        else:
+            version, folder = api.model_of(chosen.paths, chosen.version)
+        named = f"version {version} " if version else ""
+        out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
+        if not is_loopback(host):
+            note(
+                f"whoever reaches {host} can have EEG scored, without a password. Serve on"
+                " 127.0.0.1 behind a proxy that asks for one."
+            )
+        sys.stdout.flush()
+        from ...registry.serving.server import serve as run
 
-    run(folder, version, host=host, port=port, workers=workers, body_mb=max_body_mb)
+        run(folder, version, host=host, port=port, workers=workers, body_mb=max_body_mb)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 MOST_SAID = 5  # kinds of warnings that a submission prints
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Model = Annotated[str, typer.Option(help="Version, model URI, or a bundle's folder.")]
+Model = Annotated[
+    str | None,
+    typer.Option(help="champion, student, student@N, starter, a version, URI or bundle's folder."),
+]
 
 
 @app.command()
@@ -36,7 +39,7 @@ def score(
     annotations: Annotated[
         Path | None, typer.Option(help="Folder for annotation files that MNE reads.")
     ] = None,
-    model: Model = CHAMPION,
+    model: Model = None,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Report why: what masking each region and 5 s changes."),
@@ -104,7 +107,7 @@ def submission(
     ctx: typer.Context,
     data: Annotated[Path, typer.Argument(help="A competition folder with test.csv.")],
     out_file: Annotated[Path, typer.Option("--out")] = Path("submission.csv"),
-    model: Model = CHAMPION_URI,
+    model: Model = None,
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
@@ -127,7 +130,7 @@ def submission(
 def export(
     ctx: typer.Context,
     out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
-    model: Model = CHAMPION,
+    model: Model = None,
 ) -> None:
     """Pack a model and its code for offline notebooks that have torch and timm (docs/kaggle.md)."""
     from ...inference.export import write_zip
@@ -152,28 +155,27 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     return found
 
 
-def open_predictor(context: Context, model: str, device: str) -> tuple[Any, dict[str, Any]]:
-    """The predictor of a model URI or a bundle's folder, and what a report says of it."""
+def open_predictor(context: Context, model: str | None, device: str) -> tuple[Predictor, dict]:
+    """The predictor that ``--model`` names, and what a report says of it."""
     from ...registry import api, scoring
+    from ...registry.choice import choose
 
-    folder = Path(model)
-    if folder.is_dir():
-        version, predictor = None, scoring.open_bundle(folder, device=device)
-    elif model.startswith("models:") or model.isdecimal():
-        version, predictor = scoring.open_predictor(context.paths, model, device=device)
+    chosen = choose(context.paths, model)
+    if chosen.folder is not None:
+        version, predictor = None, scoring.open_bundle(chosen.folder, device=device)
     else:
-        raise InputError(
-            "--model needs a version's number, models:/NAME@ALIAS or a bundle's folder, got"
-            f" {model!r}."
-        )
+        version, predictor = scoring.open_predictor(chosen.paths, chosen.version, device=device)
     facts = {
-        "model": MODEL,
+        "model": chosen.name,
         "version": version,
         "recipe": predictor.bundle.params.recipe,
         "content_hash": predictor.content_hash,
     }
     if version is not None:
-        facts |= api.origin_of(context.paths, version)
+        facts |= api.origin_of(chosen.paths, version)
+    if chosen.note is not None:
+        facts["note"] = chosen.note
+        note(chosen.note)
     return predictor, facts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from ...config.keys import code_key
 from ...system.errors import InputError
+from ...training.callback import NoCallback, TrainingCallback
 from ..app import Context, app, out, recipes_names
 from ..progress import EpochClock, progress_bar
 from ..tables import (
@@ -165,18 +167,12 @@ def train(
 ) -> None:
     """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
     from ...training import stage
-    from ...training.callback import NoCallback
 
     context: Context = ctx.obj
     clocks: list[EpochClock] = []
 
     def callback() -> EpochClock:
-        inner = NoCallback()
-        if track:
-            from ...tracking.runs import FoldRun
-
-            inner = FoldRun(context.paths, context.params)
-        clocks.append(EpochClock(inner))
+        clocks.append(EpochClock(_fold_run(context, track)))
         return clocks[-1]
 
     with progress_bar(f"train {member}") as progress:
@@ -218,6 +214,49 @@ def ensemble(ctx: typer.Context) -> None:
 
 
 @app.command()
+def student(
+    ctx: typer.Context,
+    device: Device = "auto",
+    track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
+    starter: Annotated[
+        Path | None, typer.Option(help="Also pack it into this folder, without code.")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="Markdown that the starter's model card quotes.")
+    ] = None,
+) -> None:
+    """Train one small network to answer as the ensemble does, and compare the two."""
+    from ...student import stage
+    from ...student.starter import write_starter
+
+    context: Context = ctx.obj
+    with progress_bar("student") as progress:
+        found = stage.run(
+            context.paths,
+            context.params,
+            device=device,
+            callback=partial(_fold_run, context, track),
+            progress=progress,
+        )
+    if not found:
+        out.print("The recipe has no student.")
+        return
+    print_table("KL divergence (nats) by votes", stage.by_votes(found))
+    out.print(f"Student: {context.paths.student.ensemble}")
+    if starter is not None:
+        quoted = results.read_text(encoding="utf-8") if results else ""
+        out.print(f"Starter: {write_starter(context.paths, context.params, starter, quoted)}")
+
+
+def _fold_run(context: Context, track: bool) -> TrainingCallback:
+    if not track:
+        return NoCallback()
+    from ...tracking.runs import FoldRun
+
+    return FoldRun(context.paths, context.params)
+
+
+@app.command()
 def results(
     ctx: typer.Context,
     readme: Annotated[
@@ -252,10 +291,11 @@ def register(ctx: typer.Context) -> None:
             " come; a promoted one stays.",
             soft_wrap=True,
         )
-    named = f"version {result['version']}" if result["version"] else "no version"
-    out.print(f"{result['model']} {named}: {result['verdict']}")
-    for reason in result["reasons"]:
-        out.print(f"  {reason}", highlight=False)
+    for part in filter(None, (result, result["student"])):
+        named = f"version {part['version']}" if part["version"] else "no version"
+        out.print(f"{part['model']} {named}: {part['verdict']}")
+        for reason in part["reasons"]:
+            out.print(f"  {reason}", highlight=False)
     out.print(f"Registration: {ctx.obj.paths.registration}")
 
 

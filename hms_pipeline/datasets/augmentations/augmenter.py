@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,19 +29,22 @@ class ViewInfo:
         Channel that takes each place when left and right are swapped.
     mirror_sign : tuple of float
         Factor of each channel after the swap.
+    params : mapping
+        The view's own: band, rate and scale say what its values are.
     """
 
     kind: str
     shape: tuple[int, ...]
     mirror: tuple[int, ...]
     mirror_sign: tuple[float, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, view: Any) -> ViewInfo:
         """From a built view."""
         sign = getattr(view, "mirror_sign", None)
         sign = (1.0,) * view.shape[0] if sign is None else tuple(map(float, sign))
-        return cls(view.kind, tuple(view.shape), tuple(view.mirror), sign)
+        return cls(view.kind, tuple(view.shape), tuple(view.mirror), sign, view.params)
 
 
 class Augmentation:

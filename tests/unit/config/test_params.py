@@ -6,6 +6,7 @@ import yaml
 
 from hms_pipeline.config import Params, load_params, parse_params
 from hms_pipeline.system.errors import InputError
+from tests.recipes import recipe as recipe_named
 from tests.recipes import unbounded
 
 DEMO = Path(__file__).parents[3] / "params.yaml"
@@ -108,6 +109,20 @@ def test_what_is_no_recipe_in_yaml_is_said_with_its_line(tmp_path, added: str, s
     path.write_text(f"{DEMO.read_text()}\n{added}\n")
     with pytest.raises(InputError, match=f"params.yaml is not valid YAML: .*{said}"):
         load_params(path)
+
+
+def test_the_starters_recipe_does_not_start_from_the_starter() -> None:
+    data = recipe_named("starter").model_dump(mode="json")
+    data["student"]["pretrained"] = "starter"
+    with pytest.raises(InputError, match=r"student\.pretrained must not be 'starter'"):
+        parse_params(data)
+
+
+def test_a_students_view_has_to_be_in_the_recipe() -> None:
+    data = recipe_named("tiny").model_dump(mode="json")
+    data["student"]["views"] = ["banana"]
+    with pytest.raises(InputError, match=r"student\.views names 'banana'"):
+        parse_params(data)
 
 
 FREE = re.compile(r"views\.0\.patternProperties|MemberParams\.0\.properties\.0\.model")

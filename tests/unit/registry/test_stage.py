@@ -28,7 +28,7 @@ class Killed(BaseException):
 def register(shelf, monkeypatch):
     """Registers an ensemble named by its content; the gate finds the given gain."""
     write_sealed(shelf.paths.ensemble / "metrics.json", {"ensemble": {}})
-    params = load_params(shelf.paths.params)
+    params = load_params(shelf.paths.params).model_copy(update={"student": None})
     origin = {"git_commit": "unknown", "data": "untracked", "data_origin": "simulated"}
     monkeypatch.setattr(stage, "link_folds", lambda *args: {})
     monkeypatch.setattr(stage, "lineage", lambda *args: origin)

@@ -27,7 +27,7 @@ def maker(tmp_path_factory) -> Maker:
     maker.blend()
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setattr(stage, "_judge", lambda *args: None)
+        patch.setattr(stage.Judge, "judge", lambda *args: None)
         patch.setattr(stage, "_result", lambda registry, number: {})
         stage.run(maker.paths, maker.params)
         registry = maker.params.registry.model_copy(update={"with_ids": True})

@@ -10,6 +10,7 @@ import pytest
 from hms_pipeline.registry import api
 from hms_pipeline.registry.versions import Registry, alias_of, number
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.tracking.store import MODEL
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -50,12 +51,12 @@ def test_an_empty_store_has_no_champion_and_names_its_versions(shelf):
 
 @pytest.mark.parametrize("value", [3, "3", "models:/hms-ensemble/3"])
 def test_numbers(value):
-    assert number(value) == 3
-    assert alias_of(value) is None
+    assert number(value, MODEL) == 3
+    assert alias_of(value, MODEL) is None
 
 
 def test_aliases():
-    assert alias_of("models:/hms-ensemble@champion") == "champion"
+    assert alias_of("models:/hms-ensemble@champion", MODEL) == "champion"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hms_pipeline.data.window import Window
 from hms_pipeline.schema import CHAINS, CLASSES, EEG_COLUMNS, REGION_PAIRS, REGIONS, SFREQ
 from hms_pipeline.scoring.explain import MASKED, explain, without_region, without_stretch
 from hms_pipeline.simulator.latent import Latent
-from hms_pipeline.simulator.recording import Moment, draw_patient, simulate_recording
+from hms_pipeline.simulator.patient import draw_patient
+from hms_pipeline.simulator.recording import Moment, simulate_recording
 
 RNG = np.random.default_rng(0)
 LPD = Latent(prominence=0.95, evolution=0.05, sharpness=0.95, laterality=0.98, rate_hz=1.0)

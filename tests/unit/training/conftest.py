@@ -46,6 +46,7 @@ class BuiltView:
         self.kind = "image" if len(shape) == 3 else "waves"
         self.mirror = tuple(range(shape[0]))
         self.mirror_sign = (1.0,) * shape[0]
+        self.params: dict = {}
 
 
 def make_windows(n_patients: int = 12, per_patient: int = 5) -> pd.DataFrame:

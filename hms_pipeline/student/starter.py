@@ -1,0 +1,160 @@
+"""Makes the ready-made student that comes with the package: a bundle without code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..code_keys import closure
+from ..code_keys.roots import Keys
+from ..config import Params, Paths
+from ..config.keys import present_keys
+from ..config.student import STUDENT
+from ..inference.bundle import CHECKSUMS, check_bundle, checksums, read_bundle, write_bundle
+from ..inference.predictor import Predictor
+from ..schema import CLASS_LABELS
+from ..system.errors import InputError
+from ..system.files import atomic, hash_file, write_json
+from .examples import example_windows
+
+MANIFEST, CARD = "manifest.json", "model_card.md"
+MOST_MB = 5.0
+COMMANDS = (
+    "hms recipe starter", "hms sample --out data", "dvc add data", "dvc repro student",
+    "hms student --starter hms_pipeline/starter",
+)  # fmt: skip
+
+TEXT = """\
+# Starter
+
+Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
+
+## What it is
+One network ({architecture}, {n_parameters} weights) that reads 50 s of scalp EEG, without a
+spectrogram, and gives the probability of each of six patterns that experts vote for: {classes}.
+It learned to answer as an ensemble of {n_networks} networks does ({members}).
+
+## Data
+**It was trained on simulated EEG alone** (`hms sample`, recipe `{recipe}`, {patients} patients); no
+recording of a person is in it.
+
+## Results on simulated patients it never saw
+KL divergence to the vote shares, nats, nested by patient fold: {kl:.3f} on windows with ten votes
+or more, its teacher {teacher:.3f}.
+{results}
+## Limits
+- What the simulator does not draw, it does not know. Its numbers on real EEG are a first look.
+- It knows six patterns; artefact, burst suppression and normal background all count as "Other".
+- Experts disagree on these patterns; the probabilities reproduce their votes, not the truth.
+
+## How it is made again
+{commands}
+`manifest.json` holds hashes of its weights and code, and its answers to six drawn windows.
+"""
+
+
+def write_starter(paths: Paths, params: Params, out: Path, results: str = "") -> Path:
+    """Pack the finished student of the present artifacts.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    out : Path
+        Its folder is replaced.
+    results : str
+        Markdown that the model card quotes, such as results on real windows.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    InputError
+        The student is not finished, or is larger than a package should carry.
+    """
+    own = params.for_student()
+    with atomic(out) as folder:
+        write_bundle(paths.student, own, folder, code=False)
+        write_json(folder / MANIFEST, _manifest(paths, params, folder))
+        (folder / CARD).write_text(_card(paths, params, results), encoding="utf-8")
+        write_json(folder / CHECKSUMS, checksums(folder))
+        size_mb = sum(path.stat().st_size for path in folder.rglob("*")) / 1e6
+        if size_mb > MOST_MB:
+            raise InputError(
+                f"A starter needs at most {MOST_MB:g} MB, but this student takes {size_mb:.1f} MB."
+                " Give it fewer weights (student.model)."
+            )
+    return out
+
+
+def open_starter(folder: Path, device: str = "auto") -> Predictor:
+    """The starter, held against its checksums, run by this package's code.
+
+    Raises
+    ------
+    InputError
+        It is absent or was changed.
+    """
+    if not (folder / CHECKSUMS).is_file():
+        raise InputError(
+            "The starter is part of the package, but its weights are not there. Install the"
+            " package again, or give another --model."
+        )
+    check_bundle(folder)
+    return Predictor.open(read_bundle(folder), device=device)
+
+
+def example_probs(predictor: Predictor) -> list[list[float]]:
+    """Its answers to ``example_windows``, rounded."""
+    return predictor.predict(example_windows()).probs.round(6).tolist()
+
+
+def _manifest(paths: Paths, params: Params, folder: Path) -> dict[str, Any]:
+    recipe = params.model_dump(mode="json")
+    predictor = Predictor.open(folder, device="cpu")
+    keys = present_keys(params)["rows"]
+    architecture = Keys(recipe).entry("architecture", params.student.architecture)
+    return {
+        "what": "the starter of hms_pipeline: a student trained on simulated EEG alone",
+        "recipe": params.recipe,
+        "student": recipe["student"],
+        "views": {name: params.views[name] for name in params.student.views},
+        "weights_sha256": hash_file(folder / "weights" / STUDENT / "fold-0.safetensors"),
+        "code": {
+            "views": {name: keys[name] for name in params.student.views},
+            "architecture": closure([architecture]).digest,
+        },
+        "made_from": predictor.bundle.info["hashes"],
+        "commands": list(COMMANDS),
+        "results": _summary(paths),
+        "examples": example_probs(predictor),
+    }
+
+
+def _summary(paths: Paths) -> Mapping[str, Any]:
+    return json.loads((paths.student.ensemble / "summary.json").read_text(encoding="utf-8"))
+
+
+def _card(paths: Paths, params: Params, results: str) -> str:
+    summary = _summary(paths)
+    training = json.loads(
+        (paths.student.fold(STUDENT, "final") / MANIFEST).read_text(encoding="utf-8")
+    )
+    return TEXT.format(
+        architecture=params.student.architecture,
+        n_parameters=f"{training['n_parameters']:,}",
+        classes=", ".join(CLASS_LABELS),
+        n_networks=len(params.trainings),
+        members=", ".join(params.members),
+        recipe=params.recipe,
+        patients=f"{params.sample.patients:,}",
+        kl=summary.get("kl", float("nan")),
+        teacher=summary.get("teacher", float("nan")),
+        results=f"\n{results.strip()}\n" if results.strip() else "",
+        commands="\n".join(f"    {command}" for command in COMMANDS) + "\n",
+    )

@@ -1,0 +1,163 @@
+"""What the ensemble's networks say of the windows that a student learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+
+from ..config import Params, Paths
+from ..config.paths import FINAL
+from ..data.window import WindowReader
+from ..ensemble.blend import Blend, FittedBlend, apply_blend
+from ..ensemble.oof import OutOfFold, read_oof
+from ..ensemble.stage import fit
+from ..features.compute import compute
+from ..features.store import FeatureStore
+from ..features.windows import prepare
+from ..inference.bundle import PresentBundle
+from ..inference.predictor import BATCH_SIZE, Predictor
+from ..schema import CLASSES
+from ..system.files import atomic, hash_json
+from .windows import Progress
+
+CHUNK = 256  # windows whose answers are one file
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The ensemble of the present artifacts.
+
+    The student of fold k hears only networks that never saw fold k's patients, blended by what
+    was fitted without them. The one that answers hears all networks, blended as the ensemble is.
+
+    Parameters
+    ----------
+    paths : Paths
+    params : Params
+    oof : OutOfFold
+        Of its members, held against what their trainings recorded.
+    bundle : PresentBundle
+        Its networks and blend.
+    """
+
+    paths: Paths
+    params: Params
+    oof: OutOfFold
+    bundle: PresentBundle
+
+    @classmethod
+    def read(cls, paths: Paths, params: Params) -> Teacher:
+        """Read and check what the members' trainings left."""
+        return cls(paths, params, read_oof(paths, params), PresentBundle.of(paths, params))
+
+    @cached_property
+    def fitted(self) -> FittedBlend:
+        """The blend on all windows, with its nested parts."""
+        return fit(self.oof, self.params.ensemble)
+
+    @cached_property
+    def blends(self) -> dict[int | str, Blend]:
+        """Fold, or ``"final"`` → the blend that a student hears; members in the bundle's order."""
+        members = tuple(self.bundle.members)
+        found: dict[int | str, Blend] = {FINAL: self.bundle.blend}
+        for fold in range(self.params.split.n_folds):
+            without = fit(self.oof.only(self.oof.folds != fold), self.params.ensemble)
+            found[fold] = Blend.from_dict(without.to_dict(), members)
+        return found
+
+    def networks(self, fold: int | str) -> dict:
+        """Content hashes of the networks that a student hears."""
+        members = self.bundle.info["members"].items()
+        if fold == FINAL:
+            return {name: member["folds"] for name, member in members}
+        return {name: member["folds"][str(fold)] for name, member in members}
+
+    def lesson(self, fold: int | str) -> str:
+        """Hash of the networks and the blend that a student hears."""
+        return hash_json([self.networks(fold), self.blends[fold].to_dict()])
+
+    def answers(
+        self, kept: np.ndarray, more: pd.DataFrame, device: str, progress: Progress
+    ) -> np.ndarray:
+        """Probabilities by every network, shape (n_members, n_folds, n_windows, 6), float32.
+
+        They are written down by chunks under the hash of all that they depend on, so that a
+        killed run goes on where it stopped.
+
+        Parameters
+        ----------
+        kept : array, shape (n_kept,)
+            ``label_id`` of windows whose features are stored.
+        more : DataFrame
+            Windows whose views are computed here; they come last.
+        device : str
+        progress : callable
+        """
+        named = hash_json([self.bundle.content_hash, kept.tolist(), more.to_csv(index=False)])
+        folder = self.paths.checkpoints / named
+        sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
+        sources += [(f"more-{k}", part) for k, part in _parts(more)]
+        source: _Pictures | None = None
+        found = []
+        for done, (name, part) in enumerate(sources):
+            path = folder / f"{name}.safetensors"
+            if not path.is_file():
+                source = source or _Pictures(self, device)
+                answers = source.answers(part)
+                with atomic(path) as temporary:
+                    save_file({"probs": answers}, temporary)
+            found.append(load_file(path)["probs"])
+            progress(done + 1, len(sources))
+        return np.concatenate(found, axis=2)
+
+    def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
+        """What a student is told of every window, shape (n_windows, 6)."""
+        heard = answers.mean(1) if fold == FINAL else answers[:, fold]
+        return apply_blend(heard, self.blends[fold])
+
+
+def _parts(windows: np.ndarray | pd.DataFrame) -> Iterator[tuple[int, np.ndarray | pd.DataFrame]]:
+    for first in range(0, len(windows), CHUNK):
+        yield first // CHUNK, windows[first : first + CHUNK]
+
+
+class _Pictures:
+    """The networks, and the views that they read: from the stores, or computed."""
+
+    def __init__(self, teacher: Teacher, device: str) -> None:
+        self.predictor = Predictor.open(teacher.bundle, device=device)
+        paths, views = teacher.paths, self.predictor.views
+        self.stores = {
+            name: FeatureStore.open(paths.view(name), view=view) for name, view in views.items()
+        }
+        self.reader = WindowReader(paths.data)
+
+    def answers(self, windows: np.ndarray | pd.DataFrame) -> np.ndarray:
+        """By every network, shape (n_members, n_folds, n, 6), float32."""
+        predictor = self.predictor
+        size = BATCH_SIZE[predictor.device.type]
+        out = []
+        for first in range(0, len(windows), size):
+            pictures = self._pictures(windows[first : first + size])
+            found = predictor.answers(pictures, predictor.members)
+            stacked = torch.stack([found[name] for name in predictor.members])
+            out.append(stacked.float().cpu().numpy())
+        return np.ascontiguousarray(
+            np.concatenate(out, axis=2).reshape(*out[0].shape[:2], -1, len(CLASSES))
+        )
+
+    def _pictures(self, windows: np.ndarray | pd.DataFrame) -> dict[str, Tensor]:
+        device = self.predictor.device
+        if isinstance(windows, pd.DataFrame):
+            read = [self.reader.read(row) for row in windows.to_dict("records")]
+            return compute(self.predictor.views, prepare(read, device))
+        return {
+            name: torch.from_numpy(store[windows]).to(device) for name, store in self.stores.items()
+        }
