@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import read_sealed
+from hms_pipeline.system.progress import Progress
 
 from .engine import Outcome
 

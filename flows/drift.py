@@ -13,7 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from hms_pipeline.config import Paths, load_params
-from hms_pipeline.config.registry import MODEL
+from hms_pipeline.config.paths import MODELS
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
@@ -125,7 +125,7 @@ def warn(report: DriftReport, block: str | None) -> None:
     """Emit a warning event, for automations, and send a message where that is configured."""
     emit_event(
         event=EVENT,
-        resource={"prefect.resource.id": "hms.drift", "prefect.resource.name": MODEL},
+        resource={"prefect.resource.id": "hms.drift", "prefect.resource.name": MODELS[0]},
         payload={"verdict": report.verdict, "sentence": report.sentence},
     )
     notify.send(block, f"Drift: {report.verdict}", report.sentence)

@@ -82,7 +82,7 @@ def options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")
     ] = False,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import progress as rich_progress
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from ..system.progress import Progress
@@ -30,7 +31,9 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield _log_lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bars:
+    with rich_progress.Progress(
+        *columns, TimeRemainingColumn(), console=notes, transient=True
+    ) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 

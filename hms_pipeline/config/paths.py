@@ -71,6 +71,7 @@ class Paths:
         return self.artifacts / "members"
 
     def fold(self, member: str, fold: int | str) -> Path:
+        """Folder of one fold."""
         return self.members / member / f"fold-{fold}"
 
     @property
@@ -130,18 +131,23 @@ class StudentPaths(Paths):
 
     @property
     def ensemble(self) -> Path:
+        """Folder of what `student` writes."""
         return self.artifacts / "student"
 
     def fold(self, member: str, fold: int | str) -> Path:
+        """Folder of one fold."""
         return self.ensemble / (fold if fold == FINAL else f"fold-{fold}")
 
     @property
     def model(self) -> str:
+        """Name of the registered model."""
         return MODELS[1]
 
     @property
     def ledger(self) -> Path:
+        """The student's own ledger."""
         return self.mlruns / "ledger-student.jsonl"
 
     def answering(self, n_folds: int) -> tuple[int | str, ...]:
+        """Which of its networks answer."""
         return (FINAL,)

@@ -6,9 +6,6 @@ from pydantic import Field
 
 from .section import Few, Many, Resamplings, Section, Seed
 
-MODEL = "hms-ensemble"  # the registered model's name
-CHAMPION_URI = f"models:/{MODEL}@champion"
-
 
 class RegistryParams(Section):
     """How a version is packaged.

@@ -46,8 +46,9 @@ class OutOfFold:
         return self.votes / self.n_votes[:, None]
 
     def frame(self) -> pd.DataFrame:
-        """One row per window and member: ``label_id, member, fold, patient_id, votes``, six
-        probabilities.
+        """One row per window and member.
+
+        ``label_id, member, fold, patient_id, votes``, six probabilities.
         """
         about = {"fold": self.folds, "patient_id": self.patients, "votes": self.n_votes.astype(int)}
         parts = [

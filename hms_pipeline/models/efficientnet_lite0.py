@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from .build import MODELS, Rate, Shape
-from .image_encoder import Layout
+from .image_encoder import Layout, classifier
 
 
 @MODELS.register("efficientnet_lite0")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from .build import MODELS, Factor, Rate, Shape
-from .image_encoder import Layout, Norm
+from .image_encoder import Layout, Norm, classifier
 
 
 @MODELS.register("efficientnet_v2s")

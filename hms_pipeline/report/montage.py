@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import warnings
 from typing import Any
 

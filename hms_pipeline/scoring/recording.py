@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
     ROW_REACH_S,

@@ -19,6 +19,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.processes import process_pool
+from ..system.progress import Progress
 from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
 from .patient import draw_patient
 from .plan import EegPlan, SessionPlan, plan_train, train_rows
@@ -133,7 +134,7 @@ def simulate_arrays(
     n = min(sum(len(rows) for _, rows in chosen), limit or 10**9)
     eeg = np.empty((n, len(EEG_COLUMNS), WINDOW_SAMPLES), np.float32)
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
     for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
         for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
@@ -161,7 +162,7 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
 
 
 def _session_windows(
-    task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, object]]],
+    task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     seed, leave_out, plan, rows = task
     session = simulate_session(seed, plan, missing=False, leave_out=leave_out)

@@ -97,8 +97,9 @@ def move_addresses(database: Path, experiment: str) -> int:
 def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
     """The folder of the runs' files as the store says; None where it is no checkout's."""
     found = local_path(_location(link, experiment))
-    whole = found is not None and found.is_absolute() and ".." not in found.parts
-    return found if whole and found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+    if found is None or not found.is_absolute() or ".." in found.parts:
+        return None
+    return found if found.parts[-2:] == ("mlruns", ARTIFACTS) else None
 
 
 def _location(link: sqlite3.Connection, experiment: str) -> str:
@@ -196,7 +197,8 @@ def _project_rows(
     }
     return {
         table: {
-            row for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))
-        }  # noqa: S608
+            row
+            for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))  # noqa: S608
+        }
         for table, (rule, names) in asked.items()
     }

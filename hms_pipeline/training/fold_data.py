@@ -165,7 +165,7 @@ class MemberData:
             windows=windows,
             fold_of=_fold_of(windows, read_folds(paths)),
             views=tuple(ViewInfo.of(built[name]) for name in names),
-            stores=tuple(_open_store(paths, built[name], member, labels) for name in names),
+            stores=tuple(_open_store(paths, built[name], labels) for name in names),
             smoothing=params.training.smoothing,
             inputs=inputs,
         )
@@ -231,7 +231,7 @@ def _check_held_out(
         )
 
 
-def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
+def _open_store(paths: Paths, view: BuiltView, label_ids: np.ndarray) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
     store = FeatureStore.open(folder, view=view)

@@ -14,6 +14,7 @@ from ..data.competition import read_table
 from ..schema import TRAIN_COLUMNS
 from ..system.errors import InputError
 from ..system.files import write_sealed, write_table
+from ..system.progress import Progress
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES

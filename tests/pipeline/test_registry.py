@@ -18,7 +18,6 @@ import pytest
 import torch
 
 from hms_pipeline.config import Paths
-from hms_pipeline.config.registry import MODEL
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble.check import check_ensemble

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...config.registry import CHAMPION_URI, MODEL
 from ...system.errors import InputError
 from ..app import Context, app, note, out
 from ..progress import progress_bar
@@ -132,7 +131,7 @@ def export(
     out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
     model: Model = None,
 ) -> None:
-    """Pack a model and its code for offline notebooks that have torch and timm (docs/kaggle.md)."""
+    """Pack a model and its code for offline notebooks with torch (docs/how-to/kaggle.md)."""
     from ...inference.export import write_zip
 
     predictor, facts = open_predictor(ctx.obj, model, "cpu")
@@ -155,7 +154,7 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     return found
 
 
-def open_predictor(context: Context, model: str | None, device: str) -> tuple[Predictor, dict]:
+def open_predictor(context: Context, model: str | None, device: str) -> tuple[Any, dict[str, Any]]:
     """The predictor that ``--model`` names, and what a report says of it."""
     from ...registry import api, scoring
     from ...registry.choice import choose
