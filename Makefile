@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check serve ui up down bench clean
+.PHONY: help setup demo test chaos check fast slow serve ui up down bench clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -34,10 +34,20 @@ test: $(READY)  ## Run the tests
 chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
 	python -m pytest -m stack
 
-check: $(READY)  ## Lint, formatting and the fast tests
+check: $(READY)  ## Lint, formatting, types, dead code
 	ruff check .
 	ruff format --check .
+	mypy
+	vulture
+
+fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
+
+slow: $(READY)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
+	python -m tests.differential --n 5000
+	python -m tests.hostile --n 1000 --way score
+	python -m tests.hostile --n 1000 --way inbox
+	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
 
 serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
 	hms serve

@@ -120,7 +120,6 @@ class Chaos:
         self.root, self.wanted, self.seconds = root, wanted, seconds
         self.random = random.Random(seed)
         self.failures: list[str] = []
-        self.done_before: list[str] = []
 
     def kill(self, target: str) -> None:
         """Start a run, kill something in it, run again to the end, check."""

@@ -167,8 +167,7 @@ def main() -> int:
     crowd.tell(f"{arguments.valid} valid clients alone")
     others = arguments.clients - arguments.valid
     crowd.run(
-        arguments.seconds,
-        [*[crowd.valid] * arguments.valid, *[crowd.abusive] * others, crowd.ping],
+        arguments.seconds, [*[crowd.valid] * arguments.valid, *[crowd.abusive] * others, crowd.ping]
     )
     crowd.tell(f"{arguments.valid} valid clients among {others} abusive ones")
     print("abusive ones met:", dict(crowd.abuse))

@@ -1,4 +1,4 @@
-"""Write docs/api.md: the functions and classes that notebooks and scripts may rely on.
+"""Write docs/reference/api.md: the functions and classes that notebooks and scripts may rely on.
 
     python docs/make_api.py
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-OUT = Path(__file__).parent / "api.md"
+OUT = Path(__file__).parent / "reference" / "api.md"
 FACE = {
     "The project": ("config.Paths", "config.load_params"),
     "Recordings and windows": (
@@ -47,16 +47,13 @@ FACE = {
         "registry.scoring.open_predictor",
         "registry.scoring.open_bundle",
     ),
-    "Pages": (
-        "report.recording.write_recording_report",
-        "report.folder.write_folder_report",
-    ),
+    "Pages": ("report.recording.write_recording_report", "report.folder.write_folder_report"),
 }
 HEAD = """# What notebooks and scripts may rely on
 
 Made by `python docs/make_api.py`; the tests compare it with the code. What is listed keeps its \
 name, its parameters and their meaning; everything else of the package may change. \
-[notebooks/tour.ipynb](notebooks/tour.ipynb) uses most of it.
+[notebooks/tour.ipynb](../notebooks/tour.ipynb) uses most of it.
 """
 
 

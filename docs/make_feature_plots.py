@@ -1,4 +1,4 @@
-"""Pictures of docs/features.md: every view of one simulated window of each class.
+"""Pictures of docs/reference/features.md: every view of one simulated window of each class.
 
 Run in the project's root: ``python docs/make_feature_plots.py [--recipe full]``.
 Writes docs/images/view_<name>.png.

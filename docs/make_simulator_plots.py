@@ -1,4 +1,4 @@
-"""Pictures of docs/simulator.md.
+"""Pictures of docs/explanation/simulator.md.
 
 Run in the project's root: ``python docs/make_simulator_plots.py [--real FOLDER]``, where the folder
 holds real windows as parquet files. Writes docs/images/simulator_*.png.

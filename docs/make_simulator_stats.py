@@ -1,4 +1,4 @@
-"""Statistics of real EEG segments beside simulated ones: the table of docs/simulator.md.
+"""Real EEG segments beside simulated ones: the table of docs/explanation/simulator.md.
 
 Run in the project's root: ``python docs/make_simulator_stats.py FOLDER [--windows 120]``. The
 folder holds segments as parquet files (columns as in ``schema.EEG_COLUMNS``, microvolts, 200 Hz)

@@ -14,11 +14,12 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from window_plot import plot_window
+
 from hms_pipeline.config import Paths
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.registry.api import champion_bundle
-from hms_pipeline.report.window_plot import plot_window
 from hms_pipeline.schema import VOTE_COLUMNS
 
 FOLD = 0

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from hms_pipeline.config import Paths, load_params
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import read_sealed
+from hms_pipeline.system.progress import Progress
 
 from .engine import Outcome
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 PROGRESS_S = 2.0  # a busy server is not asked more often
 
 
-def progress_bar(total: int) -> Callable[[int, int], None]:
+def progress_bar(total: int) -> Progress:
     """Make a progress artifact and return what moves it."""
     artifact = create_progress_artifact(
         progress=0.0, key="retrain-progress", description=f"0 of {total} stages"
@@ -46,11 +47,11 @@ def progress_bar(total: int) -> Callable[[int, int], None]:
         try:
             with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
                 update_progress_artifact(
-                    artifact,
+                    artifact,  # type: ignore[arg-type]
                     progress=100.0 * done / total,
                     description=f"{done} of {total} stages",
                 )
-        except Exception as err:  # noqa: BLE001 - a bar that stands still harms no stage
+        except Exception as err:
             log.debug("Progress not shown: %s", err)
 
     return move
@@ -175,7 +176,7 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
         if mlflow_run:
             _keep_report(paths, mlflow_run, report)
         show_file(paths, mlflow_run, "retrain-report", report, "report", "This retrain on one page")
-    except Exception as err:  # noqa: BLE001 - the stages are done, and their files are there
+    except Exception as err:
         log.warning("No report of the retrain: %s", err)
 
 

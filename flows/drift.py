@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed, State
 
 from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config.paths import MODELS
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
@@ -95,7 +96,7 @@ def keep_drift(paths: Paths, report: DriftReport, plot: Path) -> str | None:
     indices = report.table.dropna(subset="psi").set_index("quantity")["psi"].to_dict()
     try:
         return log_drift(paths, indices, plot)
-    except Exception as err:  # noqa: BLE001 - the verdict stands, whatever MLflow says
+    except Exception as err:
         get_run_logger().warning("Drift is not in MLflow: %s", err)
         return None
 
@@ -124,7 +125,7 @@ def warn(report: DriftReport, block: str | None) -> None:
     """Emit a warning event, for automations, and send a message where that is configured."""
     emit_event(
         event=EVENT,
-        resource={"prefect.resource.id": "hms.drift", "prefect.resource.name": "hms-ensemble"},
+        resource={"prefect.resource.id": "hms.drift", "prefect.resource.name": MODELS[0]},
         payload={"verdict": report.verdict, "sentence": report.sentence},
     )
     notify.send(block, f"Drift: {report.verdict}", report.sentence)

@@ -1,5 +1,8 @@
 """DVC's command line, which writes its files whole or not at all: ``python -m flows.dvc_process``.
 
+All that is private to DVC stands here: where it writes, and the words of its log, which alone say
+what became of a stage. Both are those of the pinned release.
+
 DVC opens dvc.lock for writing, which empties it, and writes entry by entry for half a second. A
 process killed meanwhile would leave a file that stops somewhere, for itself and for all stages
 beside it.
@@ -7,14 +10,40 @@ beside it.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dvc.utils.serialize import _common
-
 from hms_pipeline.system.files import atomic
+
+RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
+OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
+EXIT = re.compile(r"exited with (\d+)")
+ADVICE = re.compile(  # what DVC tells a person at a terminal after every stage
+    r"To track the changes|\s+git add|To enable auto|\s+dvc config core.autost|Use `dvc push`"
+)
+_VERDICTS = (
+    (r"Running stage '{}':", (RAN, "Ran.")),
+    (r"Verifying data sources in stage: '{}'", (RAN, "Its data were hashed anew.")),
+    (
+        r"(Stage )?'{}' didn't change, skipping",
+        (UP_TO_DATE, "DVC found nothing changed that it reads."),
+    ),
+    (
+        r"Stage '{}' is cached - skipping run",
+        (RESTORED, "Outputs of an earlier run with these inputs were restored."),
+    ),
+)
+
+
+def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
+    """What became of a stage, and a sentence, by one line of DVC's; None: the line says nothing."""
+    for words, verdict in _VERDICTS:
+        if re.match(words.format(re.escape(stage)), line):
+            return verdict
+    return None
 
 
 def install() -> None:
@@ -27,6 +56,8 @@ def install() -> None:
     AttributeError
         Another release of DVC than the pinned one, without that place.
     """
+    from dvc.utils.serialize import _common
+
     plain = _common._dump_data
 
     def write(

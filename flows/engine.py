@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import re
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,7 +27,9 @@ from prefect.states import Completed, State
 
 from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
+from hms_pipeline.system.progress import Progress
 
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -37,18 +38,7 @@ from .recovery import clear_up
 from .slots import Slots, hold
 from .trainings import Trainings
 
-RAN, RESTORED, UP_TO_DATE, FAILED, NOT_RUN = (
-    "Completed",
-    "Restored",
-    "Up to date",
-    "Failed",
-    "Not run",
-)
-OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
-EXIT = re.compile(r"exited with (\d+)")
-ADVICE = re.compile(  # what DVC tells a person at a terminal after every stage
-    r"To track the changes|\s+git add|To enable auto|\s+dvc config core.autost|Use `dvc push`"
-)
+FAILED, NOT_RUN = "Failed", "Not run"
 TAIL = 20
 HISTORY = "history.jsonl"  # under .run: what became of every stage that was handed to DVC
 
@@ -60,13 +50,13 @@ class StageError(RuntimeError):
     ----------
     message : str
         What happened.
-    hopeless : bool
+    permanent : bool
         Whether running it again cannot help.
     """
 
-    def __init__(self, message: str, hopeless: bool = False) -> None:
+    def __init__(self, message: str, permanent: bool = False) -> None:
         super().__init__(message)
-        self.hopeless = hopeless
+        self.permanent = permanent
 
 
 @dataclass(frozen=True)
@@ -132,7 +122,7 @@ class Engine:
         slots: Slots,
         *,
         env: Mapping[str, str] | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         self.root = root
         self.params = params
@@ -196,8 +186,11 @@ class Engine:
         ]
         tail: deque[str] = deque(maxlen=TAIL)
 
+        verdict: list[tuple[str, str]] = []
+
         def line(text: str) -> None:
             tail.append(text)
+            verdict.extend(filter(None, [verdict_of(job.stage, text)]))
             if not ADVICE.match(text):
                 log.info(text)
 
@@ -217,7 +210,13 @@ class Engine:
         if code == 0 and job.batch:
             return RAN, "Trained."
         if code == 0:
-            state, message = verdict_of(job.stage, tail)
+            if not verdict:
+                raise StageError(
+                    f"{job.name} ended well, but DVC did not say what became of it. Install the"
+                    " release of DVC that requirements.lock names.",
+                    permanent=True,
+                )
+            state, message = verdict[-1]
             if again and state == UP_TO_DATE:  # what reads it was written before
                 return RAN, "An earlier attempt had finished it."
             return state, message
@@ -236,7 +235,7 @@ class Engine:
 
     def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
         if self.children.stopping:
-            return StageError(f"{job.name} was stopped with the run.", hopeless=True)
+            return StageError(f"{job.name} was stopped with the run.", permanent=True)
         if late:
             return StageError(
                 f"{job.name} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
@@ -245,17 +244,7 @@ class Engine:
         last = "\n".join(tail)
         exits = EXIT.findall(last)
         shown = int(exits[-1]) if exits else code
-        return StageError(f"{job.name} exited with {shown}:\n{last}", hopeless=shown == 2)
-
-
-def verdict_of(stage: str, tail: Sequence[str]) -> tuple[str, str]:
-    """What became of a stage, and a sentence, by DVC's last lines."""
-    text = "\n".join(tail)
-    if f"Stage '{stage}' didn't change, skipping" in text:
-        return UP_TO_DATE, "DVC found nothing changed that it reads."
-    if f"Stage '{stage}' is cached" in text:
-        return RESTORED, "Outputs of an earlier run with these inputs were restored."
-    return RAN, "Ran."
+        return StageError(f"{job.name} exited with {shown}:\n{last}", permanent=shown == 2)
 
 
 class _Schedule:
@@ -313,9 +302,12 @@ class _Schedule:
     def _hand_out_folds(self) -> None:
         """Let the folds wait that ready stages have to train before they run themselves."""
         for stage in self.waiting:
-            if stage in self.folds_open or not self._ready(stage) or not self._reason(stage):
+            reason = (
+                None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
+            )
+            if not reason:
                 continue
-            if OUTPUTS_ALONE.fullmatch(self._reason(stage)):
+            if OUTPUTS_ALONE.fullmatch(reason):
                 continue  # nothing that it reads has changed: DVC restores what is missing
             try:
                 folds = self.trainings.missing(stage)
@@ -348,6 +340,8 @@ class _Schedule:
             return False
         self.handout.slots = max(1, self.engine.at_once(needs[fitting[0]]))
         batch = self.handout.take(fitting)
+        if batch is None:
+            return False
         job = self._batch_job(batch.stage, needs[batch.stage], batch)
         self._start(job, [self.futures[parent] for parent in self.parents[batch.stage]])
         return True
@@ -410,7 +404,7 @@ class _Schedule:
             retries=engine.params.retries,
             retry_delay_seconds=engine.params.retry_delay_s,
             retry_condition_fn=_worth_retrying,
-        ).submit(job, engine, wait_for=after)
+        ).submit(job, engine, wait_for=after)  # type: ignore[call-overload]
         self.futures[name].add_done_callback(lambda future: self.done.put(name))
 
     def _finish(self, name: str) -> None:
@@ -427,7 +421,7 @@ class _Schedule:
             self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:
-        stage, folds = job.stage, job.batch.folds
+        stage, folds = job.stage, job.batch.folds if job.batch else ()
         note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=len(folds))
         if found == FAILED:
             self.handout.drop(stage)
@@ -447,10 +441,7 @@ class _Schedule:
         self.outcomes[outcome.stage] = outcome
         if outcome.state != UP_TO_DATE:
             note(
-                self.engine.root,
-                stage=outcome.stage,
-                state=outcome.state,
-                seconds=outcome.seconds,
+                self.engine.root, stage=outcome.stage, state=outcome.state, seconds=outcome.seconds
             )
         self.engine.progress(len(self.outcomes), len(self.stages))
 
@@ -478,5 +469,5 @@ def _worth_retrying(_task: object, _run: object, state: State) -> bool:
     """Whether running a stage again can help: not after bad input, not while stopping."""
     error = state.data
     return not (
-        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.hopeless)
+        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.permanent)
     )

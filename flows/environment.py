@@ -6,14 +6,8 @@ import os
 import sys
 from pathlib import Path
 
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "DVC_NO_ANALYTICS": "true",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+from hms_pipeline.system.quiet import QUIET
+
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 SERVER = {

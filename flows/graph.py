@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.quiet import keep_quiet
 
 from .environment import stage_environment
 
@@ -38,6 +39,7 @@ class Graph:
 
     @property
     def stages(self) -> tuple[str, ...]:
+        """Names of the graph's stages."""
         return tuple(self.parents)
 
     def ancestors(self, stage: str) -> set[str]:
@@ -90,7 +92,7 @@ def read_graph(root: Path) -> Graph:
     InputError
         There is no DVC repository, or dvc.yaml or dvc.lock is not valid.
     """
-    os.environ.setdefault("DVC_NO_ANALYTICS", "true")
+    keep_quiet()
     import networkx
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

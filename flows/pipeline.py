@@ -32,7 +32,7 @@ from .trainings import HMS
 
 REFUSED = "Refused"
 ALWAYS = "always changed"
-HOOKS = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
+HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
 
 
 Where = Literal["local", "ray"]
@@ -196,11 +196,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     )
     tracking = Tracking.start(paths, plan, held)
     engine = make_engine(engine_name)(
-        root,
-        params,
-        slots,
-        env=tracking.env,
-        progress=artifacts.progress_bar(len(plan.stages)),
+        root, params, slots, env=tracking.env, progress=artifacts.progress_bar(len(plan.stages))
     )
     outcomes: list[Outcome] = []
     try:
@@ -281,11 +277,11 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
     for done in clear_up(root):
         log.warning(done)
     if held.previous:
-        bury(held.previous, log)
-        Tracking.bury(root, held.previous)
+        close_killed(held.previous, log)
+        Tracking.close_killed(root, held.previous)
 
 
-def bury(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
+def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
     """Tell Prefect that a killed flow run is no longer running."""
     from uuid import UUID
 
@@ -325,7 +321,7 @@ class Tracking:
         check_disk(paths, params, plan.touched)
         try:
             run = start_retrain(paths, params)
-        except Exception as err:  # noqa: BLE001 - stages run, and find a run of their own
+        except Exception as err:
             get_run_logger().warning("No parent run in MLflow: %s", err)
             return cls()
         held.record(mlflow_run=run)
@@ -343,11 +339,11 @@ class Tracking:
 
             try:
                 finish_retrain(self.paths, self.run, summarise(outcomes))
-            except Exception as err:  # noqa: BLE001 - the stages are done, whatever MLflow says
+            except Exception as err:
                 get_run_logger().warning("Parent run in MLflow not finished: %s", err)
 
     @staticmethod
-    def bury(root: Path, previous: dict[str, Any]) -> None:
+    def close_killed(root: Path, previous: dict[str, Any]) -> None:
         """Finish the parent run of a retrain that was killed."""
         if previous.get("mlflow_run"):
             paths = Paths(root / "data", root / "artifacts", root / "params.yaml")

@@ -16,10 +16,10 @@ from typing import Any
 from hms_pipeline.config.retrain import StageNeeds
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import atomic
+from hms_pipeline.system.quiet import QUIET
 
 from . import ray_node
 from .engine import RAN, Engine, Job, StageError
-from .environment import QUIET
 from .graph import KEYS, Graph
 from .handout import Batch
 from .ray_node import NodeJob
@@ -83,7 +83,8 @@ class RayEngine(Engine):
         stream = remote.remote(self._node_job(job))
         with self._lock:
             self._refs[job.name] = stream
-        node, tail, code = "a node", [], None
+        tail: list[str] = []
+        node, code = "a node", None
         try:
             for reference in stream:
                 kind, value = self.ray.get(reference)
@@ -99,7 +100,7 @@ class RayEngine(Engine):
                     code = int(value)
         except self.ray.exceptions.RayError as err:
             stopped = self.children.stopping
-            raise StageError(f"{job.name} on {node}: {err}", hopeless=stopped) from None
+            raise StageError(f"{job.name} on {node}: {err}", permanent=stopped) from None
         finally:
             with self._lock:
                 self._refs.pop(job.name, None)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def _dvc() -> list[str]:
 
 def _run(
     command: list[str], workspace: Path, job: NodeJob, may_fail: bool = False
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, int]:
     """Run a command as a group of its own that ends with this generator, or with its time."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     child = subprocess.Popen(

@@ -42,7 +42,7 @@ def score(inbox: str = "inbox", out: str = "scores") -> State:
     return Completed(message=message)
 
 
-def score_new(paths: Paths, inbox: Path, out: Path):  # noqa: ANN201 - torch stays unimported
+def score_new(paths: Paths, inbox: Path, out: Path):
     """Score the inbox with the champion; see ``inference.inbox.score_inbox``."""
     from hms_pipeline.registry.scoring import open_predictor, scoring_settings
     from hms_pipeline.scoring.drift import observer

@@ -208,7 +208,7 @@ def _renew(lease: UUID, done: threading.Event) -> None:
         while not done.wait(LEASE_S / 3):
             try:
                 client.renew_concurrency_lease(lease, LEASE_S)
-            except Exception as err:  # noqa: BLE001 - whatever it is, the stage goes on
+            except Exception as err:
                 log.warning("Lease of a slot not renewed: %s", err)
 
 
@@ -218,7 +218,7 @@ def _release(client: SyncPrefectClient, lease: UUID) -> None:
         try:
             client.release_concurrency_slots_with_lease(lease)
             return
-        except Exception as err:  # noqa: BLE001 - a stage that is done stays done
+        except Exception as err:
             if pause is None:
                 log.warning("Slot not given back, it frees itself in %.0f s: %s", LEASE_S, err)
             else:

@@ -1,7 +1,7 @@
 """The local stack, Prefect server, worker and MLflow server: ``python -m flows.stack up``.
 
-Addresses and stores come from the environment (docs/operations.md). Everything that is started
-writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
+Addresses and stores come from the environment (docs/how-to/operations.md). Everything that is
+started writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
 """
 
 from __future__ import annotations
@@ -43,11 +43,12 @@ class Address:
     @property
     def reachable(self) -> str:
         """The address as a client on this machine uses it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared
         return f"http://{host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
+        """True where only this machine reaches the server."""
         return is_loopback(self.host)
 
 
@@ -123,7 +124,7 @@ class Stack:
             raise InputError(
                 f"A server on {self.prefect.host} is open to other machines and needs"
                 f" authentication. Set {' and '.join(missing)}, or leave HMS_HOST at 127.0.0.1"
-                " (docs/operations.md)."
+                " (docs/how-to/operations.md)."
             )
 
     @property

@@ -11,6 +11,8 @@ Kaggle, "HMS - Harmful Brain Activity Classification", data description, 2024.
 
 from __future__ import annotations
 
+import itertools
+
 # ---------------------------------------------------------------- classes
 CLASSES = ("seizure", "lpd", "gpd", "lrda", "grda", "other")
 CLASS_LABELS = ("Seizure", "LPD", "GPD", "LRDA", "GRDA", "Other")  # expert_consensus
@@ -43,7 +45,7 @@ REGIONS = tuple(CHAINS)  # order of the spectrogram's columns and of every regio
 
 
 def _pairs(chain: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(chain[:-1], chain[1:], strict=True))
+    return tuple(itertools.pairwise(chain))
 
 
 REGION_PAIRS = {region: _pairs(chain) for region, chain in CHAINS.items()}

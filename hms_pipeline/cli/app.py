@@ -20,13 +20,8 @@ from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
 from ..system.errors import InputError, StaleError
+from ..system.quiet import QUIET
 
-QUIET = {  # nothing calls home
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "GX_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
 PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
@@ -58,6 +53,7 @@ class Context:
 
     @property
     def params(self) -> Params:
+        """The recipe in force, read once."""
         if self._params is None:
             self._params = load_params(self.paths.params)
         return self._params
@@ -86,7 +82,7 @@ def options(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")
     ] = False,
-    version: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
 ) -> None:

@@ -42,6 +42,7 @@ class RecordingWriter:
     explain: Explain | None = None
 
     def __call__(self, scores: RecordingScores) -> None:
+        """Write the page and the annotations of one recording."""
         page, marks = self._page(scores.id), self._marks(scores.id)
         if page:
             write_recording_report(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich import progress as rich_progress
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from ..system.progress import Progress
 from ..training.callback import TrainingCallback
 from .app import notes
 
@@ -17,7 +19,7 @@ LOG_EVERY_S = 15.0
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Progress]:
     """Draw a bar on a terminal, a line now and then where output is a log.
 
     Yields
@@ -29,12 +31,14 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield _log_lines(what)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=notes, transient=True) as bars:
+    with rich_progress.Progress(
+        *columns, TimeRemainingColumn(), console=notes, transient=True
+    ) as bars:
         bar = bars.add_task(what, total=None)
         yield lambda done, total: bars.update(bar, completed=done, total=total)
 
 
-def _log_lines(what: str) -> Callable[[int, int], None]:
+def _log_lines(what: str) -> Progress:
     last = time.monotonic()
 
     def log(done: int, total: int) -> None:
@@ -56,24 +60,28 @@ class EpochClock:
         self._marks: list[tuple[float, float]] = []  # seconds, steps done
         self._trains = False
 
-    def step(self, progress: Callable[[int, int], None], done: int, total: int) -> None:
+    def step(self, progress: Progress, done: int, total: int) -> None:
         """Pass on progress; the first call tells trained epochs from those of a killed run."""
         self._trains = True
         progress(done, total)
 
     def on_start(self, info: dict[str, Any]) -> None:
+        """Note the batch size."""
         self._batch_size = info["batch_size"]
         self._inner.on_start(info)
 
     def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
+        """Note when the epoch ended."""
         if self._trains:
             self._marks.append((time.monotonic(), metrics["step"]))
         self._inner.on_epoch(step, metrics)
 
     def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
+        """Pass the finished fold on."""
         self._inner.on_end(manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
+        """Pass the error on."""
         self._inner.on_error(err)
 
     @property

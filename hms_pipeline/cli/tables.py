@@ -68,7 +68,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str = "non
 def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
     """Print ``name: value``, one line each; what a name holds stands below it, indented."""
     for name, value in facts.items():
-        inner = dict(enumerate(value, 1)) if _is_long(value) else value
+        inner: Any = dict(enumerate(value, 1)) if _is_long(value) else value
         nested = isinstance(inner, Mapping) and (not indent or any(map(_is_nested, inner.values())))
         text = "" if nested else f" {cell(inner)}"
         out.print(f"{indent}{name}:{text}", markup=False, highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from ..system.errors import InputError
 from .digest import hash_text
@@ -133,7 +134,7 @@ class Code:
         left_out = {id(node) for nodes in self.members(identity).values() for node in nodes}
         if not left_out:
             return nodes
-        frame = copy.copy(nodes[0])
+        frame: Any = copy.copy(nodes[0])  # a class
         frame.body = [node for node in frame.body if id(node) not in left_out]
         return [frame]
 
@@ -153,7 +154,7 @@ class Code:
             if isinstance(node, FUNCTIONS) and not node.name.startswith("__"):
                 found.setdefault(node.name, []).append(node)
             elif identity == RECIPE and isinstance(node, ast.AnnAssign):
-                found[node.target.id] = [node]
+                found[ast.unparse(node.target)] = [node]
         return {
             name: nodes
             for name, nodes in found.items()
@@ -187,8 +188,9 @@ class Code:
         ]
 
     def _discovers(self, module: Module, node: ast.stmt) -> bool:
-        call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-        return call and not self.stands_for(module, node.value).isdisjoint(DISCOVER)
+        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
+            return False
+        return not self.stands_for(module, node.value).isdisjoint(DISCOVER)
 
     def _registers(self, module: Module, node: ast.stmt) -> bool:
         """Whether a decorator of this package may hand a definition to what is not known here."""

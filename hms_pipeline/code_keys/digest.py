@@ -32,23 +32,22 @@ def spell(nodes: Iterable[ast.AST]) -> str:
 
 def _spell(value: object, out: list[str]) -> None:
     if isinstance(value, ast.AST):
-        kind = type(value)
-        if kind is ast.Constant:
+        if isinstance(value, ast.Constant):
             out.append(_constant(value.value))
-        elif kind is ast.JoinedStr:
+        elif isinstance(value, ast.JoinedStr):
             _spell_joined(value, out)
-        elif kind is not ast.Import and kind is not ast.ImportFrom and not is_text(value):
-            _spell_fields(kind, value, out)
+        elif not isinstance(value, ast.Import | ast.ImportFrom) and not is_text(value):
+            _spell_fields(type(value), value, out)
     elif isinstance(value, list):
         out.append("[")
         for item in value:
             _spell(item, out)
         out.append("]")
     else:  # a name, a number of dots, or a key that a dict's ** lacks
-        out.append(f"{ascii(value)},")
+        out.append(f"{value!a},")
 
 
-def _spell_fields(kind: type, node: ast.AST, out: list[str]) -> None:
+def _spell_fields(kind: type[ast.AST], node: ast.AST, out: list[str]) -> None:
     names = _fields.get(kind)
     if names is None:
         names = _fields[kind] = tuple(f for f in kind._fields if f not in _LEFT_OUT)
@@ -67,7 +66,7 @@ def _spell_joined(node: ast.JoinedStr, out: list[str]) -> None:
     out.append("JoinedStr(")
     for part in (*node.values, None):
         if isinstance(part, ast.Constant):
-            text += part.value
+            text += str(part.value)
             continue
         if text:
             out.append(_constant(text))

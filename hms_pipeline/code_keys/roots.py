@@ -117,7 +117,7 @@ class Keys:
             args = getattr(decorator, "args", None)
             if not args or not isinstance(args[0], ast.Constant):
                 module.refuse(decorator, f"the name of this {kind} is computed")
-            known[args[0].value] = identity
+            known[str(args[0].value)] = identity
         if name not in known:
             raise InputError(f"Unknown {kind} {name!r}. Choose one of {sorted(known)}.")
         return known[name]

@@ -216,11 +216,11 @@ class Package:
             A module of this package lacks the name.
         """
         if isinstance(node, ast.Name):
-            return self.resolve(module, node.id) | (local or {}).get(node.id, set())
+            return {*self.resolve(module, node.id), *(local or {}).get(node.id, ())}
         found: set[str] = set()
-        for left in (
-            self.dotted(module, node.value, local) if isinstance(node, ast.Attribute) else ()
-        ):
+        if not isinstance(node, ast.Attribute):
+            return found
+        for left in self.dotted(module, node.value, local):
             if ":" not in left:
                 found.add(f"{left}.{node.attr}")
             elif left.endswith(":"):

@@ -112,7 +112,7 @@ class _Reader:
         if not _IMPORTERS.isdisjoint(targets) and self.identity not in COMPUTED_IMPORTS:
             self.module.refuse(node, "what this imports is computed")
 
-    def _name(self, node: ast.Name) -> None:
+    def read_name(self, node: ast.Name) -> None:
         targets = self._dotted(node)
         if targets and not isinstance(node.ctx, ast.Store):
             self._use(node.id, targets, node)
@@ -121,60 +121,60 @@ class _Reader:
         elif node.id == "globals":
             self.uses.targets.add(f"{self.module.name}:")
 
-    def _global(self, node: ast.Global) -> None:
+    def read_global(self, node: ast.Global) -> None:
         for name in node.names:
             self._use(name, self.package.resolve(self.module, name), node)
 
     def _dotted(self, node: ast.AST) -> set[str]:
         return self.package.dotted(self.module, node, self._local)
 
-    def _attribute(self, node: ast.Attribute) -> None:
+    def read_attribute(self, node: ast.Attribute) -> None:
         targets = self._dotted(node)
         if targets:
             self._use(ast.unparse(node), targets, node)
             self._settled.update(map(id, ast.walk(node)))
         else:
-            self._look_up(node.value, [ast.Constant(node.attr)])
+            self.look_up(node.value, [ast.Constant(node.attr)])
             if node.attr in _WHOLE and self._is_recipe(node.value):
                 self.uses.attributes.add(f"{SECTION}*")
 
     # ------------------------------------------------------------ what is looked up by text
 
-    def _call(self, node: ast.Call) -> None:
+    def read_call(self, node: ast.Call) -> None:
         names = self._dotted(node.func) or {getattr(node.func, "id", "")}
         if names & _IMPORTERS and self._import_constant(node):
             self._settled.update(map(id, ast.walk(node.func)))
         elif names & _GETTERS and len(node.args) > 1:
-            self._look_up(node.args[0], node.args[1:2])
+            self.look_up(node.args[0], node.args[1:2])
         elif names & _NAMED_GETTERS:
-            self._look_up(None, node.args)
+            self.look_up(None, node.args)
         elif names & _TAKES_WHOLE and any(map(self._is_recipe, node.args)):
             self.uses.attributes.add(f"{SECTION}*")
 
     def _import_constant(self, node: ast.Call) -> bool:
         """``import_module("package.module")`` says what it imports."""
-        name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else "."
-        if len(node.args) != 1 or str(name).startswith("."):
+        name = getattr(node.args[0], "value", None) if len(node.args) == 1 else None
+        if not isinstance(name, str) or name.startswith("."):
             return False
-        top, _, rest = str(name).partition(".")
+        top, _, rest = name.partition(".")
         if top == self.package.folder.name:
             if rest not in self.package.modules:
                 self.module.refuse(node, f"{name} is not there")
             self.uses.targets.add(f"{rest}:")
         return True
 
-    def _look_up(self, left: ast.AST | None, names: Iterable[ast.AST]) -> None:
+    def look_up(self, left: ast.AST | None, names: Iterable[ast.AST]) -> None:
         """Attributes by their names; those of None are of anything, the recipe too."""
         recipe = left is None or self._is_recipe(left)
         for node in names:
             known = isinstance(node, ast.Constant)
             self.uses.computed |= not known
-            for name in str(node.value).split(".") if known else ():
+            for name in str(node.value).split(".") if isinstance(node, ast.Constant) else ():
                 self.uses.attributes |= {name, f"{SECTION}{name}"} if recipe else {name}
             if recipe and not known:
                 self.uses.attributes.add(f"{SECTION}*")
 
-    def _constant(self, node: ast.Constant) -> None:
+    def read_constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
             self.uses.strings.add(node.value)
 
@@ -197,13 +197,13 @@ class _Reader:
         parts = _walk([annotation, *_quoted(annotation)])
         return any(isinstance(p, ast.Name) and RECIPE in self._dotted(p) for p in parts)
 
-    def _check(self, name: str, node: ast.AST, annotation: ast.AST | None) -> None:
+    def check(self, name: str, node: ast.AST, annotation: ast.AST | None) -> None:
         """Refuse another name for the recipe."""
         hides = annotation is not None and self._names_recipe(annotation)
         if hides and not name.endswith("params") and not self.identity.startswith(RECIPE):
             self.module.refuse(node, f"{name} hides the recipe, which has to be called params")
 
-    def _given(self, node: ast.Assign | ast.NamedExpr) -> None:
+    def read_given(self, node: ast.Assign | ast.NamedExpr) -> None:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             name = last_name(target)
             if last_name(node.value) == "params" and not name.endswith("params") and name:
@@ -234,16 +234,14 @@ def _quoted(annotation: ast.AST) -> Iterator[ast.AST]:
 
 
 _READERS: dict[type, Callable[[_Reader, Any], None]] = {
-    **dict.fromkeys(FUNCTIONS, lambda reader, node: reader._check(node.name, node, node.returns)),
-    **dict.fromkeys((ast.Assign, ast.NamedExpr), _Reader._given),
-    ast.AnnAssign: lambda reader, node: reader._check(
-        last_name(node.target), node, node.annotation
-    ),
-    ast.Attribute: _Reader._attribute,
-    ast.Call: _Reader._call,
-    ast.Constant: _Reader._constant,
-    ast.Global: _Reader._global,
-    ast.MatchClass: lambda reader, node: reader._look_up(None, map(ast.Constant, node.kwd_attrs)),
-    ast.Name: _Reader._name,
-    ast.arg: lambda reader, node: reader._check(node.arg, node, node.annotation),
+    **dict.fromkeys(FUNCTIONS, lambda reader, node: reader.check(node.name, node, node.returns)),
+    **dict.fromkeys((ast.Assign, ast.NamedExpr), _Reader.read_given),
+    ast.AnnAssign: lambda reader, node: reader.check(last_name(node.target), node, node.annotation),
+    ast.Attribute: _Reader.read_attribute,
+    ast.Call: _Reader.read_call,
+    ast.Constant: _Reader.read_constant,
+    ast.Global: _Reader.read_global,
+    ast.MatchClass: lambda reader, node: reader.look_up(None, map(ast.Constant, node.kwd_attrs)),
+    ast.Name: _Reader.read_name,
+    ast.arg: lambda reader, node: reader.check(node.arg, node, node.annotation),
 }

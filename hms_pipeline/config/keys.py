@@ -40,7 +40,7 @@ def code_key(paths: Paths, params: Params, stage: str, item: str | None = None) 
             f"{paths.keys} has another key of {name} than the code has now: it was edited since."
             " Run dvc repro, or hms keys first."
         )
-    return key
+    return str(key)
 
 
 def present_keys(params: Params) -> dict[str, Any]:

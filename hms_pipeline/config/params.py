@@ -140,7 +140,7 @@ def _sentence(err: ValidationError) -> str:
     return message.removeprefix("Value error, ").rstrip(".")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """YAML whose mappings have each key once, as text; merge keys could double without end."""
 
     def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
@@ -194,7 +194,7 @@ def read_yaml(path: Path) -> Any:
     try:
         if len(content) > MAX_BYTES:
             raise ValueError(f"it has more than {MAX_BYTES} bytes")
-        data = yaml.load(content.decode("utf-8"), _Loader)
+        data = yaml.load(content.decode("utf-8"), _Loader)  # noqa: S506 - a SafeLoader
         _count(data, MAX_VALUES, MAX_DEPTH)
     except RecursionError:
         raise InputError(f"{path} nests too deep. Write it as recipes/ are.") from None

@@ -28,6 +28,7 @@ class Paths:
 
     @property
     def validated(self) -> Path:
+        """Folder of what `validate` writes."""
         return self.artifacts / "validated"
 
     @property
@@ -37,21 +38,26 @@ class Paths:
 
     @property
     def quarantine(self) -> Path:
+        """What cleaning left out, and by which rule."""
         return self.validated / "quarantine.parquet"
 
     @property
     def recordings(self) -> Path:
+        """Quality of every file."""
         return self.validated / "recordings.parquet"
 
     @property
     def data_docs(self) -> Path:
+        """Great Expectations' pages."""
         return self.validated / "data_docs"
 
     @property
     def folds(self) -> Path:
+        """The fold of every window."""
         return self.artifacts / "split" / "folds.parquet"
 
     def view(self, name: str) -> Path:
+        """Folder of a view's features."""
         return self.artifacts / "features" / name
 
     @property
@@ -61,9 +67,11 @@ class Paths:
 
     @property
     def members(self) -> Path:
+        """Folder of the members' folds."""
         return self.artifacts / "members"
 
     def fold(self, member: str, fold: int | str) -> Path:
+        """Folder of one fold."""
         return self.members / member / f"fold-{fold}"
 
     @property
@@ -97,6 +105,7 @@ class Paths:
 
     @property
     def registration(self) -> Path:
+        """What `register` did, and why."""
         return self.artifacts / "registration.json"
 
     @property
@@ -122,18 +131,23 @@ class StudentPaths(Paths):
 
     @property
     def ensemble(self) -> Path:
+        """Folder of what `student` writes."""
         return self.artifacts / "student"
 
     def fold(self, member: str, fold: int | str) -> Path:
+        """Folder of one fold."""
         return self.ensemble / (fold if fold == FINAL else f"fold-{fold}")
 
     @property
     def model(self) -> str:
+        """Name of the registered model."""
         return MODELS[1]
 
     @property
     def ledger(self) -> Path:
+        """The student's own ledger."""
         return self.mlruns / "ledger-student.jsonl"
 
     def answering(self, n_folds: int) -> tuple[int | str, ...]:
+        """Which of its networks answer."""
         return (FINAL,)

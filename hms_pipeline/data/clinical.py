@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from .formats.format import Segment, Source, SourceChannel, UnavailableError, re
 from .resample import sample_at
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
+_FACTS = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
 _MOST_NAMED = 20  # pauses or labels in one sentence
 
 
@@ -76,7 +78,13 @@ class ClinicalRecording:
     _matrix: np.ndarray
 
     @property
+    def source(self) -> dict[str, Any]:
+        """Rate, columns and derivations, for a report."""
+        return {name: getattr(self, name) for name in _FACTS}
+
+    @property
     def duration_s(self) -> float:
+        """Length in seconds."""
         return self.n_times / SFREQ
 
     @property

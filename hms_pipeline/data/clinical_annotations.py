@@ -12,10 +12,7 @@ ENDINGS = (".csv", ".txt", ".fif", ".fif.gz")
 
 
 def write_annotations(
-    path: Path,
-    onsets_s: Sequence[float],
-    durations_s: Sequence[float],
-    descriptions: Sequence[str],
+    path: Path, onsets_s: Sequence[float], durations_s: Sequence[float], descriptions: Sequence[str]
 ) -> Path:
     """Write annotations relative to a recording's first sample, without any date.
 

@@ -26,7 +26,6 @@ from .window import cut
 MEMORY_BYTES = 4 * 2**30  # that reading one recording may take
 PATIENCE_S = 60.0  # for an answer, and the time that its bytes take on a slow disk
 SLOWEST = 10e6  # bytes a second
-FACTS = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
 
 
 class Recording(Protocol):
@@ -43,22 +42,40 @@ class Recording(Protocol):
     warnings : tuple of str
     """
 
-    name: str
-    n_times: int
-    pauses: tuple[tuple[int, int], ...]
-    warnings: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """The file's name."""
 
-    def read(self, start: int, stop: int) -> np.ndarray: ...
+    @property
+    def n_times(self) -> int:
+        """Length in samples."""
+
+    @property
+    def pauses(self) -> tuple[tuple[int, int], ...]:
+        """Stretches without recording."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the reader has to say."""
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Rate, columns and derivations of a clinical recording, for a report."""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
 
 
 class Reader(Protocol):
     """Names recordings by their content and opens them."""
 
-    def identify(self, path: Path) -> str: ...
+    def identify(self, path: Path) -> str:
+        """Hash of the recording's content."""
 
     def open(
         self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
-    ) -> Recording: ...
+    ) -> Recording:
+        """Open a recording and learn its length."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +89,22 @@ class ParquetRecording:
 
     @classmethod
     def open(cls, path: Path) -> ParquetRecording:
+        """Open a recording and learn its length."""
         read_eeg(path, 0, 1)  # columns and types, before the length
         return cls(path, open_parquet(path, path.name).metadata.num_rows)
 
     @property
     def name(self) -> str:
+        """The file's name."""
         return self.path.name
 
+    @property
+    def source(self) -> dict[str, Any]:
+        """Nothing: it has the competition's rate and columns."""
+        return {}
+
     def read(self, start: int, stop: int) -> np.ndarray:
+        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
         first = max(start, 0)
         if first >= min(stop, self.n_times):
             return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
@@ -131,13 +156,6 @@ class OpenedElsewhere:
         return self._process.call("read", self._path, start, stop)
 
 
-def facts_of(recording: Recording) -> dict[str, Any]:
-    """Rate, columns and derivations of a clinical recording, for a report."""
-    if isinstance(recording, OpenedElsewhere):
-        return recording.source
-    return {name: getattr(recording, name) for name in FACTS if hasattr(recording, name)}
-
-
 class ReadingProcess:
     """Reads in a process of its own, which lives as long as no file ends it.
 
@@ -166,7 +184,7 @@ class ReadingProcess:
     ) -> OpenedElsewhere:
         """Open a recording; see ``DirectReader.open``."""
         facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
-        return OpenedElsewhere(*facts, _path=path, _process=self)
+        return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
 
     def call(self, function: str, path: Path, *args: Any) -> Any:
         """Call one of this module's functions in the process.
@@ -213,7 +231,7 @@ def open_recording(path: Path, rename: Mapping[str, str], limits: Mapping[str, A
     _held.clear()
     with _sentences(path):
         found = _held[path] = DirectReader().open(path, rename, limits)
-    return found.name, found.n_times, found.pauses, found.warnings, facts_of(found)
+    return found.name, found.n_times, found.pauses, found.warnings, found.source
 
 
 def read(path: Path, start: int, stop: int) -> np.ndarray:
@@ -231,8 +249,8 @@ def _sentences(path: Path) -> Iterator[None]:
         yield
     except InputError as err:
         # An error of the system stays beside the sentence that it was turned into.
-        passing = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
-        raise (UnavailableError if passing else InputError)(str(err)) from None
+        transient = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
+        raise (UnavailableError if transient else InputError)(str(err)) from None
     except MemoryError:
         raise InputError(
             f"{path.name} needs more than {MEMORY_BYTES:,} bytes of memory to be read. Split it, or"

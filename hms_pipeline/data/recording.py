@@ -56,11 +56,7 @@ def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
 
 
 def read_columns(
-    file: CheckedFile,
-    columns: Sequence[str],
-    label: str,
-    start: int = 0,
-    stop: int | None = None,
+    file: CheckedFile, columns: Sequence[str], label: str, start: int = 0, stop: int | None = None
 ) -> tuple[np.ndarray, int]:
     """Read columns of the row groups that hold rows ``start`` to ``stop``.
 

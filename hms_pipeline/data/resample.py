@@ -49,10 +49,7 @@ class Resampler:
     """
 
     def __init__(
-        self,
-        read: Callable[[int, int], np.ndarray],
-        segments: Sequence[Segment],
-        sfreq: Fraction,
+        self, read: Callable[[int, int], np.ndarray], segments: Sequence[Segment], sfreq: Fraction
     ) -> None:
         self._read, self._segments, self._sfreq = read, segments, sfreq
         self._step = sfreq / RATE  # the file's samples from one sample to the next

@@ -88,6 +88,7 @@ class Recent(Generic[T]):
         self._kept: OrderedDict[int, T] = OrderedDict()
 
     def __call__(self, key: int) -> T:
+        """The kept item, or a newly read one."""
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]

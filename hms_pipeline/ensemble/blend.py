@@ -124,7 +124,7 @@ class FittedBlend(Blend):
     nested: dict[str, dict[Any, Blend]] = field(default_factory=dict)
     reason: str = ""
 
-    def nested_predict(self, oof: Array, groups: NDArray, kind: str | None = None) -> Array:
+    def nested_predict(self, oof: Array, groups: NDArray[Any], kind: str | None = None) -> Array:
         """Predict every window by the blend that was fitted without its group.
 
         Groups that had no window in the fit get the blend fitted on all.
@@ -132,7 +132,7 @@ class FittedBlend(Blend):
         kind = self.kind if kind is None else kind
         probs = np.empty(oof.shape[1:])
         for group in np.unique(groups):
-            rows = groups == group
+            rows: NDArray[np.bool_] = groups == group
             blend = self.nested[kind].get(group.item(), self.candidates[kind])
             probs[rows] = blend.predict(oof[:, rows])
         return probs
@@ -164,13 +164,13 @@ def apply_blend(member_probs: Array, blend: Blend) -> Array:
             f"The blend has {len(blend.weights)} members, but got probabilities of"
             f" {len(member_probs)}. Pass one block per member, NaN where it is absent."
         )
-    present = np.isfinite(member_probs).all(axis=2)  # (n_members, n_windows)
+    present: Any = np.isfinite(member_probs).all(axis=2)  # (n_members, n_windows)
     if not present.any(axis=0).all():
         row = int(np.flatnonzero(~present.any(axis=0))[0])
         raise InputError(f"Window {row} has no member's probabilities. Give at least one.")
     weights = blend.weights[:, None] * present
     lost = weights.sum(axis=0) <= 0
-    weights[:, lost] = present[:, lost]
+    weights = np.where(lost, present, weights)
     floored = np.where(present[:, :, None], np.maximum(member_probs, FLOOR), 0.0)
     total = np.zeros(member_probs.shape[1:])
     for weight, probs in zip(weights, floored, strict=True):
@@ -182,9 +182,9 @@ def apply_blend(member_probs: Array, blend: Blend) -> Array:
 def fit_blend(
     oof: Array,
     target: Array,
-    groups: NDArray,
+    groups: NDArray[Any],
     *,
-    patients: NDArray | None = None,
+    patients: NDArray[Any] | None = None,
     members: Sequence[str] | None = None,
     shrinkage: float = 0.003,
     ridge: float = 0.03,
@@ -251,7 +251,7 @@ def fit_blend(
     )
 
 
-def _check(oof: Array, target: Array, groups: NDArray) -> None:
+def _check(oof: Array, target: Array, groups: NDArray[Any]) -> None:
     n_classes = len(CLASSES)
     if oof.ndim != 3 or oof.shape[1:] != target.shape or target.shape[1:] != (n_classes,):
         raise InputError(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
-def patient_bootstrap(losses: Array, patients: NDArray, n_samples: int, seed: int) -> Array:
-    """Resample patients with replacement; every column sees the same patients, so that
-    differences of columns are paired.
+def patient_bootstrap(losses: Array, patients: NDArray[Any], n_samples: int, seed: int) -> Array:
+    """Resample patients with replacement.
+
+    Every column sees the same patients, so that differences of columns are paired.
 
     Parameters
     ----------

@@ -56,7 +56,9 @@ def disagreement(member_probs: Array) -> Array:
     return (probs * np.log(ratio)).sum(axis=2).sum(axis=0) / count[:, 0]
 
 
-def slice_masks(n_votes: NDArray[np.integer]) -> dict[str, NDArray[np.bool_]]:
+def slice_masks(
+    n_votes: NDArray[np.floating] | NDArray[np.integer],
+) -> dict[str, NDArray[np.bool_]]:
     """Rows of every vote slice that holds any: name → mask, shape (n_windows,)."""
     return {name: rows for name, rows in slice_rows(n_votes).items() if rows.any()}
 
@@ -127,12 +129,18 @@ def reliability(target: Array, probs: Array, bins: int) -> list[dict[str, Array]
         n = np.bincount(index, minlength=bins)
         filled = n > 0
         sums = [np.bincount(index, weights=x, minlength=bins)[filled] for x in (prob, share)]
-        curves.append({"prob": sums[0] / n[filled], "share": sums[1] / n[filled], "n": n[filled]})
+        curves.append(
+            {
+                "prob": sums[0] / n[filled],
+                "share": sums[1] / n[filled],
+                "n": n[filled].astype(float),
+            }
+        )
     return curves
 
 
 def calibration_error(target: Array, probs: Array, bins: int) -> Array:
-    """Expected calibration error of each class: Σ_bins n/N · |mean prob − mean share|. (6,)"""
+    """Expected calibration error, shape (6,): Σ_bins n/N · |mean prob − mean share|."""
     return np.array(
         [
             float((curve["n"] * np.abs(curve["prob"] - curve["share"])).sum() / len(probs))

@@ -37,15 +37,19 @@ class OutOfFold:
 
     @property
     def n_votes(self) -> NDArray[np.float64]:
+        """Votes of each window, shape (n,)."""
         return self.votes.sum(axis=1)
 
     @property
     def target(self) -> NDArray[np.float64]:
+        """Vote shares, shape (n, 6)."""
         return self.votes / self.n_votes[:, None]
 
     def frame(self) -> pd.DataFrame:
-        """One row per window and member: ``label_id, member, fold, patient_id, votes``, six
-        probabilities."""
+        """One row per window and member.
+
+        ``label_id, member, fold, patient_id, votes``, six probabilities.
+        """
         about = {"fold": self.folds, "patient_id": self.patients, "votes": self.n_votes.astype(int)}
         parts = [
             pd.DataFrame({"label_id": self.label_ids, "member": member, **about}).join(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..config import Params, Paths
 from ..config.ensemble import EnsembleParams
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import read_sealed, write_json, write_sealed, write_table
+from ..system.progress import Progress
 from ..training.finished import read_manifest
 from ..training.metrics import metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
@@ -48,11 +48,10 @@ class Made:
     oof: OutOfFold
 
 
-def run(
-    paths: Paths, params: Params, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
-    """Fit, judge and choose the blend; write ``weights.json, oof.parquet, metrics.json`` and
-    ``summary.json``.
+def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[str, Any]:
+    """Fit, judge and choose the blend, and write the folder ``ensemble``.
+
+    That is ``weights.json``, ``oof.parquet``, ``metrics.json`` and ``summary.json``.
 
     The fit uses the windows of the deciding slice only; every window gets the prediction of the
     blend that was fitted without its fold.
@@ -72,9 +71,7 @@ def run(
     return made.metrics
 
 
-def compute(
-    paths: Paths, params: Params, tell: Callable[[int, int], None] = lambda done, total: None
-) -> Made:
+def compute(paths: Paths, params: Params, tell: Progress = lambda done, total: None) -> Made:
     """Make the ensemble of the members' predictions, each held against its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
@@ -156,10 +153,7 @@ def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
         "members": dict(zip(oof.members, oof.probs, strict=True)),
         "blends": blends,
         "ensemble": blends[fitted.kind],
-        "baselines": {
-            "prior": prior(oof),
-            "uniform": np.full(oof.votes.shape, 1 / len(CLASSES)),
-        },
+        "baselines": {"prior": prior(oof), "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
     }
 
 
@@ -206,10 +200,7 @@ def summarise(
         "ensemble": ensemble,
         "confidence": params.confidence,
         "slices": {
-            name: {
-                "n_windows": int(rows.sum()),
-                "n_patients": len(np.unique(oof.patients[rows])),
-            }
+            name: {"n_windows": int(rows.sum()), "n_patients": len(np.unique(oof.patients[rows]))}
             for name, rows in masks.items()
         },
     }
@@ -244,7 +235,9 @@ def _flat(metrics: dict[str, Any]) -> dict[str, float | str]:
     }
 
 
-def _stage_metrics(paths: Paths, params: Params, oof: OutOfFold) -> dict[str, dict]:
+def _stage_metrics(
+    paths: Paths, params: Params, oof: OutOfFold
+) -> dict[str, dict[str, dict[str, float]]]:
     """Member → training stage → slice → KL, over all folds; folds count by their windows."""
     masks = slice_masks(oof.n_votes)
     weights = {

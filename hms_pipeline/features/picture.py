@@ -49,6 +49,7 @@ class LogScale(Section):
         return self
 
     def __call__(self, power: Tensor) -> Tensor:
+        """Log power, clipped and scaled."""
         return log_scale(power, self.low, self.high, self.mean, self.std)
 
 

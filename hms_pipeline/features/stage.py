@@ -22,6 +22,7 @@ from ..system.errors import InputError
 from ..system.files import hash_file, write_sealed
 from ..system.locks import locked
 from ..system.processes import process_pool
+from ..system.progress import Progress
 from .plan import data_hash, plan_rows
 from .produce import Producer
 from .shards import Known, Target, find_known, targets, write_shard
@@ -32,7 +33,6 @@ from .views import build_view
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 WINDOWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
 WORKERS_A_GPU = 8  # each takes half a gigabyte of it
 

@@ -129,23 +129,27 @@ class BuiltView:
 
     @property
     def name(self) -> str:
+        """The view's name in the catalogue."""
         return self.view.name
 
     @property
     def inputs(self) -> tuple[str, ...]:
+        """What the view reads: ``eeg``, ``spectrogram`` or both."""
         return self.view.inputs
 
     @property
     def kind(self) -> Kind:
+        """Waves or pictures."""
         return self.view.kind
 
     @property
     def row_names(self) -> tuple[str, ...]:
-        """Names of the first axis: ``LL`` … or ``Fp1-F7`` …"""
+        """Names of the first axis, such as ``LL`` or ``Fp1-F7``."""
         return tuple(r if isinstance(r, str) else "-".join(r) for r in self.view.rows)
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
+        """Shape of one window's features."""
         blank = WindowBatch(torch.zeros(1, *EEG_SHAPE), torch.zeros(1, *SPECTROGRAM_SHAPE))
         return tuple(self(blank).shape[1:])
 
@@ -212,7 +216,7 @@ def view(
 
 def _parameter_model(name: str, function: Callable[..., Tensor]) -> type[BaseModel]:
     hints = get_type_hints(function, include_extras=True)
-    fields = {
+    fields: dict[str, Any] = {
         key: (hints[key], ... if p.default is p.empty else p.default)
         for key, p in inspect.signature(function).parameters.items()
         if p.kind is p.KEYWORD_ONLY

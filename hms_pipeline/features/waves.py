@@ -17,7 +17,6 @@ Order = Annotated[int, Field(ge=1, le=10)]
 
 def filtered_waves(
     x: Tensor,
-    *,
     low_hz: float,
     high_hz: float,
     order: int,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.window import Window
 from ..schema import (
     CHAINS,
     EEG_COLUMNS,
@@ -30,20 +31,13 @@ MOST_MISSING = 0.5  # a channel that lacks more than this share is taken from it
 def _neighbours() -> dict[int, list[int]]:
     found: dict[int, list[int]] = {EEG_COLUMNS.index(name): [] for name in ELECTRODES}
     for chain in (*CHAINS.values(), MIDLINE):
-        for a, b in zip(chain[:-1], chain[1:], strict=True):
+        for a, b in itertools.pairwise(chain):
             found[EEG_COLUMNS.index(a)].append(EEG_COLUMNS.index(b))
             found[EEG_COLUMNS.index(b)].append(EEG_COLUMNS.index(a))
     return found
 
 
 NEIGHBOURS = _neighbours()
-
-
-class RawWindow(Protocol):
-    """What ``data.window.Window`` offers."""
-
-    eeg: np.ndarray
-    spectrogram: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,7 @@ class WindowBatch:
 
     @property
     def inputs(self) -> tuple[str, ...]:
+        """What these windows hold: ``eeg``, and ``spectrogram`` where there is one."""
         return ("eeg",) if self.spectrogram is None else ("eeg", "spectrogram")
 
     def centred(self) -> WindowBatch:
@@ -83,7 +78,7 @@ class WindowBatch:
         return [WindowBatch(e, s) for e, s in zip(eegs, specs, strict=True)]
 
 
-def prepare(windows: Sequence[RawWindow], device: torch.device | str = "cpu") -> WindowBatch:
+def prepare(windows: Sequence[Window], device: torch.device | str = "cpu") -> WindowBatch:
     """Fill missing samples, stack, and move to a device.
 
     Parameters
@@ -123,7 +118,7 @@ def prepare(windows: Sequence[RawWindow], device: torch.device | str = "cpu") ->
     return WindowBatch(torch.from_numpy(eeg).to(device), spectrogram)
 
 
-def _shaped(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+def _shaped(array: np.ndarray | None, shape: tuple[int, ...], what: str) -> np.ndarray:
     array = np.asarray(array, np.float32)
     if array.shape != shape:
         raise InputError(

@@ -91,13 +91,16 @@ class Bundle:
 
     @property
     def blend(self) -> Blend:
+        """The ensemble's weights and calibration."""
         return Blend.from_dict(self.info["blend"], tuple(self.members))
 
     @property
     def content_hash(self) -> str:
+        """Hash of everything that decides the answers."""
         return self.info["content_hash"]
 
     def weights(self, member: str, fold: int) -> Path:
+        """File of one network's weights."""
         return self.folder / "weights" / member / f"fold-{fold}.safetensors"
 
 
@@ -375,7 +378,7 @@ def files_below(folder: Path) -> dict[str, Path]:
         Something below it is a link or no file, or a folder without a file: neither has content
         that a hash could cover.
     """
-    found = {}
+    found: dict[str, Path] = {}
     for place, folders, names in os.walk(folder):
         inside = [Path(place) / name for name in (*folders, *names)]
         odd = [

@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ def fold_normalisation(networks: Sequence[nn.Module], example: Sequence[Tensor])
             _put(first, path, module)
         for convolution, _ in pairs:
             if f"{convolution}.bias" not in saved:
-                first.get_submodule(convolution).bias = None
+                first.get_submodule(convolution).bias = None  # type: ignore[assignment]
         first.load_state_dict(saved)
         return False
     for network in networks[1:]:
@@ -60,7 +61,7 @@ def _pairs(network: nn.Module, example: Sequence[Tensor]) -> list[tuple[str, str
     pairs: list[tuple[str, str]] = []
     calls: dict[str, int] = {}
 
-    def after(path: str, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+    def after(path: str, module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         calls[path] = calls.get(path, 0) + 1
         if isinstance(module, CONVOLUTIONS):
             made[id(output)] = path
@@ -89,8 +90,8 @@ def _pairs(network: nn.Module, example: Sequence[Tensor]) -> list[tuple[str, str
 def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, nn.Module]]:
     replaced = []
     for convolution_path, norm_path in pairs:
-        convolution = network.get_submodule(convolution_path)
-        norm = network.get_submodule(norm_path)
+        convolution: Any = network.get_submodule(convolution_path)
+        norm: Any = network.get_submodule(norm_path)
         convolution.weight, convolution.bias = fuse_conv_bn_weights(
             convolution.weight, convolution.bias,
             norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias,
@@ -158,7 +159,7 @@ class FoldGroup:
         """A group of some of these networks, shared."""
         group = copy.copy(self)
         group.networks = [self.networks[k] for k in positions]
-        group._graphs = {}
+        group._graphs = {}  # noqa: SLF001 - of this class
         return group
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:

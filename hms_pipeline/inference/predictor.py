@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from .bundle import Bundle, read_bundle
 from .checks import check_window
 from .networks import FoldGroup, GraphPool
 
+T = TypeVar("T")
 BATCH_SIZE = {"cpu": 16, "cuda": 64}  # bounds the memory; larger ones gain nothing
 
 
@@ -255,21 +257,17 @@ class Predictor:
         return found
 
 
-def _choose(wanted: Sequence | None, there: tuple, what: str) -> tuple:
+def _choose(wanted: Sequence[T] | None, there: tuple[T, ...], what: str) -> tuple[T, ...]:
     if wanted is None:
         return there
-    unknown = sorted(set(wanted) - set(there))
+    unknown = sorted(set(wanted) - set(there), key=str)
     if unknown or not wanted:
         raise InputError(f"Unknown {what} {unknown}. Choose one of {list(there)}.")
     return tuple(item for item in there if item in set(wanted))
 
 
 def _load_group(
-    bundle: Bundle,
-    name: str,
-    folds: Sequence[int],
-    views: dict[str, BuiltView],
-    pool: GraphPool,
+    bundle: Bundle, name: str, folds: Sequence[int], views: dict[str, BuiltView], pool: GraphPool
 ) -> FoldGroup:
     shapes = [views[view].shape for view in bundle.members[name].views]
     networks = load_networks(bundle, name, folds, views, pool.device)

@@ -47,7 +47,7 @@ def window_statistics(windows: Sequence[Window], views: Mapping[str, BuiltView])
         rows = np.flatnonzero(having == has)
         if not len(rows):
             continue
-        batch = prepare([windows[row] for row in rows])
+        batch = prepare([windows[row] for row in rows.tolist()])
         possible = {n: v for n, v in views.items() if has or "spectrogram" not in v.inputs}
         for name, values in compute(possible, batch).items():
             columns = [f"view:{name}:{statistic}" for statistic in STATISTICS]

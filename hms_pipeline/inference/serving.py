@@ -57,13 +57,13 @@ def score_frame(
 class _Cells(Sequence[Window]):
     """A request's windows, each unpacked when its turn comes: not all of them at once."""
 
-    def __init__(self, eeg: list, spectrogram: list, most: int) -> None:
+    def __init__(self, eeg: list[Any], spectrogram: list[Any], most: int) -> None:
         self._eeg, self._spectrogram, self._most = eeg, spectrogram, most
 
     def __len__(self) -> int:
         return len(self._eeg)
 
-    def __getitem__(self, row: int) -> Window:
+    def __getitem__(self, row: Any) -> Any:
         return Window(
             _eeg(self._eeg[row], row, self._most),
             _spectrogram(self._spectrogram[row], row, self._most),

@@ -14,6 +14,7 @@ Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,7 @@ class ParallelConv(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(
+        self.convs: Any = nn.ModuleList(
             nn.Conv2d(n_in, n_out // len(KERNELS), (1, k), bias=False) for k in KERNELS
         )
         self.stride = stride

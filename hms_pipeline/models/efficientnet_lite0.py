@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .build import MODELS, Rate, Shape, only_image
-from .image_encoder import ImageClassifier, ImageEncoder, Layout
+from .build import MODELS, Rate, Shape
+from .image_encoder import Layout, classifier
 
 
 @MODELS.register("efficientnet_lite0")
@@ -26,12 +26,7 @@ def efficientnet_lite0(
     drop_path: Rate = 0.2,
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
-    encoder = ImageEncoder(
-        only_image(shapes, "efficientnet_lite0"),
-        "tf_efficientnet_lite0",
-        width=1.0,
-        depth=1.0,
-        layout=layout,
-        drop_path=drop_path,
-    )
-    return ImageClassifier(encoder, n_outputs, drop_rate)
+    return classifier(
+        shapes, "efficientnet_lite0", "tf_efficientnet_lite0", n_outputs, drop_rate,
+        width=1.0, depth=1.0, layout=layout, drop_path=drop_path,
+    )  # fmt: skip

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from .build import MODELS, Factor, Rate, Shape, only_image
-from .image_encoder import ImageClassifier, ImageEncoder, Layout, Norm
+from .build import MODELS, Factor, Rate, Shape
+from .image_encoder import Layout, Norm, classifier
 
 
 @MODELS.register("efficientnet_v2s")
@@ -28,13 +28,7 @@ def efficientnet_v2s(
     norm: Norm = "batch",
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
-    encoder = ImageEncoder(
-        only_image(shapes, "efficientnet_v2s"),
-        "tf_efficientnetv2_s",
-        width=width,
-        depth=depth,
-        layout=layout,
-        drop_path=drop_path,
-        norm=norm,
-    )
-    return ImageClassifier(encoder, n_outputs, drop_rate)
+    return classifier(
+        shapes, "efficientnet_v2s", "tf_efficientnetv2_s", n_outputs, drop_rate,
+        width=width, depth=depth, layout=layout, drop_path=drop_path, norm=norm,
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from timm.models.efficientnet import _gen_efficientnet, _gen_efficientnetv2_s
 from torch import Tensor, nn
 
 from ..system.errors import InputError
-from .build import Shape
+from .build import Shape, only_image
 
 Layout = Literal["stacked", "tiled"]
 Norm = Literal["batch", "group"]
@@ -84,9 +85,7 @@ class ImageEncoder(nn.Module):
         if self.scaled:
             build, own_width, own_depth = _SCALED[trunk]
             self.trunk = build(
-                channel_multiplier=own_width * width,
-                depth_multiplier=own_depth * depth,
-                **options,
+                channel_multiplier=own_width * width, depth_multiplier=own_depth * depth, **options
             )
         else:
             self.trunk = timm.create_model(trunk, **options)
@@ -112,3 +111,16 @@ class ImageClassifier(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(batch, regions, n_freqs, n_times) → logits (batch, n_outputs)."""
         return self.head(self.dropout(self.encoder(image)))
+
+
+def classifier(
+    shapes: Sequence[Shape],
+    architecture: str,
+    trunk: str,
+    n_outputs: int,
+    drop_rate: float,
+    **options: Any,
+) -> ImageClassifier:
+    """The architecture of one image view, by its trunk's name in timm; see ``ImageEncoder``."""
+    encoder = ImageEncoder(only_image(shapes, architecture), trunk, **options)
+    return ImageClassifier(encoder, n_outputs, drop_rate)

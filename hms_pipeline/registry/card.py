@@ -64,10 +64,7 @@ ORIGIN = {
 
 
 def model_card(
-    paths: Paths,
-    params: Params,
-    content: Mapping[str, Any],
-    origin: Mapping[str, Any],
+    paths: Paths, params: Params, content: Mapping[str, Any], origin: Mapping[str, Any]
 ) -> str:
     """Write the card from the ensemble's metrics.
 

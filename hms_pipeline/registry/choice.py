@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config import Paths
 from ..config.members import STARTER, STARTER_FOLDER
@@ -40,7 +41,7 @@ class Choice:
     name: str
     paths: Paths
     version: str | None = None
-    folder: Path | None = None
+    folder: Any = None  # a Path where the model is a bundle, else None
     note: str | None = None
 
 

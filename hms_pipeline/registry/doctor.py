@@ -116,7 +116,8 @@ def _elsewhere(paths: Paths) -> Iterator[Finding]:
             column, f"{len(addresses)} outside {paths.mlruns}", NOTE,
             f"For example {addresses[0]}. Files there are neither read nor changed. A store that"
             " was moved or copied here is turned to this place by the next command that changes"
-            " it, as hms gc; other addresses need a copy of the database (docs/operations.md).",
+            " it, as hms gc; other addresses need a copy of the database"
+            " (docs/how-to/operations.md).",
         )  # fmt: skip
 
 
@@ -153,7 +154,8 @@ def judge_server(server: Server) -> Finding:
     if state == OPEN:
         return Finding(
             server.name, f"{server.url}: open to everybody who reaches it", WRONG,
-            "Turn on its authentication (docs/operations.md), or let it listen on 127.0.0.1.",
+            "Turn on its authentication (docs/how-to/operations.md), or let it listen on"
+            " 127.0.0.1.",
         )  # fmt: skip
     return Finding(server.name, shown, NOTE)
 

@@ -64,7 +64,7 @@ class LazyWindows(Sequence):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, k: int):
+    def __getitem__(self, k: Any) -> Any:
         return self._reader.read(self._rows[k])
 
 
@@ -328,9 +328,9 @@ def model_checks(
     Raises
     ------
     InputError
-        A window to try it on cannot be read, which says nothing of the model.
+        The window used for the self-check is unreadable; the model itself was not tested.
     OSError, MemoryError, torch.OutOfMemoryError
-        Nor does a machine that fails.
+        The machine failed; the model was not tested either.
     """
     some = _some_windows(paths, params, made)
     reader = WindowReader(paths.data)
@@ -367,7 +367,7 @@ def _try_out(
 ) -> tuple[float, float, str]:
     served = load_served(model)
     code = load_code(model / BUNDLE)
-    predictor = served.unwrap_python_model()._predictor
+    predictor = served.unwrap_python_model()._predictor  # noqa: SLF001 - stored versions call it so
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])

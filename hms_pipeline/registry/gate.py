@@ -151,7 +151,7 @@ def _class_checks(
                 f"{name} ({rows.sum()} windows): KL {challenger[rows].mean():.4f} against"
                 f" {reference[rows].mean():.4f} of {against}, at most"
                 f" {params.max_class_loss:g} worse allowed.",
-            )  # fmt: skip
+            )
         )
     return checks
 

@@ -112,7 +112,7 @@ class Ledger:
     def files_hash(self, version: int) -> str | None:
         """SHA-256 of a version's files as it was registered; None where it never was."""
         record = self.last("register", version=version)
-        return record and record.get("files_sha256")
+        return record.get("files_sha256") if record else None
 
     def pending(self) -> dict[str, Any] | None:
         """The last intent, where nothing came of it yet."""

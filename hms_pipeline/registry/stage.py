@@ -113,9 +113,9 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
                 before = _champions_recipe(registry)
                 origin = data_origin(paths)
                 describe_retrain(registry.client, paths, parent, before, params, origin)
+        if version is None:
+            version = _register(registry, params, content, parent)
         if not known:
-            if version is None:
-                version = _register(registry, params, content, parent)
             judge.judge(version, made)
             if RETRAIN_RUN not in os.environ:
                 finish_retrain(paths, parent)

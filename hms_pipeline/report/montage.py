@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import warnings
 from typing import Any
 
@@ -26,7 +27,7 @@ GROUP_GAP = 0.6  # of a trace's spacing
 GROUPS = {
     "left temporal": REGION_PAIRS["LL"],
     "left parasagittal": REGION_PAIRS["LP"],
-    "midline": tuple(zip(MIDLINE[:-1], MIDLINE[1:], strict=True)),
+    "midline": tuple(itertools.pairwise(MIDLINE)),
     "right parasagittal": REGION_PAIRS["RP"],
     "right temporal": REGION_PAIRS["RL"],
 }
@@ -71,7 +72,7 @@ def spacing_uv(traces: Array) -> int:
 
 
 def baselines() -> Array:
-    """Height of each trace in spacings, downwards from 0, with gaps between groups. (18,)"""
+    """Height of each trace in spacings, shape (18,): downwards from 0, with gaps between groups."""
     heights, y = [], 0.0
     for pairs in GROUPS.values():
         for _ in pairs:

@@ -211,8 +211,8 @@ def plot_kl_by_votes(folder: Path, metrics: dict[str, Any]) -> None:
 
 
 def _draw_slice(axes: Axes, x: int, part: pd.DataFrame, first: bool) -> None:
-    def label(text: str) -> str | None:
-        return text if first else None
+    def label(text: str) -> str:
+        return text if first else "_"
 
     members = part[part["group"] == "member"]["kl"].to_numpy()
     spread = x - 0.28 + 0.56 * (np.arange(len(members)) + 0.5) / len(members)

@@ -24,7 +24,7 @@ def spectrogram_png(region: Array, low_db: float, high_db: float) -> bytes:
     rgba = matplotlib.colormaps[POWER_COLOURS](scaled, bytes=True)
     rgba[~np.isfinite(region), 3] = 0
     out = io.BytesIO()
-    matplotlib.image.imsave(out, rgba[::-1], format="png", metadata={"Software": None})
+    matplotlib.image.imsave(out, rgba[::-1], format="png", metadata={"Software": None})  # type: ignore[dict-item]
     return out.getvalue()
 
 

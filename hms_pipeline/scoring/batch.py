@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,8 +25,9 @@ from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic, read_table
 from ..system.processes import release_memory
+from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
-from .recording import Progress, RecordingScores, WindowScorer
+from .recording import RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def score_inputs(
     rename: Mapping[str, str] | None = None,
     keep_names: bool = False,
     on_recording: OnRecording | None = None,
-    is_told: Callable[[str], bool] | None = None,
+    is_reported: Callable[[str], bool] | None = None,
     reader: Reader | None = None,
     progress: Progress | None = None,
 ) -> BatchSummary:
@@ -96,7 +98,7 @@ def score_inputs(
     on_recording : callable, optional
         Told each recording's scores in full, for a report. A killed run's part says by its name
         whether that had happened.
-    is_told : callable, optional
+    is_reported : callable, optional
         Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
         that a killed run scored and told already are scored again where it is not.
     reader : Reader, optional
@@ -116,12 +118,13 @@ def score_inputs(
     parts = out.parent / f".{out.name}.parts"
     done = n_resumed = 0
     tables = []
-    with nullcontext(reader) if reader else ReadingProcess() as opener:
+    opened: Any = nullcontext(reader) if reader else ReadingProcess()
+    with opened as opener:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [identified(unit[0], opener, names)]
             part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
-            part, known = _resumed(part, unit[0], on_recording, is_told)
+            part, known = _resumed(part, unit[0], on_recording, is_reported)
             n_resumed += len(known)
             there = set(known["id"])
             rest = [item for item in unit if item.id not in there]
@@ -145,13 +148,13 @@ def _resumed(
     part: Path,
     first: Item,
     on_recording: OnRecording | None,
-    is_told: Callable[[str], bool] | None,
+    is_reported: Callable[[str], bool] | None,
 ) -> tuple[Path, pd.DataFrame]:
     """Where a group's scores are kept, and those that a killed run left."""
     told = part.with_suffix(".told.parquet")
     if on_recording is None or isinstance(first, WindowItem):
         return part, _known(part, told)
-    return told, _known(told) if is_told and is_told(first.id) else _nothing()
+    return told, _known(told) if is_reported and is_reported(first.id) else _nothing()
 
 
 def check_out(out: Path, endings: Sequence[str] = ()) -> None:

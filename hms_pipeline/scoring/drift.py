@@ -1,4 +1,4 @@
-"""Has what is scored moved away from what was trained on?
+"""Drift: whether what is scored has moved away from what was trained on.
 
 Every quantity is one number per window: statistics of each view's values, the six probabilities,
 their entropy. The training reference is kept as shares in quantile bins; what was scored is

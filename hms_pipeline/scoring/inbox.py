@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,9 +17,10 @@ from ..data.window import Window
 from ..system.errors import InputError
 from ..system.files import read_table
 from ..system.processes import release_memory
+from ..system.progress import Progress
 from .batch import BatchSummary
 from .inputs import Item, RecordingItem, WindowItem, item_of_file
-from .recording import Progress, WindowScorer
+from .recording import WindowScorer
 from .units import COLUMNS, reason, save_part, score_group
 
 MADE_BY = "content_hash"  # column of the tables: the model that scored
@@ -61,15 +63,16 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    with nullcontext(reader) if reader else ReadingProcess() as opener:
+    opened: Any = nullcontext(reader) if reader else ReadingProcess()
+    with opened as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):
             if progress:
                 progress(done, len(new))
             table = _score_item(predictor, item, params, rename, opener, observe)
-            if not table["passing"].any():
-                save_part(Path(out) / f"{key}.parquet", table.drop(columns="passing"))
+            if not table["transient"].any():
+                save_part(Path(out) / f"{key}.parquet", table.drop(columns="transient"))
             release_memory()
             n_scored += int(table["error"].isna().sum())
             failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]

@@ -11,13 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
-from ..data.content import (
-    content_hash,
-    is_clinical,
-    is_parquet,
-    list_recordings,
-    unreadable_id,
-)
+from ..data.content import content_hash, is_clinical, is_parquet, list_recordings, unreadable_id
 from ..data.reading import Reader
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window, WindowReader, cut

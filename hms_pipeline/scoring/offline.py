@@ -1,4 +1,4 @@
-"""A submission from a bundle alone: what a notebook without a network calls (docs/kaggle.md)."""
+"""A submission from a bundle alone, without a network (docs/how-to/kaggle.md)."""
 
 from __future__ import annotations
 

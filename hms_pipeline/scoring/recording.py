@@ -7,7 +7,7 @@ centre falls between the same samples as in the competition's files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ import pandas as pd
 from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
 from ..data.content import anonymous_id, is_parquet
-from ..data.reading import Recording, facts_of
+from ..data.reading import Recording
 from ..data.window import Window, across_pauses
 from ..ensemble.metrics import disagreement
 from ..schema import (
@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
     ROW_REACH_S,
@@ -44,16 +45,20 @@ from .sources import (
 SEPARATOR = "; "  # between several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
-Progress = Callable[[int, int], None]
-
 
 class WindowScorer(Protocol):
     """What scoring needs of ``inference.predictor.Predictor``."""
 
-    members: Sequence[str]
-    content_hash: str
+    @property
+    def members(self) -> Sequence[str]:
+        """Names, in the blend's order."""
 
-    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any: ...
+    @property
+    def content_hash(self) -> str:
+        """Hash of what decides the answers."""
+
+    def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
+        """Probabilities of the windows, one row each."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,9 @@ def score_opened(
     """
     starts = _starts(recording, params.hop_s)
     spectrogram = own_spectrogram(recording, params.block_s)
-    batches, kept, reasons = [], [], []
+    batches: list[Any] = []
+    kept: list[int] = []
+    reasons: list[str] = []
     for first, batch in _batches(recording, spectrogram, starts, params):
         for rows, scores in _predict(predictor, batch, reasons):
             kept += [first + row for row in rows]
@@ -177,7 +184,7 @@ def score_opened(
             *_interrupted(recording, params.hop_s, len(starts)),
             *_left_out(len(starts), kept, reasons),
         ),
-        source=facts_of(recording),
+        source=recording.source,
     )
 
 

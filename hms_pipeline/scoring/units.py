@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ def group_key(
 
 def score_group(
     predictor: WindowScorer,
-    items: Sequence[Item],
+    items: Sequence[Any],
     params: ScoringParams,
     rename: Mapping[str, str] | None,
     reader: Reader,
@@ -79,7 +80,7 @@ def score_group(
     -------
     DataFrame
         ``COLUMNS``; ``error``: None, or why an input was set aside (its scores are NaN);
-        ``passing``: whether that reason lies outside the input, so that another time may succeed.
+        ``transient``: whether that reason lies outside the input, so that another time may succeed.
     """
     if isinstance(items[0], RecordingItem):
         return _score_recording(predictor, items[0], params, rename, reader, on_recording)
@@ -100,11 +101,11 @@ def _score_recording(
         recording = open_recording(item.path, params, rename, reader)
         scores = score_opened(predictor, recording, item.id, params)
     except (InputError, OSError) as err:
-        return _failure(item.id, 0.0, reason(err, item.path, item.id), _is_passing(err))
+        return _failure(item.id, 0.0, reason(err, item.path, item.id), _is_transient(err))
     if on_recording:
         on_recording(scores)
     table = scores.timeline.drop(columns="disagreement").assign(
-        id=item.id, error=None, passing=False
+        id=item.id, error=None, transient=False
     )
     table["warnings"] = [
         SEPARATOR.join(filter(None, (*scores.warnings, own))) for own in table["warnings"]
@@ -144,7 +145,7 @@ def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[p
             good.append((item, reading))
         except (InputError, OSError) as err:
             said = reason(err, item.files[0], item.id)
-            tables.append(_failure(item.id, item.start_s, said, _is_passing(err)))
+            tables.append(_failure(item.id, item.start_s, said, _is_transient(err)))
     if good:
         try:
             scores = predictor.predict(windows)
@@ -159,7 +160,7 @@ def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[p
     return tables
 
 
-def _scored(items: Sequence[WindowItem], scores: object) -> pd.DataFrame:
+def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
     table = pd.DataFrame(
         {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
     )
@@ -169,13 +170,13 @@ def _scored(items: Sequence[WindowItem], scores: object) -> pd.DataFrame:
     return table.assign(error=None, passing=False)
 
 
-def _failure(id_: str, start_s: float, reason: str, passing: bool = False) -> pd.DataFrame:
+def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> pd.DataFrame:
     row = {"id": id_, "start_s": start_s, **dict.fromkeys(VOTE_COLUMNS, np.nan)}
-    said = {"members_used": "", "warnings": "", "error": reason, "passing": passing}
+    said = {"members_used": "", "warnings": "", "error": reason, "transient": transient}
     return pd.DataFrame([{**row, **said}])
 
 
-def _is_passing(err: Exception) -> bool:
+def _is_transient(err: Exception) -> bool:
     # Readers turn an error of the system into a sentence; it stays beside that as the context.
     system = getattr(err.__context__, "errno", None) is not None
     return system or isinstance(err, OSError | UnavailableError)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from functools import lru_cache, wraps
-from typing import ParamSpec
 
 import numpy as np
 import torch
 from torch import Tensor
 
-P = ParamSpec("P")
 
-
-def constant(make: Callable[P, np.ndarray]) -> Callable[..., Tensor]:
+def constant(make: Callable[..., np.ndarray]) -> Callable[..., Tensor]:
     """Turn a function that makes an array into one that gives it as a tensor beside another.
 
     The result takes one more leading argument, ``like``: the tensor whose device and floating

@@ -7,11 +7,13 @@ that an offset or a drift does not ring at the edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -20,12 +22,11 @@ from ..system.errors import InputError
 from .constants import constant
 
 PAD_S = 7.0  # the slowest filter in use (0.5 Hz, order 4) has decayed to 2e-4 by then
-Gain = Callable[[np.ndarray], np.ndarray]
 
 
 def filter_spectrum(
     x: Tensor,
-    gain: tuple,
+    gain: tuple[Any, ...],
     *,
     sfreq: float = SFREQ,
     rate_hz: float | None = None,
@@ -68,27 +69,8 @@ def _extension(n_times: int, n_pad: int, ratio: Fraction) -> tuple[int, int]:
     """Samples before the signal and in all, both divisible so that the new grid keeps time 0."""
     step = ratio.denominator
     before = -(-n_pad // step) * step if n_pad >= step else 0
-    total = step * fast_length(-(-(n_times + before + n_pad) // step))
+    total = step * next_fast_len(-(-(n_times + before + n_pad) // step), real=True)
     return before, total
-
-
-def fast_length(n: int) -> int:
-    """Smallest number from ``n`` on whose only prime factors are 2, 3 and 5.
-
-    Examples
-    --------
-    >>> fast_length(7), fast_length(1021)
-    (8, 1024)
-    """
-    best = 1 << max(0, n - 1).bit_length()
-    five = 1
-    while five < best:
-        both = five
-        while both < best:
-            best = min(best, both << max(0, -(-n // both) - 1).bit_length())
-            both *= 3
-        five *= 5
-    return best
 
 
 def extend_signal(x: Tensor, before: int, after: int, *, odd: bool = True) -> Tensor:
@@ -119,7 +101,7 @@ def extend_signal(x: Tensor, before: int, after: int, *, odd: bool = True) -> Te
 
 
 @constant
-def _gain_values(gain: tuple, total: int, n_kept: int, sfreq: float) -> np.ndarray:
+def _gain_values(gain: tuple[Any, ...], total: int, n_kept: int, sfreq: float) -> np.ndarray:
     freqs = np.arange(n_kept) * sfreq / total
     return gain[0](freqs, sfreq, *gain[1:])
 
@@ -141,7 +123,7 @@ def butterworth_gain(
     return gain
 
 
-def flat_gain(freqs: np.ndarray, sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
+def flat_gain(freqs: np.ndarray, _sfreq: float, pass_hz: float, stop_hz: float) -> np.ndarray:
     """1 up to ``pass_hz``, 0 from ``stop_hz``, half a cosine between."""
     across = np.clip((freqs - pass_hz) / max(stop_hz - pass_hz, 1e-9), 0, 1)
     return 0.5 * (1 + np.cos(np.pi * across))
@@ -178,7 +160,7 @@ def band_pass(
         The edges are not 0 < low < high < half the sampling rate.
     """
     edges = [0.0, *(e for e in (low_hz, high_hz) if e is not None), sfreq / 2]
-    if any(a >= b for a, b in zip(edges[:-1], edges[1:], strict=True)):
+    if any(a >= b for a, b in itertools.pairwise(edges)):
         raise InputError(
             f"A band needs 0 < low_hz < high_hz < {sfreq / 2:g} Hz, but is {low_hz} to {high_hz}."
             " Correct the edges."

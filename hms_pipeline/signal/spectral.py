@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from ..schema import SFREQ
 from .constants import constant
 from .frames import cut_frames, sum_of_squares
 
-Taper = tuple[str] | tuple[str, float, int]
+Taper = tuple[Any, ...]
 
 
 @lru_cache(maxsize=64)
@@ -36,7 +37,9 @@ def taper_values(taper: Taper, n_window: int) -> np.ndarray:
 
 
 @constant
-def _dft_matrix(taper: Taper, n_window: int, freqs_hz: tuple, sfreq: float) -> np.ndarray:
+def _dft_matrix(
+    taper: Taper, n_window: int, freqs_hz: tuple[float, ...], sfreq: float
+) -> np.ndarray:
     """Tapered cosines and sines, (n_window, n_tapers * 2 * n_freqs), scaled to mean density."""
     window = taper_values(taper, n_window)  # (K, n)
     times = (np.arange(n_window) - n_window // 2) / sfreq
@@ -109,7 +112,7 @@ def stft_power(
     return tapered_power(frames, ("hann",), freqs_hz, sfreq, pool)
 
 
-def hz_to_mel(freqs_hz: np.ndarray) -> np.ndarray:
+def hz_to_mel(freqs_hz: np.ndarray | float) -> np.ndarray:
     """Slaney's mel scale (linear below 1 kHz: all of the EEG's band)."""
     freqs_hz = np.asarray(freqs_hz, float)
     above = 15 + 27 / np.log(6.4) * np.log(np.maximum(freqs_hz, 1000) / 1000)
@@ -153,7 +156,7 @@ def mel_filters(
 
 @constant
 def _mel_matrix(
-    freqs_hz: tuple, n_mels: int, low_hz: float, high_hz: float, unit: bool
+    freqs_hz: tuple[float, ...], n_mels: int, low_hz: float, high_hz: float, unit: bool
 ) -> np.ndarray:
     filters = mel_filters(freqs_hz, n_mels, low_hz, high_hz)
     if unit:

@@ -18,12 +18,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
 from ..schema import SFREQ
 from .constants import constant
-from .filters import extend_signal, fast_length
+from .filters import extend_signal
 from .frames import sum_of_squares
 
 REACH = 4.0  # half width of a wavelet's band in standard deviations: exp(-8) at its edge
@@ -73,7 +74,7 @@ def cwt_power(
     n_times = x.shape[-1]
     longest = n_cycles / (2 * math.pi * freqs_hz[0])  # standard deviation in time, s
     n_pad = min(n_times - 1, math.ceil(REACH * longest * sfreq))
-    total = fast_length(n_times + 2 * n_pad)
+    total = next_fast_len(n_times + 2 * n_pad, real=True)
     spectrum = torch.fft.rfft(extend_signal(x, n_pad, total - n_times - n_pad, odd=False))
     widths = [n_columns for _, _, n_columns in columns]
     span = (n_pad / sfreq, total / sfreq)
@@ -97,10 +98,10 @@ def _octaves(freqs_hz: tuple[float, ...]) -> list[tuple[float, ...]]:
 def _n_band(freqs_hz: tuple[float, ...], n_cycles: float, sfreq: float, total: int) -> int:
     """Bins that hold the widest wavelet's band: also the samples that its power is given at."""
     width_hz = 2 * REACH * freqs_hz[-1] / n_cycles
-    return fast_length(min(total, math.ceil(width_hz * total / sfreq)))
+    return next_fast_len(min(total, math.ceil(width_hz * total / sfreq)), real=True)
 
 
-def _first_bins(freqs_hz: tuple, n_band: int, sfreq: float, total: int) -> np.ndarray:
+def _first_bins(freqs_hz: tuple[float, ...], n_band: int, sfreq: float, total: int) -> np.ndarray:
     """First spectrum bin (may be negative) of each wavelet's band."""
     centre = np.round(np.asarray(freqs_hz) * total / sfreq).astype(np.int64)
     return centre - n_band // 2
@@ -108,7 +109,7 @@ def _first_bins(freqs_hz: tuple, n_band: int, sfreq: float, total: int) -> np.nd
 
 @constant
 def _band_gains(
-    freqs_hz: tuple, n_cycles: float, n_band: int, sfreq: float, total: int
+    freqs_hz: tuple[float, ...], n_cycles: float, n_band: int, sfreq: float, total: int
 ) -> np.ndarray:
     """Spectrum of unit-energy wavelets on those bins, shape (n_freqs, n_band).
 
@@ -128,7 +129,12 @@ def _band_gains(
 
 
 def _group_power(
-    spectrum: Tensor, freqs_hz: tuple, n_cycles: float, sfreq: float, total: int, pool: int
+    spectrum: Tensor,
+    freqs_hz: tuple[float, ...],
+    n_cycles: float,
+    sfreq: float,
+    total: int,
+    pool: int,
 ) -> Tensor:
     """Squared real and imaginary parts at the group's low rate: (..., n_freqs, 2 * n_band)."""
     n_band = _n_band(freqs_hz, n_cycles, sfreq, total)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.processes import process_pool
+from ..system.progress import Progress
 from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
 from .patient import draw_patient
 from .plan import EegPlan, SessionPlan, plan_train, train_rows
@@ -27,7 +28,6 @@ from .variation import check_sources
 
 T = TypeVar("T")
 R = TypeVar("R")
-Progress = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def simulate_arrays(
     limit: int | None = None,
     leave_out: tuple[str, ...] = (),
     workers: int | None = None,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> SampleArrays:
     """Simulate windows without files; of windows of one EEG with the same votes, the middle one.
 
@@ -134,7 +134,7 @@ def simulate_arrays(
     n = min(sum(len(rows) for _, rows in chosen), limit or 10**9)
     eeg = np.empty((n, len(EEG_COLUMNS), WINDOW_SAMPLES), np.float32)
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
     for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
         for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
@@ -152,9 +152,9 @@ def simulate_arrays(
     return SampleArrays(eeg=eeg, spectrogram=spectrogram, votes=votes, **ids)
 
 
-def _middle_windows(session: SessionPlan) -> list[dict[str, object]]:
+def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     """One row per EEG and votes: the middle one by offset."""
-    groups: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for row in train_rows([session]):
         key = (row["eeg_id"], *(row[name] for name in VOTE_COLUMNS))
         groups.setdefault(key, []).append(row)
@@ -162,7 +162,7 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, object]]:
 
 
 def _session_windows(
-    task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, object]]],
+    task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     seed, leave_out, plan, rows = task
     session = simulate_session(seed, plan, missing=False, leave_out=leave_out)

@@ -223,11 +223,7 @@ def _cells(seed: int, of: Proportions) -> Iterator[tuple[str, bool]]:
 
 
 def _plan_patient(
-    seed: int,
-    patient: int,
-    of: Proportions,
-    cells: Iterator[tuple[str, bool]],
-    taken: set[int],
+    seed: int, patient: int, of: Proportions, cells: Iterator[tuple[str, bool]], taken: set[int]
 ) -> Iterator[SessionPlan]:
     rng = np.random.default_rng([seed, patient])
     patient_id = _new_id(rng, taken, 65_536)

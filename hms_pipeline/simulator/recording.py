@@ -80,8 +80,7 @@ def simulate_recording(
     np.divide(np.rint(np.multiply(eeg, 10, out=eeg), out=eeg), 10, out=eeg)
     spectrogram = round_significant(multitaper_spectrogram(eeg).astype(float))
     return Recording(
-        eeg=eeg[:, MARGIN:-MARGIN].astype(np.float32),
-        spectrogram=spectrogram.astype(np.float32),
+        eeg=eeg[:, MARGIN:-MARGIN].astype(np.float32), spectrogram=spectrogram.astype(np.float32)
     )
 
 

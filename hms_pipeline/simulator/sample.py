@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ from ..data.write import write_eeg, write_spectrogram
 from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
+from ..system.progress import Progress
 from .batch import run_tasks, simulate_session
 from .defects import plant_defects
 from .plan import SessionPlan, plan_test, plan_train, train_rows
@@ -33,7 +33,7 @@ def write_sample(
     leave_out: tuple[str, ...] = (),
     defects: bool = False,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Write a simulated competition folder; equal arguments give equal bytes.
 

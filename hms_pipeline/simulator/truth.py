@@ -7,13 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from ..schema import (
-    ELECTRODES,
-    SFREQ,
-    SPECTROGRAM_ROWS,
-    SPECTROGRAM_STEP_S,
-    WINDOW_SAMPLES,
-)
+from ..schema import ELECTRODES, SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
 from .batch import Session
 
 PEAK_UV = 1000.0  # artefacts below it are on no list

@@ -119,7 +119,7 @@ class Teacher:
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """What a student is told of every window, shape (n_windows, 6)."""
-        heard = answers.mean(1) if fold == FINAL else answers[:, fold]
+        heard = answers.mean(1) if isinstance(fold, str) else answers[:, fold]
         return apply_blend(heard, self.blends[fold])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def overlapping(paths: Paths) -> pd.DataFrame:
 class JoinedStore:
     """Features of one view in two stores."""
 
-    kept: FeatureStore
+    kept: Any  # a FeatureStore
     more: FeatureStore
 
     def __getitem__(self, label_ids: np.ndarray) -> np.ndarray:
@@ -111,19 +112,25 @@ class StudentData:
 
     @property
     def label_ids(self) -> np.ndarray:
+        """The windows' keys, shape (n,)."""
         return self.windows.label_ids
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one window in each view."""
         return self.windows.shapes
 
     @property
     def stores(self) -> tuple:
+        """The views' features."""
         return self.windows.stores
 
     def fold(self, fold: int | str) -> FoldData:
-        """What one training reads: kept windows of its fold are held out, overlapping ones of
-        those patients are left out. ``"final"`` trains on all and answers the kept ones."""
+        """What one training reads.
+
+        Kept windows of its fold are held out, overlapping ones of those patients are left out.
+        ``"final"`` trains on all and answers the kept ones.
+        """
         final = isinstance(fold, str)
         data = self.windows.fold(0 if final else fold)
         kept = np.arange(self.n_kept)

@@ -46,7 +46,7 @@ def own_place(paths: Paths, run_id: str | None) -> Path:
     if re.fullmatch("[0-9a-f]{32}", run_id or "") is None:
         raise InputError(
             f"A run's id of 32 hexadecimal digits is needed, but the store has {run_id!r}."
-            " Restore the store from a backup (docs/operations.md)."
+            " Restore the store from a backup (docs/how-to/operations.md)."
         )
     return own_artifacts(paths) / str(run_id) / ARTIFACTS
 
@@ -97,8 +97,9 @@ def move_addresses(database: Path, experiment: str) -> int:
 def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
     """The folder of the runs' files as the store says; None where it is no checkout's."""
     found = local_path(_location(link, experiment))
-    whole = found is not None and found.is_absolute() and ".." not in found.parts
-    return found if whole and found.parts[-2:] == ("mlruns", ARTIFACTS) else None
+    if found is None or not found.is_absolute() or ".." in found.parts:
+        return None
+    return found if found.parts[-2:] == ("mlruns", ARTIFACTS) else None
 
 
 def _location(link: sqlite3.Connection, experiment: str) -> str:
@@ -196,7 +197,8 @@ def _project_rows(
     }
     return {
         table: {
-            row for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))
-        }  # noqa: S608
+            row
+            for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))  # noqa: S608
+        }
         for table, (rule, names) in asked.items()
     }

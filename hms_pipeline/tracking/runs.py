@@ -49,7 +49,7 @@ class FoldRun:
 
     def __init__(self, paths: Paths, params: Params) -> None:
         self.paths, self.params = paths, params
-        self.client: MlflowClient | None = None
+        self.client: Any = None
         self.run_id: str | None = None
         self.monitor: SystemMetricsMonitor | None = None
 

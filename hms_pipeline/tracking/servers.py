@@ -58,7 +58,7 @@ class Server:
 
     def _ask(self, headers: Mapping[str, str]) -> tuple[int | None, bytes]:
         """Status and beginning of the answer; no status without an answer."""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - the project's own servers
             self.url + self.probe,
             data=b"{}" if self.post else None,
             headers={"Content-Type": "application/json", **headers},
@@ -98,7 +98,7 @@ def servers(env: Mapping[str, str] = os.environ, run: Path | None = None) -> lis
     Parameters
     ----------
     env : mapping
-        ``HMS_HOST`` and the ports are the stack's (docs/operations.md).
+        ``HMS_HOST`` and the ports are the stack's (docs/how-to/operations.md).
     run : Path, optional
         The stack's ``.run`` folder. Whatever environment its servers were started in, where they
         listen is seen from their sockets.
@@ -124,7 +124,7 @@ def _listening(server: Server, run: Path) -> Iterator[Server]:
     path = urlsplit(server.url).path
     for host, port in sorted(_sockets(run / f"{server.name.split()[0]}.json")):
         if not is_loopback(host):
-            asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+            asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared
             asked = f"[{asked}]" if ":" in asked else asked
             yield replace(server, url=f"http://{asked}:{port}{path}", exposed=True)
 

@@ -174,8 +174,8 @@ def _need_own_places(paths: Paths) -> None:
         column, (address, *_) = next(iter(foreign.items()))
         raise InputError(
             f"The registry of a checkout keeps its files under {paths.mlruns}, but {column} of its"
-            f" database names {address}. Put back a copy of the database (docs/operations.md);"
-            " hms doctor lists all such addresses."
+            f" database names {address}. Put back a copy of the database"
+            " (docs/how-to/operations.md); hms doctor lists all such addresses."
         )
 
 

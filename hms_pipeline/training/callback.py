@@ -25,10 +25,14 @@ class TrainingCallback(Protocol):
 class NoCallback:
     """Hears nothing."""
 
-    def on_start(self, info: dict[str, Any]) -> None: ...
+    def on_start(self, info: dict[str, Any]) -> None:
+        """A fold's training starts."""
 
-    def on_epoch(self, step: int, metrics: dict[str, float]) -> None: ...
+    def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
+        """An epoch ended."""
 
-    def on_end(self, manifest: dict[str, Any], folder: Path) -> None: ...
+    def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
+        """The fold is finished and stored in ``folder``."""
 
-    def on_error(self, err: BaseException) -> None: ...
+    def on_error(self, err: BaseException) -> None:
+        """The training failed."""

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,7 @@ class Fit:
 
     @property
     def precision(self) -> str:
+        """Number format of the training; float32 without a GPU."""
         return self.params.precision if self.device.type == "cuda" else "float32"
 
     @property
@@ -71,6 +73,7 @@ class Fit:
 
     @property
     def n_steps(self) -> int:
+        """Optimizer steps of all stages."""
         return sum(
             stage.epochs * (len(self.data.stage_rows(stage)) // self.batch_size)
             for stage in self.stages
@@ -187,11 +190,12 @@ def start_from_prior(model: nn.Module, target: np.ndarray) -> None:
     target : array, shape (n, 6)
     """
     share = torch.from_numpy(target.mean(0)).clamp_min(1e-4)
-    model.head.bias.copy_(share.log() - share.log().mean())
+    head: Any = model.head
+    head.bias.copy_(share.log() - share.log().mean())
 
 
 def _to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    return model.to(device, memory_format=torch.channels_last)
+    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _check_loss(loss_sum: Tensor, name: str, stage: str, epoch: int) -> float:

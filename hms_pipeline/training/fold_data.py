@@ -55,6 +55,7 @@ class FoldData:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
     def stages(self, params: TrainingParams) -> tuple[StageParams, ...]:
@@ -164,17 +165,19 @@ class MemberData:
             windows=windows,
             fold_of=_fold_of(windows, read_folds(paths)),
             views=tuple(ViewInfo.of(built[name]) for name in names),
-            stores=tuple(_open_store(paths, built[name], member, labels) for name in names),
+            stores=tuple(_open_store(paths, built[name], labels) for name in names),
             smoothing=params.training.smoothing,
             inputs=inputs,
         )
 
     @property
     def label_ids(self) -> np.ndarray:
+        """The windows' keys, shape (n,)."""
         return self.windows["label_id"].to_numpy()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one window in each view."""
         return tuple(view.shape for view in self.views)
 
     def fold(self, fold: int | str) -> FoldData:
@@ -193,9 +196,7 @@ class MemberData:
             n_votes=votes.sum(1),
             target=votes_to_target(votes),
             smooth_target=votes_to_target(
-                votes,
-                smoothing=self.smoothing.amount,
-                smoothing_max_votes=self.smoothing.max_votes,
+                votes, smoothing=self.smoothing.amount, smoothing_max_votes=self.smoothing.max_votes
             ),
             train=train,
             held_out=held_out,
@@ -230,7 +231,7 @@ def _check_held_out(
         )
 
 
-def _open_store(paths: Paths, view: BuiltView, member: str, label_ids: np.ndarray) -> FeatureStore:
+def _open_store(paths: Paths, view: BuiltView, label_ids: np.ndarray) -> FeatureStore:
     """A view's store, made with the recipe's parameters and holding every window."""
     name, folder = view.name, paths.view(view.name)
     store = FeatureStore.open(folder, view=view)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..config import Params, Paths
 from ..system.files import atomic
 from ..system.locks import locked
+from ..system.progress import Progress
 from .callback import NoCallback, TrainingCallback
 from .finished import check_training, find_finished, fold_key, link_fold, member_inputs
 
@@ -28,7 +29,7 @@ def run(
     device: str = "auto",
     again: bool = False,
     callback: Callable[[], TrainingCallback] = NoCallback,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> dict[int, dict]:
     """Train a member's folds that are not finished, and link all asked for into ``members``.
 

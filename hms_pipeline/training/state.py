@@ -52,6 +52,7 @@ class TrainState:
         self.ema = [tensor.clone() for tensor in self.live]
 
     def set_lr(self, lr: Tensor) -> None:
+        """Set every group's learning rate in place."""
         for group in self.optimizer.param_groups:
             group["lr"].copy_(lr)
 
@@ -95,6 +96,7 @@ class TrainState:
         return named
 
     def snapshot(self) -> dict[str, Tensor]:
+        """A copy of every tensor by name."""
         return {name: tensor.clone() for name, tensor in self.tensors().items()}
 
     @torch.no_grad()

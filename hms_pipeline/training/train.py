@@ -16,6 +16,7 @@ from ..datasets.batches import MappedViews, ResidentViews, load_views
 from ..models import PretrainedReport, build_model, load_pretrained
 from ..system.device import choose_device
 from ..system.errors import InputError
+from ..system.progress import Progress
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
@@ -123,7 +124,7 @@ class Trainer:
         job: Fit,
         folder: Path,
         callback: TrainingCallback,
-        on_step: Callable[[int, int], None],
+        on_step: Progress,
     ) -> dict:
         spec = self.params.members[self.member]
         reports: list[PretrainedReport] = []

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ..config.validation import ValidationParams
 from ..system.files import write_json
-from . import expectations  # noqa: F401, I001 - registers; sets up great_expectations' import
+from . import expectations  # noqa: F401 - registers; sets up great_expectations' import
 from .expectation import EXPECTATIONS, SUITES, Expected
 
 import great_expectations as gx  # isort: skip
@@ -114,12 +114,7 @@ def _add_site(context: Any, site: Path) -> None:
 
 
 def _run_suite(
-    context: Any,
-    source: Any,
-    suite: str,
-    table: pd.DataFrame,
-    params: ValidationParams,
-    site: Path,
+    context: Any, source: Any, suite: str, table: pd.DataFrame, params: ValidationParams, site: Path
 ) -> list[Result]:
     entries = [EXPECTATIONS[name] for name in EXPECTATIONS if EXPECTATIONS[name].suite == suite]
     built = [_build(entry, params) for entry in entries]

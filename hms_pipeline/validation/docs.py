@@ -1,4 +1,7 @@
-"""Data Docs: Great Expectations' pages made self-contained, and the page that opens first."""
+"""Data Docs: Great Expectations' pages made self-contained, and the page that opens first.
+
+All that depends on the form of its pages, which is private to it, stands here.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ _OUTSIDE = re.compile(
     r"<link\b[^>]*https?://[^>]*>|<script\b[^>]*\bsrc=[^>]*>\s*</script>|<img\b[^>]*https?://[^>]*>",
     re.DOTALL,
 )
+_LOADED = re.compile(r"""<[^>]*\bsrc=["']?(https?:)?//|<link\b[^>]*https?://|<script\b""")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"\b20\d{6}T\d{6}\.\d+Z")
 _SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,9 +47,7 @@ class Evidence:
     def without(self, rows: np.ndarray, files: frozenset[tuple[str, int]]) -> Evidence:
         """The same evidence with more items marked as removed."""
         return replace(
-            self,
-            removed_rows=self.removed_rows | rows,
-            removed_files=self.removed_files | files,
+            self, removed_rows=self.removed_rows | rows, removed_files=self.removed_files | files
         )
 
 
@@ -72,7 +71,7 @@ def gather(survey: Survey) -> Evidence:
     )
 
 
-def best_first(evidence: Evidence, kind: str, ids: np.ndarray) -> list[int]:
+def best_first(evidence: Evidence, kind: str, ids: Iterable[int]) -> list[int]:
     """Ids of copies in the order in which one would keep them.
 
     Not removed yet, then longer, then with more windows, then the smaller id.

@@ -84,7 +84,7 @@ def candidates(
 
 def _meetings(hashes: np.ndarray, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index pairs of equal hashes (sorted input) in different recordings."""
-    _, start, size = np.unique(hashes, return_index=True, return_counts=True)
+    size = np.unique(hashes, return_counts=True)[1]
     rare = np.repeat(size <= MOST_PER_HASH, size)
     first, second = [], []
     for lag in range(1, min(int(size.max(initial=1)), MOST_PER_HASH)):
@@ -110,7 +110,7 @@ def _count_votes(a: np.ndarray, b: np.ndarray, shift: np.ndarray, votes: int) ->
     agree = (a[span:] == a[:-span]) & (b[span:] == b[:-span])
     agree &= shift[span:] - shift[:-span] <= SHIFT_STEP_S
     best: dict[tuple[int, int], Candidate] = {}
-    for start in np.flatnonzero(agree):
+    for start in np.flatnonzero(agree).tolist():
         key = (int(a[start]), int(b[start]))
         same = slice(start, start + _run(a, b, shift, start))
         found = Candidate(*key, float(np.median(shift[same])), same.stop - same.start)

@@ -97,7 +97,10 @@ def _read_bytes(path: Path) -> bytes:
             "missing_file",
         ) from None
     except (OSError, MemoryError) as err:
-        reason = {PermissionError: "no permission to read it", IsADirectoryError: "it is a folder"}
+        reason: dict[type, str] = {
+            PermissionError: "no permission to read it",
+            IsADirectoryError: "it is a folder",
+        }
         raise RecordingError(
             f"{path.name} must be a readable parquet file, but is not"
             f" ({reason.get(type(err), 'it cannot be read')}). Copy it again.",
@@ -216,5 +219,5 @@ def _content_hash(values: np.ndarray) -> str:
     gone = np.isnan(values)
     canonical = np.where(gone, np.float32(np.nan), values) if gone.any() else values
     digest = hashlib.blake2b(str(values.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(canonical))
+    digest.update(np.ascontiguousarray(canonical).data)
     return digest.hexdigest()

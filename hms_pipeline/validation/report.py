@@ -59,7 +59,7 @@ def counts(paths: Paths) -> dict[str, dict[str, int]]:
 
 
 def _row(name: str, group: pd.DataFrame) -> Row:
-    numbers = [int((group["kind"] == kind).sum()) for kind in KINDS]
+    windows, eegs, spectrograms = (int((group["kind"] == kind).sum()) for kind in KINDS)
     # A removed file says more than each of its windows.
     first = group.sort_values(
         ["kind", "id"], key=lambda c: c.map({"window": 1}).fillna(0) if c.name == "kind" else c
@@ -67,4 +67,5 @@ def _row(name: str, group: pd.DataFrame) -> Row:
     examples = tuple(
         f"{row.kind} {row.id}: {row.detail}" for row in first.head(EXAMPLES).itertuples()
     )
-    return Row(name, RULES[name].about if name in RULES else "", *numbers, examples)
+    about = RULES[name].about if name in RULES else ""
+    return Row(name, about, windows, eegs, spectrograms, examples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..data.competition import read_table
 from ..schema import TRAIN_COLUMNS
 from ..system.errors import InputError
 from ..system.files import write_sealed, write_table
+from ..system.progress import Progress
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES
@@ -25,15 +26,10 @@ if TYPE_CHECKING:
     from .checks import Result
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 
 def run(
-    paths: Paths,
-    params: Params,
-    *,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    paths: Paths, params: Params, *, workers: int | None = None, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Validate the data folder.
 

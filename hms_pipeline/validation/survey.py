@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,19 +19,16 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
 from ..system.processes import process_pool
+from ..system.progress import Progress
 from .matching import Match, candidates, compare
 from .measure import WINDOW_MEASURES, Measured, Task, measure
 
 logger = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 T = TypeVar("T")
 R = TypeVar("R")
 
 BATCH = 16
-OFFSETS = {
-    "eeg": "eeg_label_offset_seconds",
-    "spectrogram": "spectrogram_label_offset_seconds",
-}
+OFFSETS = {"eeg": "eeg_label_offset_seconds", "spectrogram": "spectrogram_label_offset_seconds"}
 PATHS = {"eeg": eeg_path, "spectrogram": spectrogram_path}
 
 
@@ -139,7 +136,9 @@ def _collect(
         for kind, names in WINDOW_MEASURES.items()
         for column, name in enumerate(names)
     }
-    landmarks = tuple(np.concatenate(parts) if parts else np.empty(0) for parts in (hashes, times))
+    landmarks: tuple[Any, ...] = tuple(
+        np.concatenate(parts) if parts else np.empty(0) for parts in (hashes, times)
+    )
     owned = np.concatenate(owners) if owners else np.empty(0, np.int64)
     return _table(rows), pd.DataFrame(columns, index=train.index), (*landmarks, owned)
 
@@ -177,11 +176,7 @@ def _table(rows: list[dict]) -> pd.DataFrame:
 
 
 def _candidates(
-    recordings: pd.DataFrame,
-    hashes: np.ndarray,
-    times: np.ndarray,
-    owners: np.ndarray,
-    votes: int,
+    recordings: pd.DataFrame, hashes: np.ndarray, times: np.ndarray, owners: np.ndarray, votes: int
 ) -> list:
     """Candidate pairs among EEGs of distinct content: exact copies are found by their hash."""
     eegs = recordings[(recordings["kind"] == "eeg") & (recordings["fault"] == "")]
@@ -197,7 +192,7 @@ def _apply(function: Callable[[T], R], batch: Sequence[T]) -> list[R]:
 def _serial(
     function: Callable[[T], R],
     items: Sequence[T],
-    size: int,
+    _size: int,
     meanwhile: Callable[[], object] | None,
 ) -> Iterator[R]:
     if meanwhile:

@@ -15,7 +15,7 @@ from .rules.labels import consensus_votes, foreign_patient, invalid_votes, most_
 def suite_tables(evidence: Evidence, cleaned: Cleaned) -> dict[str, pd.DataFrame]:
     """One table per suite but ``train_csv``, by the suite's name."""
     return {
-        "windows": _windows(evidence, cleaned),
+        "windows": _windows(evidence),
         "eeg_files": _files(evidence, cleaned, "eeg"),
         "spectrogram_files": _files(evidence, cleaned, "spectrogram"),
         "outcome": _outcome(evidence, cleaned),
@@ -28,7 +28,7 @@ def removed_share(cleaned: Cleaned) -> float:
     return serious.nunique() / max(1, len(cleaned.kept))
 
 
-def _windows(evidence: Evidence, cleaned: Cleaned) -> pd.DataFrame:
+def _windows(evidence: Evidence) -> pd.DataFrame:
     table = evidence.windows.copy()
     measures = [f"{kind}_{name}" for kind, names in WINDOW_MEASURES.items() for name in names]
     table[measures] = table[measures].astype("float64").round(4)

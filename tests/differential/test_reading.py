@@ -1,6 +1,7 @@
 """At least 500 drawn files: what is read is what was written, in µV and in seconds.
 
-``python -m tests.differential --n 5000`` draws more and prints the table of docs/clinical.md.
+``python -m tests.differential --n 5000`` draws more and prints the table of
+docs/reference/clinical.md.
 """
 
 from __future__ import annotations

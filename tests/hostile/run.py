@@ -76,7 +76,7 @@ def by_score(folder: Path, out: Path, progress: Progress) -> BatchSummary:
     with misbehaving_reader() as reader:
         summary = score_inputs(
             Scorer(), [folder], out / "scores.csv", scoring(), on_recording=writer,
-            is_told=writer.is_done, reader=reader, progress=progress,
+            is_reported=writer.is_done, reader=reader, progress=progress,
         )  # fmt: skip
     write_folder_page(out / "pages", summary, {"version": 1})
     return summary

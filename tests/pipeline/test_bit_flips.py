@@ -1,6 +1,7 @@
 """One bit turned in every kind of file that is kept: the same result, or a sentence.
 
-``python -m pytest tests/pipeline/test_bit_flips.py -s`` prints the table of docs/operations.md.
+``python -m pytest tests/pipeline/test_bit_flips.py -s`` prints the table of
+docs/how-to/operations.md.
 """
 
 from __future__ import annotations

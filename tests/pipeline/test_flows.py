@@ -125,8 +125,15 @@ def test_same_artifacts_as_dvc_and_nothing_to_do_afterwards(toy, tmp_path):
     code, output = retrain(root, env)
     assert code == 0, output
     assert sorted(runs(root)) == sorted(
-        ["validate", "split", "features@bipolar", "features@spec", *TRAININGS]
-        + ["ensemble", "register"]
+        (
+            "validate",
+            "split",
+            "features@bipolar",
+            "features@spec",
+            *TRAININGS,
+            "ensemble",
+            "register",
+        )
     )
     plain = make_toy(tmp_path / "plain")
     subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=plain, check=True)

@@ -98,7 +98,7 @@ def _recordings(given: Path) -> Iterator[tuple[str, Path]]:
 
 def _zone(name: str | None) -> ZoneInfo | None:
     try:
-        return name and ZoneInfo(name)
+        return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         raise InputError(f"--timezone needs a name such as Europe/Berlin, got {name!r}.") from None
 

@@ -114,7 +114,7 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
     max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
 ) -> None:
-    """Verify a model and serve it by MLflow's protocol, within limits (docs/serving.md)."""
+    """Verify a model and serve it by MLflow's protocol, within limits (docs/how-to/serving.md)."""
     from ...config.members import STARTER
     from ...inference.bundle import check_bundle
     from ...registry import api

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -75,7 +75,7 @@ def score(
             rename=renames,
             keep_names=keep_names,
             on_recording=writer,
-            is_told=writer and writer.is_done,
+            is_reported=writer.is_done if writer else None,
             progress=progress,
         )
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
@@ -131,7 +131,7 @@ def export(
     out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
     model: Model = None,
 ) -> None:
-    """Pack a model and its code for offline notebooks that have torch and timm (docs/kaggle.md)."""
+    """Pack a model and its code for offline notebooks with torch (docs/how-to/kaggle.md)."""
     from ...inference.export import write_zip
 
     predictor, facts = open_predictor(ctx.obj, model, "cpu")
@@ -155,7 +155,7 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     return found
 
 
-def open_predictor(context: Context, model: str | None, device: str) -> tuple[Predictor, dict]:
+def open_predictor(context: Context, model: str | None, device: str) -> tuple[Any, dict[str, Any]]:
     """The predictor that ``--model`` names, and what a report says of it."""
     from ...registry import api, scoring
     from ...registry.choice import choose

@@ -104,14 +104,11 @@ def _signal(field: dict[str, str], kind: str, path: Path) -> Signal:
             f" {path.name} states {field['n_samples']!r} for {field['label']!r}. Export it again."
         )
     per_unit = _per_unit(field["unit"])
-    physical, digital = (
-        tuple(
-            float(text) if (text := exact(field[name])) is not None else float("nan")
-            for name in pair
-        )
-        for pair in (("low", "high"), ("least", "most"))
+    low, high, least, most = (
+        float("nan") if (value := exact(field[name])) is None else float(value)
+        for name in ("low", "high", "least", "most")
     )
-    gain, offset, fault = linear(physical, digital, per_unit or 1.0)
+    gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
     return Signal(
         field["label"], int(n_samples), kind, gain, offset, per_unit is not None,
         fault if n_samples else "no samples",

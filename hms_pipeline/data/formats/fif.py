@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ...system.errors import InputError
 from .format import Source, recording_format
@@ -65,7 +65,7 @@ def _is_packed(path: Path) -> bool:
     return path.name.lower().endswith(".gz")
 
 
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> Any:
     return gzip.open(path) if _is_packed(path) else path.open("rb")
 
 

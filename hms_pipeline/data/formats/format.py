@@ -120,7 +120,7 @@ class Format:
 FORMATS: Catalogue[Format] = Catalogue("format")
 
 
-def _no_parts(path: Path) -> Iterable[Path]:
+def _no_parts(_path: Path) -> Iterable[Path]:
     return ()
 
 

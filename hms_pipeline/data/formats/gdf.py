@@ -87,7 +87,8 @@ def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal,
         )
     signals = []
     for k, per_unit in enumerate(_per_unit(header, n, version)):
-        gain, offset, fault = linear(limits[:2, k], limits[2:, k], per_unit or 1.0)
+        low, high, least, most = limits[:, k].tolist()
+        gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
         signals.append(
             Signal(
                 labels[k].decode("latin-1").strip(" \0"),
@@ -97,7 +98,7 @@ def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal,
                 offset,
                 per_unit is not None,
                 fault if n_samples[k] else "no samples",
-            )  # fmt: skip
+            )
         )
     return tuple(signals)
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -110,7 +110,7 @@ def _read_raw(path: Path, reader: str, options: dict[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet(path: Path) -> Iterable[None]:
+def _quiet(path: Path) -> Iterator[None]:
     """What MNE prints is not shown; what it raises, which may be anything, becomes a sentence."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):

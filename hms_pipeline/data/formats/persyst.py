@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -45,8 +46,12 @@ def _breaks(text: str, sfreq: Fraction) -> Iterator[tuple[Fraction, Fraction]]:
     """Pauses between lines ``sample=second of the day``."""
     lines = [line.split("=") for found in _TIMES.findall(text) for line in found.split()]
     pairs = [(exact(line[0]), exact(line[1])) for line in lines if len(line) == 2]
-    known = [(sample / sfreq, clock) for sample, clock in pairs if None not in (sample, clock)]
-    for (before, earlier), (at, later) in zip(known[:-1], known[1:], strict=True):
+    known = [
+        (sample / sfreq, clock)
+        for sample, clock in pairs
+        if sample is not None and clock is not None
+    ]
+    for (before, earlier), (at, later) in itertools.pairwise(known):
         pause = (later - earlier) % _DAY_S - (at - before)
         if pause > TOLERANCE_S:
             yield at, pause

@@ -49,6 +49,7 @@ class Signal:
 
     @property
     def n_bytes(self) -> int:
+        """Bytes of one record of this channel."""
         return self.n_samples * int(self.kind[2:])
 
 
@@ -173,10 +174,9 @@ def whole_records(
 
 
 def linear(
-    physical: tuple[float, float], digital: tuple[float, float], per_unit: float
+    low: float, high: float, least: float, most: float, per_unit: float
 ) -> tuple[float, float, str | None]:
     """Gain and offset in µV of a channel's two ranges, and what is wrong with these."""
-    (low, high), (least, most) = physical, digital
     if not np.isfinite([low, high, least, most]).all():
         return 1.0, 0.0, "its range is no number"
     if high == low:

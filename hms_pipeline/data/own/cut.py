@@ -244,9 +244,9 @@ def _cut_eeg(
     missing: list[np.ndarray] = []
     write_eeg(path, _blocks(recording, start, stop, missing))
     gone = np.concatenate(missing, axis=1)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for window in windows:
-        lost = gone[:, window - start : window - start + WINDOW_SAMPLES].any(axis=1)
+        lost: Any = gone[:, window - start : window - start + WINDOW_SAMPLES].any(axis=1)
         if lost.any():
             names = [name for name, is_lost in zip(EEG_COLUMNS, lost, strict=True) if is_lost]
             cut.leave_out(window, "pause", f"Its 50 s have missing samples in {names}.")

@@ -6,7 +6,7 @@ The folder holds numbers only. The report names the files as the user does, so i
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from pathlib import Path
@@ -17,6 +17,7 @@ import pandas as pd
 from ...schema import SFREQ, TRAIN_COLUMNS, WINDOW_S, WINDOW_SAMPLES
 from ...system.errors import InputError
 from ...system.files import atomic
+from ...system.progress import Progress
 from ..reading import Reader
 from .cut import Cut, cut_recording, make_id
 from .header import Header, mark_texts, read_header
@@ -58,7 +59,7 @@ def import_recordings(
     labels: Labels,
     out: Path,
     options: Options,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Imported:
     """Write the competition's folder; a recording that cannot be used costs itself only.
 
@@ -152,11 +153,7 @@ class _Import:
     """Adds recordings one by one, and keeps what must not occur twice."""
 
     def __init__(
-        self,
-        labels: Labels,
-        options: Options,
-        imported: Imported,
-        patients: Mapping[str, set[str]],
+        self, labels: Labels, options: Options, imported: Imported, patients: Mapping[str, set[str]]
     ) -> None:
         self._labels, self._options, self._imported = labels, options, imported
         self._patients = patients
@@ -221,7 +218,7 @@ class _Import:
         self, name: str, path: Path, duration_s: float, given: Sequence[Label]
     ) -> list[Timed]:
         if all(isinstance(label.when, float) for label in given) and given:
-            return [Timed(label, label.when) for label in given]
+            return [Timed(label, float(label.when)) for label in given]
         header = read_header(path, duration_s, self._options.zone)
         if self._labels.texts:
             return self._marked(name, header)
@@ -234,7 +231,8 @@ class _Import:
         return timed
 
     def _marked(self, name: str, header: Header) -> list[Timed]:
-        timed, others = [], Counter()
+        timed: list[Timed] = []
+        others: Counter[str] = Counter()
         for onset_s, duration_s, text in header.marks:
             known = [t for t in mark_texts(text) if t in self._labels.texts]
             if not known:

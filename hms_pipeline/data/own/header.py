@@ -62,7 +62,7 @@ class Clock:
         if self.start is None:
             raise InputError("The file's header has no start time. Give start_s instead of onset.")
         if _DAY_TIME.fullmatch(onset):
-            return self._of_day(onset)
+            return self._of_day(self.start, onset)
         try:
             moment = datetime.fromisoformat(onset.replace(",", "."))
         except ValueError:
@@ -72,12 +72,11 @@ class Clock:
         if moment.tzinfo is None and self.labels_zone is None and self.zone is None:
             return (moment - self.start).total_seconds()
         stated = moment if moment.tzinfo else _in_zone(moment, self.labels_zone)
-        return (stated.astimezone(UTC) - self._start_utc()).total_seconds()
+        return (stated.astimezone(UTC) - self._utc(self.start)).total_seconds()
 
-    def _of_day(self, onset: str) -> float:
-        start = self.start
+    def _of_day(self, start: datetime, onset: str) -> float:
         if self.labels_zone is not None:
-            start = self._start_utc().astimezone(self.labels_zone).replace(tzinfo=None)
+            start = self._utc(start).astimezone(self.labels_zone).replace(tzinfo=None)
         elif self.zone is not None:
             _in_zone(start, None)
         hours, _, rest = onset.replace(",", ".").partition(":")
@@ -88,8 +87,8 @@ class Clock:
         seconds = (datetime.combine(start.date(), of_day) - start).total_seconds()
         return seconds % timedelta(days=1).total_seconds()
 
-    def _start_utc(self) -> datetime:
-        return _in_zone(self.start, self.zone).astimezone(UTC)
+    def _utc(self, start: datetime) -> datetime:
+        return _in_zone(start, self.zone).astimezone(UTC)
 
 
 def _in_zone(moment: datetime, zone: tzinfo | None) -> datetime:

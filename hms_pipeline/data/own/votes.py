@@ -97,7 +97,7 @@ def _panels(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[F
                     start / SFREQ,
                     kind,
                     f"Rows {lines} give {said} votes on one stretch of 10 s.",
-                )  # fmt: skip
+                )
             )
     return votes, faults
 
@@ -126,7 +126,7 @@ def _readers(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[
                     starts[k] / SFREQ,
                     "contradiction",
                     f"{who} both {' and '.join(named)} on one stretch of 10 s.",
-                )  # fmt: skip
+                )
             )
         faults += _repeats(marks)
     voted = totals.any(axis=1)
@@ -167,7 +167,7 @@ def _repeats(marks: Sequence[Timed]) -> list[Fault]:
                     timed.start_s,
                     "repeat",
                     "The same reader marks the same class there once already.",
-                )  # fmt: skip
+                )
             )
         seen[key] += 1
     return faults

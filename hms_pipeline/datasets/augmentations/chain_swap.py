@@ -26,6 +26,7 @@ class ChainSwap(Augmentation):
         return self.chosen(rng, n_batches, batch_size)[..., None].astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Swap left and right where ``drawn`` says so."""
         # Slices instead of an index tensor: a copy from the host cannot be captured in a graph.
         swapped = torch.stack(
             [

@@ -25,6 +25,7 @@ class ChannelDrop(Augmentation):
         return np.where(chosen, rng.random(chosen.shape), -1.0)[..., None].astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Set the drawn channel to zero."""
         n_chans = x.shape[1]
         lost = torch.floor(drawn * n_chans)  # (batch, 1); negative: none
         mask = torch.arange(n_chans, device=x.device) == lost

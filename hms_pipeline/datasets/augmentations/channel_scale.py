@@ -26,5 +26,6 @@ class ChannelScale(Decibels):
     n_columns = MOST_CHANNELS
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Scale every channel by its drawn factor."""
         nats = drawn[:, : x.shape[1]].view([len(x), -1] + [1] * (x.ndim - 2))
         return add_nats(x, nats, view) if view.kind == "image" else x * (0.5 * nats).exp()

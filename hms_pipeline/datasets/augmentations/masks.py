@@ -42,6 +42,7 @@ class Mask(Augmentation):
         return np.stack([start, start + width], -1).astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Set the drawn stretch to zero."""
         n = x.shape[self.axis]
         place = (torch.arange(n, device=x.device, dtype=torch.float32) + 0.5) / n
         mask = (place >= drawn[:, :1]) & (place < drawn[:, 1:])  # (batch, n)

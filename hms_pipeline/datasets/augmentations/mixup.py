@@ -43,9 +43,11 @@ class Mixup(Augmentation):
         return np.stack([partner, own], -1).astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Blend every window with its partner."""
         return _blend(x, drawn)
 
     def apply_target(self, target: Tensor, drawn: Tensor) -> Tensor:
+        """Blend the targets by the same shares."""
         return _blend(target, drawn)
 
 

@@ -47,6 +47,7 @@ class Noise(Augmentation):
         return drawn.astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Add the drawn noise."""
         low, high = band_hz(view)
         sd_uv, place, turns = drawn[:, 0], drawn[:, 1 : 1 + N_WAVES], drawn[:, 1 + N_WAVES :]
         if view.kind == "image":

@@ -42,6 +42,7 @@ class Response(Augmentation):
         raise NotImplementedError
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Multiply the power by what is drawn."""
         band = band_hz(view)
         if view.kind == "image":
             freqs = torch.linspace(*band, x.shape[-2], device=x.device)

@@ -39,6 +39,7 @@ class TimeShift(Augmentation):
         return (shift * chosen)[..., None].astype(np.float32)
 
     def apply(self, x: Tensor, drawn: Tensor, view: ViewInfo) -> Tensor:
+        """Shift every window by its drawn share of the length."""
         n_times = x.shape[-1]
         source = torch.arange(n_times, device=x.device) - torch.round(drawn * n_times).long()
         inside = (source >= 0) & (source < n_times)  # (batch, n_times)

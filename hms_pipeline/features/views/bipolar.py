@@ -24,12 +24,5 @@ def bipolar(
     scale_uv: Microvolts,
 ) -> Tensor:
     """The 18 derivations of the double banana as waves: band-passed, clipped, scaled."""
-    return filtered_waves(
-        derive(batch.eeg, DOUBLE_BANANA),
-        low_hz=low_hz,
-        high_hz=high_hz,
-        order=order,
-        rate_hz=rate_hz,
-        clip_uv=clip_uv,
-        scale_uv=scale_uv,
-    )
+    waves = derive(batch.eeg, DOUBLE_BANANA)
+    return filtered_waves(waves, low_hz, high_hz, order, rate_hz, clip_uv, scale_uv)

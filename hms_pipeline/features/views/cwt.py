@@ -12,16 +12,7 @@ from ...schema import CHAIN_PAIRS, SFREQ, WINDOW_S
 from ...signal.montage import derive
 from ...signal.wavelet import cwt_power, log_freqs
 from ...system.errors import InputError
-from ..picture import (
-    PAIRS_A_REGION,
-    Bands,
-    Hertz,
-    LogScale,
-    Pixels,
-    Stretches,
-    check_band,
-    resize,
-)
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Pixels, Stretches, check_band, resize
 from ..view import view
 from ..windows import WindowBatch
 

@@ -24,12 +24,5 @@ def differential(
     scale_uv: Microvolts,
 ) -> Tensor:
     """Eight long electrode differences as waves: band-passed, clipped, scaled."""
-    return filtered_waves(
-        derive(batch.eeg, DIFFERENTIAL),
-        low_hz=low_hz,
-        high_hz=high_hz,
-        order=order,
-        rate_hz=rate_hz,
-        clip_uv=clip_uv,
-        scale_uv=scale_uv,
-    )
+    waves = derive(batch.eeg, DIFFERENTIAL)
+    return filtered_waves(waves, low_hz, high_hz, order, rate_hz, clip_uv, scale_uv)

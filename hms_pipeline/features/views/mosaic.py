@@ -7,16 +7,7 @@ import torch
 from torch import Tensor
 
 from ...signal.spectral import stft_power
-from ..picture import (
-    PAIRS_A_REGION,
-    Bands,
-    Hertz,
-    LogScale,
-    Parts,
-    Pixels,
-    Stretches,
-    eeg_picture,
-)
+from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, Stretches, eeg_picture
 from ..view import view
 from ..windows import WindowBatch
 from .spec_multi import spectrogram_pictures

@@ -13,9 +13,11 @@ from ..windows import WindowBatch
 
 
 def spectrogram_pictures(
-    spectrogram: Tensor, parts: tuple[Stretch, ...], height: int, scale: LogScale
+    spectrogram: Tensor | None, parts: tuple[Stretch, ...], height: int, scale: LogScale
 ) -> list[Tensor]:
     """Central stretches of the ten minutes, each resized to its width."""
+    if spectrogram is None:
+        raise InputError("This view needs the ten-minute spectrogram, but there is none. Give it.")
     drawn = scale(spectrogram)
     rows = [_n_rows(part) for part in parts]
     pairs = zip(rows, parts, strict=True)
@@ -32,12 +34,6 @@ def _n_rows(part: Stretch) -> int:
 
 
 @view("spec_multi", inputs=("spectrogram",), kind="image")
-def spec_multi(
-    batch: WindowBatch,
-    *,
-    parts: Stretches,
-    height: Pixels,
-    scale: LogScale,
-) -> Tensor:
+def spec_multi(batch: WindowBatch, *, parts: Stretches, height: Pixels, scale: LogScale) -> Tensor:
     """The spectrogram's central stretches (such as 10 min, 4 min and 1 min), side by side."""
     return torch.cat(spectrogram_pictures(batch.spectrogram, parts, height, scale), -1)

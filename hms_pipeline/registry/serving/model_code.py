@@ -166,7 +166,7 @@ def _changed(name: str) -> Refusal:
 def check_package(bundle: Path) -> None:
     """Refuse where another version of the package is imported already."""
     package = sys.modules.get(PACKAGE)
-    if package is None or getattr(package, "__file__", None) is None:
+    if package is None or package.__file__ is None:
         return
     root = Path(package.__file__).parent
     for name, sha in _checksums(bundle).items():
@@ -186,11 +186,14 @@ def _checksums(bundle: Path) -> dict[str, str]:
 
 
 class Refusal(MlflowException):
-    """An error whose sentence stays as it is: MLflow's server overwrites what predict raises by
-    one that repeats the request's data."""
+    """An error whose sentence stays as it is.
+
+    MLflow's server overwrites what predict raises by one that repeats the request's data.
+    """
 
     @property
     def message(self) -> str:
+        """The sentence, as it was raised."""
         return self._sentence
 
     @message.setter

@@ -34,7 +34,6 @@ from .queue import FairQueue, Memory
 
 log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
-MAX_BODY_MB = 80
 SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
 KEEP_S = 30  # a connection without a request; longer than callers are told to wait
 HELD_SMALL = 64 * 2**20  # bytes of small bodies held at once
@@ -73,7 +72,7 @@ def create_app() -> Server:
     with _alone():
         model = load_served(folder)
     ensemble = model.unwrap_python_model()
-    bundle = ensemble._predictor.bundle
+    bundle = ensemble._predictor.bundle  # noqa: SLF001 - stored versions call it so
     ensemble.observe = partial(metrics.observe, members=list(bundle.members))
     metrics.MODEL.labels(os.environ[VERSION_ENV], bundle.content_hash).set(1)
     limits = Limits(

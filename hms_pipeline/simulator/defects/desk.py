@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,9 +70,10 @@ class Desk:
         return self.rows[self.rows[column] == key]
 
     def path(self, kind: str, key: int) -> Path:
+        """File of a recording."""
         return self.folder / f"train_{kind}s" / f"{key}.parquet"
 
-    def read(self, kind: str, key: int):  # noqa: ANN201 - pyarrow has no stubs
+    def read(self, kind: str, key: int):
         """A file as a pyarrow table."""
         return pq.read_table(self.path(kind, key))
 
@@ -85,12 +87,13 @@ class Desk:
         return np.stack([column.to_numpy() for column in table.columns]).reshape(4, 100, -1)
 
     def new_id(self) -> int:
+        """An id that no recording has yet."""
         while (number := int(self.rng.integers(1, 2**32))) in self._ids:
             pass
         self._ids.add(number)
         return number
 
-    def set(self, index: object, column: str, value: object) -> None:
+    def set(self, index: object, column: str | list[str], value: object) -> None:
         """Change one cell of train.csv."""
         self.rows.loc[index, column] = value
 
@@ -101,11 +104,11 @@ class Desk:
         self.rows = pd.concat([self.rows, added], ignore_index=True)
         return int(values["label_id"])
 
-    def record(self, kind: str, key: int, rule: str, detail: str, **more: object) -> None:
+    def record(self, kind: str, key: int, rule: str, detail: str, **more: Any) -> None:
         """Put one line on the list."""
         self.truth.append(Truth(kind, int(key), rule, detail, **more))
 
-    def record_windows(self, key: int, rule: str, detail: str, **more: object) -> None:
+    def record_windows(self, key: int, rule: str, detail: str, **more: Any) -> None:
         """Put every window of an EEG on the list."""
         for label in self.rows_of(key)["label_id"]:
             self.record("window", label, rule, detail, **more)

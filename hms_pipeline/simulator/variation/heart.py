@@ -14,7 +14,9 @@ def heartbeat_table(n: int = 160) -> np.ndarray:
     t = np.arange(n) / SFREQ
     waves = ((0.12, 0.10, 0.025), (0.19, -0.12, 0.008), (0.215, 1.0, 0.010),
              (0.24, -0.22, 0.010), (0.44, 0.25, 0.045))  # fmt: skip
-    return sum(height * np.exp(-0.5 * ((t - at) / width) ** 2) for at, height, width in waves)
+    return np.sum(
+        [height * np.exp(-0.5 * ((t - at) / width) ** 2) for at, height, width in waves], axis=0
+    )
 
 
 def pulse_table(n: int = 100) -> np.ndarray:

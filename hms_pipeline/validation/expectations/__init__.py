@@ -3,12 +3,12 @@
 Importing it imports great_expectations, which takes seconds: the stage does so late.
 """
 
-import os
 import warnings
 
 from ...catalogue import discover
+from ...system.quiet import keep_quiet
 
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+keep_quiet()
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # deprecations inside great_expectations and its dependencies
     import great_expectations.expectations  # noqa: F401

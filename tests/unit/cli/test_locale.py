@@ -23,10 +23,7 @@ def hms(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
 
 @pytest.mark.parametrize(
     "env",
-    [
-        {"PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
-    ],
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
     ids=str,
 )
 def test_what_the_terminal_cannot_show_is_replaced(tmp_path, env):

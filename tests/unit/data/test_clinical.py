@@ -232,10 +232,7 @@ def test_what_lies_outside_the_file_may_pass(
 
 @pytest.mark.parametrize("err", [Exception("odd"), AssertionError(), KeyError(3)])
 def test_a_reader_may_raise_what_it_likes(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
-    err: Exception,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, err: Exception
 ) -> None:
     raw_array(noise()).save(tmp_path / "rec_raw.fif", verbose="error")
     monkeypatch.setattr(mne.io, "read_raw", fails_with(err))

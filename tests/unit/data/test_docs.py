@@ -1,4 +1,4 @@
-"""Every claim of docs/clinical.md names a test, and every test that it names is there."""
+"""Every claim of docs/reference/clinical.md names a test, and every test that it names is there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[2]
-PAGE = (TESTS.parent / "docs/clinical.md").read_text(encoding="utf-8")
+PAGE = (TESTS.parent / "docs/reference/clinical.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)))
 
 

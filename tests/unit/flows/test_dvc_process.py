@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import _common, modify_yaml
 
-from flows.dvc_process import install
+from flows.dvc_process import RAN, RESTORED, UP_TO_DATE, install, verdict_of
 
 CUT = """
 import os, signal, sys
@@ -68,3 +68,34 @@ def test_the_module_is_dvc(tmp_path):
     plain = [sys.executable, "-m", "dvc", "--version"]
     answers = [subprocess.check_output(c, cwd=tmp_path, text=True) for c in (command, plain)]
     assert answers[0] == answers[1]
+
+
+def test_dvc_still_says_what_became_of_a_stage(tmp_path):
+    """Its words are private to the release; another one's would be an error, not "Ran"."""
+    root = tmp_path / "repo"
+    root.mkdir()
+    (root / "data").write_text("1")
+    (root / "dvc.yaml").write_text("stages: {a: {cmd: cp data out, deps: [data], outs: [out]}}")
+
+    def dvc(*arguments: str) -> list[str]:
+        command = [sys.executable, "-m", "flows.dvc_process", *arguments]
+        done = subprocess.run(command, cwd=root, text=True, capture_output=True, check=True)
+        return done.stdout.splitlines()
+
+    def verdict(stage: str) -> list[str]:
+        lines = dvc("repro", "--single-item", stage)
+        return [found[0] for line in lines if (found := verdict_of(stage, line))]
+
+    dvc("init", "--no-scm", "-q")
+    dvc("add", "data", "-q")
+    assert verdict("a") == [RAN]
+    assert verdict("a") == [UP_TO_DATE]
+    assert verdict("data.dvc") == [UP_TO_DATE]
+    (root / "data").unlink()
+    (root / "data").write_text("2")
+    assert verdict("data.dvc") == [RAN]
+    assert verdict("a") == [RAN]
+    (root / "data").unlink()
+    (root / "data").write_text("1")
+    assert verdict("a") == [RESTORED]
+    assert verdict_of("a", "Stage 'ab' is cached - skipping run") is None

@@ -42,6 +42,13 @@ def test_a_stage_with_nothing_to_do_is_up_to_date(engine, tmp_path):
     assert engine.launch(job_in(tmp_path), LOG)[0] == UP_TO_DATE
 
 
+def test_words_that_dvc_never_said_are_an_error(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.children, "run", lambda *args, **options: (0, False))
+    with pytest.raises(StageError, match="requirements.lock") as caught:
+        engine.launch(job_in(tmp_path), LOG)
+    assert caught.value.permanent
+
+
 def test_what_an_attempt_finished_before_it_was_killed_counts_as_run(engine, tmp_path, monkeypatch):
     with monkeypatch.context() as killed:
         killed.setattr(engine.children, "run", lambda *args, **options: (-9, False))

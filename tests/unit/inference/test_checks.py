@@ -95,11 +95,7 @@ def test_a_bad_ekg_is_told_and_moves_nothing(eeg, spectrogram, bundle, value, ki
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [
-        (0.9, ("mostly missing channels: T5",)),
-        (0.4, ("channels with gaps: T5",)),
-        (0.04, ()),
-    ],
+    [(0.9, ("mostly missing channels: T5",)), (0.4, ("channels with gaps: T5",)), (0.04, ())],
 )
 def test_one_channels_gap_does_not_drown_in_the_others(eeg, spectrogram, share, said):
     eeg[EEG_COLUMNS.index("T5"), : int(share * eeg.shape[1])] = np.nan

@@ -46,7 +46,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def notebook(bundle: Path, data: Path) -> str:
-    """The cell of docs/kaggle.md, at places of this machine."""
+    """The cell of docs/how-to/kaggle.md, at places of this machine."""
     (cell,) = re.findall(r"```python\n(.*?)```", DOC.read_text(encoding="utf-8"), flags=re.S)
     lines = [line.strip() for line in cell.splitlines()]
     return (

@@ -63,7 +63,7 @@ def data(text: str) -> dict:
 class Page(HTMLParser):
     """Tags left open, and every address a browser would load."""
 
-    VOID = {"meta", "link", "img", "br", "hr", "input"}
+    VOID = frozenset({"meta", "link", "img", "br", "hr", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

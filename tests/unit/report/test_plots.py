@@ -11,7 +11,6 @@ import yaml
 
 from hms_pipeline.ensemble import stage
 from hms_pipeline.report.plots import write_ensemble_plots, write_learning_curves
-from hms_pipeline.report.window_plot import plot_window
 from hms_pipeline.schema import CLASSES
 from hms_pipeline.system.errors import InputError
 from tests.recipes import ROOT, recipe
@@ -99,13 +98,3 @@ def test_plots_before_the_stage_name_the_command(tmp_path, tiny):
     paths = write_artifacts(tmp_path, tiny, make_panel(40, 2, (0.6, 0.9), votes=(1, 20)))
     with pytest.raises(InputError, match="hms ensemble"):
         write_ensemble_plots(paths, tiny)
-
-
-@pytest.mark.parametrize("complete", [True, False])
-def test_a_window_is_drawn_with_and_without_spectrogram_and_votes(tmp_path, complete):
-    eeg = RNG.normal(0, 40, (20, 10000)).astype(np.float32)
-    spectrogram, votes = RNG.gamma(2, 5, (4, 100, 300)), np.array([0, 9, 1, 0, 0, 2])
-    if not complete:
-        eeg[3], spectrogram, votes = np.nan, None, None
-    out = plot_window(eeg, spectrogram, np.full(6, 1 / 6), votes, tmp_path / "window.png")
-    assert out.read_bytes().startswith(b"\x89PNG")

@@ -31,7 +31,13 @@ def run(scorer: Scorer, recordings: list[Path], writer: RecordingWriter | None) 
     out = recordings[0].parent / "scores.csv"
     told = writer and writer.is_done
     return score_inputs(
-        scorer, recordings, out, scoring(), on_recording=writer, is_told=told, reader=DirectReader()
+        scorer,
+        recordings,
+        out,
+        scoring(),
+        on_recording=writer,
+        is_reported=told,
+        reader=DirectReader(),
     )
 
 

@@ -1,5 +1,7 @@
 """Multitaper against MNE, and the competition's recipe against its definition."""
 
+import itertools
+
 import mne
 import numpy as np
 import torch
@@ -32,7 +34,7 @@ def recipe_by_hand(eeg, region, row):
     tapers = dpss(800, 2, 3)
     start, chain = 400 * row - 200, CHAINS[region]
     power = np.zeros(100)
-    for a, b in zip(chain[:-1], chain[1:], strict=True):
+    for a, b in itertools.pairwise(chain):
         wave = eeg[EEG_COLUMNS.index(a)] - eeg[EEG_COLUMNS.index(b)]
         window = wave[start : start + 800] - wave[start : start + 800].mean()
         spectrum = np.abs(scipy_fft.fft(window * tapers, 1024)) ** 2 / SFREQ

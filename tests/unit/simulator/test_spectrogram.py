@@ -21,7 +21,7 @@ def test_row_is_the_mean_of_tapered_periodograms() -> None:
         wave = (eeg[a] - eeg[b])[start : start + 800]
         wave = wave - wave.mean()
         for taper in dpss(800, 2, 3):
-            freqs, power = periodogram(
+            _, power = periodogram(
                 wave * taper, 1.0, nfft=1024, detrend=False, return_onesided=False
             )
             # periodogram divides by the 800 samples; the tapers have unit energy instead.

@@ -291,3 +291,18 @@ def test_a_missing_folder_is_one_sentence(tmp_path):
 def test_report_before_the_stage_says_what_to_run(tmp_path):
     with pytest.raises(InputError, match="hms validate"):
         report.table(Paths(artifacts=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><body>no head</body></html>",
+        "<html><head></head><body><iframe src='//host/x'></iframe></body></html>",
+        "<html><head></head><script>open</html>",
+    ],
+)
+def test_a_page_of_unknown_form_is_an_error(page):
+    from hms_pipeline.validation.docs import _self_contained
+
+    with pytest.raises(RuntimeError, match="requirements.lock"):
+        _self_contained(page)

@@ -53,11 +53,7 @@ def test_persysts_sample_times_tell_of_pauses(tmp_path: Path) -> None:
     ("name", "content", "package"),
     [
         ("rec.cnt", b"RIFF" + bytes(100), "antio"),
-        (
-            "rec.set",
-            b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600),
-            "pymatreader",
-        ),
+        ("rec.set", b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(600), "pymatreader"),
     ],
 )
 def test_a_package_that_is_missing_is_named(

@@ -9,18 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import NDArray
 
-from ..schema import (
-    CLASS_LABELS,
-    CLASSES,
-    LABEL_S,
-    REGIONS,
-    SFREQ,
-    SPECTROGRAM_FREQS,
-    SPECTROGRAM_S,
-    WINDOW_S,
-)
-from .montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
-from .style import (
+from hms_pipeline.report.montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
+from hms_pipeline.report.style import (
     ACCENT,
     CLASS_COLOURS,
     FAINT,
@@ -29,6 +19,16 @@ from .style import (
     decibel_range,
     decibels,
     figure,
+)
+from hms_pipeline.schema import (
+    CLASS_LABELS,
+    CLASSES,
+    LABEL_S,
+    REGIONS,
+    SFREQ,
+    SPECTROGRAM_FREQS,
+    SPECTROGRAM_S,
+    WINDOW_S,
 )
 
 Array = NDArray[np.floating]

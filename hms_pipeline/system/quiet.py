@@ -1,0 +1,20 @@
+"""No tool calls home: the settings that every entry point makes."""
+
+from __future__ import annotations
+
+import os
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "DVC_NO_ANALYTICS": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
+
+def keep_quiet() -> None:
+    """Set them for this process, before the tools are imported. What is set already stays."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
