@@ -110,7 +110,7 @@ def _score_recording(
     table["warnings"] = [
         SEPARATOR.join(filter(None, (*scores.warnings, own))) for own in table["warnings"]
     ]
-    return table[[*COLUMNS, "error", "passing"]]
+    return table[[*COLUMNS, "error", "transient"]]
 
 
 def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
@@ -167,7 +167,7 @@ def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
     table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
     table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
     table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
-    return table.assign(error=None, passing=False)
+    return table.assign(error=None, transient=False)
 
 
 def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> pd.DataFrame:

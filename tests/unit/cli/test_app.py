@@ -29,7 +29,7 @@ def all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train eegnet 99", "fold must be 0..2, got 99"),
         ("views --banana", "No such option: --banana"),
         ("views banana", "Unknown view 'banana'"),
-        ("--params tests split", "tests cannot be used: Is a directory"),
+        ("--params tests split", "Recipe file tests is missing, or is no file"),
         ("--params nowhere.yaml split", "nowhere.yaml"),
         ("--data nowhere validate", "nowhere"),
         ("sample --out README.md", "README.md must be a new or empty folder"),
