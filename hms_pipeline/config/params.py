@@ -187,7 +187,8 @@ def read_yaml(path: Path) -> Any:
     """
     if not path.is_file():
         raise InputError(
-            f"Recipe file {path} is missing, or is no file. Run in the project's root or give --params FILE."
+            f"Recipe file {path} is missing, or is no file. Run in the project's root or give"
+            " --params FILE."
         )
     with path.open("rb") as stream:
         content = stream.read(MAX_BYTES + 1)

@@ -27,7 +27,8 @@ RECIPE = ROOT / "params.yaml"
 )
 def test_a_version_keeps_what_decides_its_answers(params, own, hop_s, said, capsys) -> None:
     version = scoring(**own)
-    predictor = SimpleNamespace(bundle=SimpleNamespace(params=SimpleNamespace(scoring=version)))
+    bundle = SimpleNamespace(params=SimpleNamespace(scoring=version), folder=Path("bundle"))
+    predictor = SimpleNamespace(bundle=bundle)
     found = settings(Context(Paths(params=params)), predictor)
     assert found.hop_s == hop_s
     assert all(getattr(found, key) == getattr(version, key) for key in found.VERSIONED)
