@@ -89,6 +89,11 @@ def _self_contained(page: str, suite: str) -> str:
     page = _TIME.sub(FIXED_TIME, page)
     page = re.sub(r'href="[^"]*index\.html"', 'href="index.html"', page)
     page = re.sub(r'href="[^"]*expectations/[^"]*\.html"', 'href="index.html"', page)
+    if "</head>" not in page or _LOADED.search(page):
+        raise RuntimeError(
+            "A page of Great Expectations has another form than the pinned release's."
+            " Install the release that requirements.lock names."
+        )
     page = page.replace("Data asset: None", f"Data asset: {suite}")
     page = page.replace(SHOWN_TIME, '<span class="written">the file\'s own date</span>')
     page = page.replace("</body>", f"<script>{WRITTEN}</script>\n</body>", 1)

@@ -170,8 +170,9 @@ def test_a_stretch_holds_a_row_of_the_spectrogram(view, key):
 
 
 def test_tapers_fit_their_frames():
-    with pytest.raises(InputError, match="^views.multitaper: nw needs to be below 50 "):
-        VIEWS["multitaper"].build(with_changes("multitaper", {"nw": 60.0}))
+    part = {"duration_s": 50, "window_s": 0.5, "frames": 40, "width": 40}
+    with pytest.raises(InputError, match="^views.multitaper: nw needs to be below 12.5 "):
+        VIEWS["multitaper"].build(with_changes("multitaper", {"nw": 14.0, "parts": [part]}))
 
 
 def test_a_view_outside_the_recipe_is_refused():

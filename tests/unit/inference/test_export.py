@@ -24,7 +24,7 @@ from hms_pipeline.system.errors import InputError
 
 from ...ensembles import random_window
 
-DOC = Path(__file__).parents[3] / "docs" / "kaggle.md"
+DOC = Path(__file__).parents[3] / "docs" / "how-to" / "kaggle.md"
 ABSENT = ("hms_pipeline", "mlflow", "prefect", "dvc", "typer", "rich", "matplotlib", "jinja2",
           "great_expectations", "mne", "psutil", "ruamel", "sklearn", "uvicorn")  # fmt: skip
 

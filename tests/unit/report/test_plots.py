@@ -76,8 +76,9 @@ def test_dvc_yaml_declares_what_is_written_by_fields_that_are_there(drawn, tiny)
     folder = drawn((1, 20))
     graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     artifacts = folder.parents[1]
-    for metric in graph["metrics"]:
-        assert (artifacts.parent / metric).is_file()
+    summaries = {f"artifacts/{stage}/summary.json" for stage in ("ensemble", "student")}
+    assert set(graph["metrics"]) == summaries
+    assert (artifacts / "ensemble" / "summary.json").is_file()
     for plot in graph["plots"]:
         (name, fields), *_ = plot.items() if isinstance(plot, dict) else [(plot, None)]
         path = artifacts.parent / name

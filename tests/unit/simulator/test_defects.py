@@ -114,7 +114,7 @@ def test_simulated_findings_measure_what_came_out() -> None:
     plan = EegPlan(1, 0, 50, (WindowPlan(0, 77, (1, 0, 0, 0, 0, 0)),))
     spectrogram = np.ones((4, 100, 300), np.float32)
     spectrogram[..., 10:40] = np.nan
-    lines = simulated_findings(Session(((plan, eeg),), spectrogram, ()))
+    lines = simulated_findings(Session(((plan, eeg),), spectrogram))
     values = {(line.rule, line.variant): line.value for line in lines}
     assert values["missing_values", "eeg_gap"] == pytest.approx(0.05)
     assert values["missing_values", "spectrogram_gap"] == pytest.approx(0.1)

@@ -305,4 +305,4 @@ def test_a_page_of_unknown_form_is_an_error(page):
     from hms_pipeline.validation.docs import _self_contained
 
     with pytest.raises(RuntimeError, match="requirements.lock"):
-        _self_contained(page)
+        _self_contained(page, "suite")
