@@ -56,7 +56,7 @@ def test_one_views_parameter_touches_that_view_and_its_members(
     params.write_text(yaml.safe_dump(recipe, sort_keys=False))
     assert status(project) == {"features@bipolar"}
     project.run("dvc", "repro", "features@bipolar")
-    assert status(project) == {"train@eegnet"}
+    assert status(project) == {"train@eegnet", "student"}
 
 
 def test_same_inputs_give_the_same_bytes(tiny_project: Project, tmp_path: Path) -> None:
