@@ -406,17 +406,16 @@ def test_another_version_of_the_package_is_refused(maker, tmp_path):
 def test_a_version_names_what_it_came_from(maker):
     result = register(maker, POOR)
     facts = api.describe(maker.paths, result["version"])
-    assert set(facts["from runs"]) == {
-        f"{member}-{fold}" for member, fold in maker.params.trainings
-    }
-    assert {link["how"] for link in facts["from runs"].values()} == {"restored"}
-    assert set(facts["from views"]) == set(maker.params.views)
+    origin = facts | facts["made from"]
+    assert set(origin["runs"]) == {f"{member}-{fold}" for member, fold in maker.params.trainings}
+    assert {link["how"] for link in origin["runs"].values()} == {"restored"}
+    assert set(origin["views"]) == set(maker.params.views)
     client = Registry.open(maker.paths).client
-    run = client.get_run(facts["from runs"]["eegnet-1"]["run_id"])
+    run = client.get_run(origin["runs"]["eegnet-1"]["run_id"])
     manifest = json.loads((maker.paths.fold("eegnet", 1) / "manifest.json").read_text())
     assert run.data.tags["content_hash"] == manifest["content_hash"]
     assert facts["bring back"] == "no way: code unknown (no git repository)"
-    assert client.get_run(facts["from retrain_run"]).info.status == "FINISHED"
+    assert client.get_run(origin["retrain_run"]).info.status == "FINISHED"
 
     reused = register(maker, POOR, note="")
     assert reused["version"] == result["version"]

@@ -44,7 +44,7 @@ def test_versions_are_listed_scored_and_rolled_back_to(maker):
     assert [(v["version"], v["verdict"]) for v in api.list_versions(maker.paths)] == [
         (2, "refused"), (1, "promoted"),
     ]  # fmt: skip
-    assert api.describe(maker.paths, 1)["from git_commit"].startswith("1c5d97f")
+    assert api.describe(maker.paths, 1)["git_commit"].startswith("1c5d97f")
     windows = [random_window(k) for k in range(2)]
     answers = {}
     for version in (1, 2):
