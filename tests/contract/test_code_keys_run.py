@@ -177,7 +177,7 @@ def ran(paths: Paths, params: Params) -> dict[str, set[tuple[str, str]]]:
         ensemble_stage.run(paths, params)
         write_ensemble_plots(paths, params)
     with watch() as found["student"]:
-        student_stage.run(paths, params, device="cpu")
+        student_stage.run(paths, params, device="cpu", progress=lambda done, total: None)
     with watch() as found["register"]:
         write_bundle(paths, params, paths.artifacts / "bundle")
     reader = WindowReader(paths.data)

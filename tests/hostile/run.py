@@ -73,12 +73,16 @@ def misbehaving_reader() -> Iterator[ReadingProcess]:
 def by_score(folder: Path, out: Path, progress: Progress) -> BatchSummary:
     """As ``hms score FOLDER --report`` does."""
     writer = RecordingWriter(out / "pages", out / "marks", {"version": 1})
+    scorer, settings = Scorer(), scoring()
     with misbehaving_reader() as reader:
         summary = score_inputs(
-            Scorer(), [folder], out / "scores.csv", scoring(), on_recording=writer,
+            scorer, [folder], out / "scores.csv", settings, on_recording=writer,
             is_reported=writer.is_done, reader=reader, progress=progress,
         )  # fmt: skip
-    write_folder_page(out / "pages", summary, {"version": 1})
+    write_folder_page(
+        out / "pages", summary, {"version": 1},
+        predictor=scorer, inputs=[folder], most=settings.notable,
+    )  # fmt: skip
     return summary
 
 
