@@ -28,11 +28,8 @@ setup: $(READY)  ## Create or refresh .venv from the lock file
 demo: $(READY)  ## Sample data, retrain, register, score the sample test set, print the results
 	python -m flows.demo
 
-test: $(READY)  ## The tests that need no whole graph, server or stack (make pipeline: those)
-	python -m pytest -m "not slow and not stack"
-
-pipeline: $(READY)  ## The tests that run the whole graph, servers and the stack (an hour)
-	python -m pytest -m "slow or stack"
+test: $(READY)  ## Run the tests
+	python -m pytest
 
 chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
 	python -m pytest -m stack
