@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -32,6 +32,26 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """The largest tolerated value of one of a window's measures.
+
+    Parameters
+    ----------
+    column : str
+        Of ``Evidence.windows``.
+    most : callable
+        ``(ValidationParams) -> float``.
+    what : str
+        The measure in words, for the Data Docs; ``{0.section.key}`` is filled in from the
+        thresholds.
+    """
+
+    column: str
+    most: Callable[[ValidationParams], float]
+    what: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """A cleaning rule.
 
@@ -45,12 +65,15 @@ class Rule:
         Rules of a lower order run first; their removals are known to later ones.
     find : callable
         ``(Evidence, ValidationParams) -> iterable of Finding``.
+    limits : dict of str to Limit
+        Of a rule made by ``limit_rule``, by the names of their expectations.
     """
 
     name: str
     about: str
     order: int
     find: Callable[[Evidence, ValidationParams], Iterable[Finding]]
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
 
 RULES: Catalogue[Rule] = Catalogue("rule")
@@ -62,6 +85,28 @@ def rule(name: str, about: str, *, order: int = 0) -> Callable:
     def add(find: Callable[[Evidence, ValidationParams], Iterable[Finding]]) -> Callable:
         RULES.register(name)(Rule(name, about, order, find))
         return find
+
+    return add
+
+
+def limit_rule(name: str, about: str, **limits: Limit) -> Callable:
+    """Decorator that adds a rule against windows of which a measure is beyond its limit.
+
+    It decorates a function that says what was found: ``(ValidationParams, *measures) -> str``,
+    with the window's measures in the order of the limits. Each limit becomes an expectation of
+    the suite ``windows``, too.
+    """
+
+    def add(detail: Callable[..., str]) -> Callable[..., str]:
+        def find(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
+            measures = [evidence.windows[limit.column].to_numpy() for limit in limits.values()]
+            most = [limit.most(params) for limit in limits.values()]
+            beyond = [values > bound for values, bound in zip(measures, most, strict=True)]
+            for row in rows_where(np.any(beyond, axis=0)):
+                yield Finding("window", row, detail(params, *(values[row] for values in measures)))
+
+        RULES.register(name)(Rule(name, about, 0, find, limits))
+        return detail
 
     return add
 

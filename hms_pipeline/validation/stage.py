@@ -130,9 +130,8 @@ def _document(
     from .docs import build_docs  # importing great_expectations takes seconds
     from .overview import Overview
 
-    return build_docs(
-        paths.data_docs, tables, params.validation, lambda _: Overview(counts, quarantine)
-    )
+    overview = Overview(counts, quarantine)
+    return build_docs(paths.data_docs, tables, params.validation, overview)
 
 
 def _is_critical(result: Result) -> bool:
