@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +20,16 @@ Spoil = Callable[[Path, np.random.Generator], str]
 def _fault(name: str, rule: str) -> Callable[[Spoil], Spoil]:
     """Register a fault for both kinds of file."""
 
+    def plant(desk: Desk, name: str, kind: str, spoil: Spoil) -> None:
+        key = desk.take_eeg() if kind == "eeg" else desk.take_spectrogram()
+        desk.record(kind, key, rule, spoil(desk.path(kind, key), desk.rng), variant=name)
+
     def add(spoil: Spoil) -> Spoil:
         for kind in ("eeg", "spectrogram"):
-            DEFECTS.register(f"{kind}_{name}")(_plant(kind, rule, spoil))
+            DEFECTS.register(f"{kind}_{name}")(partial(plant, kind=kind, spoil=spoil))
         return spoil
 
     return add
-
-
-def _plant(kind: str, rule: str, spoil: Spoil) -> Callable[[Desk, str], None]:
-    def plant(desk: Desk, name: str) -> None:
-        key = desk.take_eeg() if kind == "eeg" else desk.take_spectrogram()
-        detail = spoil(desk.path(kind, key), desk.rng)
-        if detail:
-            desk.record(kind, key, rule, detail, variant=name)
-
-    return plant
 
 
 def _rewrite(path: Path, table: pa.Table) -> None:
