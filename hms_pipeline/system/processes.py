@@ -59,7 +59,7 @@ def process_pool(
     """Single-threaded processes that end with this one, however it ends.
 
     They are started afresh, not forked: this process may hold threads and a GPU, and Arrow's
-    threads do not survive a fork. Whoever leaves early leaves what has not begun undone.
+    threads do not survive a fork. Leaving the block early cancels the tasks that have not begun.
 
     Parameters
     ----------

@@ -105,7 +105,7 @@ def _present(folder: Path) -> set[int]:
 def _collect(
     train: pd.DataFrame, results: Iterable[Measured], total: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Put results where their ids say."""
+    """Gather the files' rows, their windows' measures in train.csv's order, and all landmarks."""
     rows, hashes, times, owners = [], [], [], []
     places = {kind: train.groupby(f"{kind}_id").indices for kind in PATHS}
     measures = {

@@ -20,7 +20,7 @@ MICROVOLTS = {"µV": 1.0, "μV": 1.0, "uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3
 
 
 class UnavailableError(InputError):
-    """A recording was not read for a reason outside it, so another time it may be.
+    """A recording could not be read, but may be read later; the fault is not in the file.
 
     A package is not installed, the file is not there, or its disk does not answer.
     """

@@ -88,7 +88,7 @@ def near_duplicate(evidence: Evidence, params: ValidationParams) -> Iterator[Fin
     limits = params.near_duplicate
     left = evidence.windows[~evidence.removed_rows]
     places = declared_places(left)
-    used = set(left["eeg_id"])  # of the others nothing is read, so they displace nothing
+    used = set(left["eeg_id"])  # an EEG without windows replaces no other
     standing = _standing(evidence)
     partners: dict[int, dict[int, Match]] = defaultdict(dict)
     for match in evidence.matches:
