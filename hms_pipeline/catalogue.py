@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from .system.errors import InputError
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Catalogue(Mapping[str, T], Generic[T]):
@@ -41,6 +42,16 @@ class Catalogue(Mapping[str, T], Generic[T]):
                 raise ValueError(f"{self.kind} {name!r} is registered twice. Rename one of them.")
             self._entries[name] = entry
             return entry
+
+        return add
+
+    def register_made(self, make: Callable[[F], T], *names: str) -> Callable[[F], F]:
+        """Decorator that adds ``make(function)`` under each name and keeps the function."""
+
+        def add(function: F) -> F:
+            for name in names:
+                self.register(name)(make(function))
+            return function
 
         return add
 

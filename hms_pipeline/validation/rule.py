@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -81,12 +82,7 @@ RULES: Catalogue[Rule] = Catalogue("rule")
 
 def rule(name: str, about: str, *, order: int = 0) -> Callable:
     """Decorator that adds a function to ``RULES``."""
-
-    def add(find: Callable[[Evidence, ValidationParams], Iterable[Finding]]) -> Callable:
-        RULES.register(name)(Rule(name, about, order, find))
-        return find
-
-    return add
+    return RULES.register_made(lambda find: Rule(name, about, order, find), name)
 
 
 def limit_rule(name: str, about: str, **limits: Limit) -> Callable:
@@ -97,18 +93,18 @@ def limit_rule(name: str, about: str, **limits: Limit) -> Callable:
     the suite ``windows``, too.
     """
 
-    def add(detail: Callable[..., str]) -> Callable[..., str]:
-        def find(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-            measures = [evidence.windows[limit.column].to_numpy() for limit in limits.values()]
-            most = [limit.most(params) for limit in limits.values()]
-            beyond = [values > bound for values, bound in zip(measures, most, strict=True)]
-            for row in rows_where(np.any(beyond, axis=0)):
-                yield Finding("window", row, detail(params, *(values[row] for values in measures)))
+    def find(
+        detail: Callable[..., str], evidence: Evidence, params: ValidationParams
+    ) -> Iterator[Finding]:
+        measures = [evidence.windows[limit.column].to_numpy() for limit in limits.values()]
+        most = [limit.most(params) for limit in limits.values()]
+        beyond = [values > bound for values, bound in zip(measures, most, strict=True)]
+        for row in rows_where(np.any(beyond, axis=0)):
+            yield Finding("window", row, detail(params, *(values[row] for values in measures)))
 
-        RULES.register(name)(Rule(name, about, 0, find, limits))
-        return detail
-
-    return add
+    return RULES.register_made(
+        lambda detail: Rule(name, about, 0, partial(find, detail), limits), name
+    )
 
 
 def rows_where(mask: np.ndarray) -> list[int]:

@@ -128,12 +128,7 @@ def recording_format(
     name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
-
-    def add(function: Callable[[Path], Source]) -> Callable[[Path], Source]:
-        FORMATS.register(name)(Format(name, endings, function, parts))
-        return function
-
-    return add
+    return FORMATS.register_made(lambda open_: Format(name, endings, open_, parts), name)
 
 
 def beside(*endings: str) -> Callable[[Path], list[Path]]:

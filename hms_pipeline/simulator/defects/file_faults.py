@@ -20,16 +20,13 @@ Spoil = Callable[[Path, np.random.Generator], str]
 def _fault(name: str, rule: str) -> Callable[[Spoil], Spoil]:
     """Register a fault for both kinds of file."""
 
-    def plant(desk: Desk, name: str, kind: str, spoil: Spoil) -> None:
+    def plant(spoil: Spoil, desk: Desk, name: str) -> None:
+        kind = name.partition("_")[0]
         key = desk.take_eeg() if kind == "eeg" else desk.take_spectrogram()
         desk.record(kind, key, rule, spoil(desk.path(kind, key), desk.rng), variant=name)
 
-    def add(spoil: Spoil) -> Spoil:
-        for kind in ("eeg", "spectrogram"):
-            DEFECTS.register(f"{kind}_{name}")(partial(plant, kind=kind, spoil=spoil))
-        return spoil
-
-    return add
+    names = (f"eeg_{name}", f"spectrogram_{name}")
+    return DEFECTS.register_made(lambda spoil: partial(plant, spoil), *names)
 
 
 def _rewrite(path: Path, table: pa.Table) -> None:

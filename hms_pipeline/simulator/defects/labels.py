@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -15,16 +16,12 @@ Change = Callable[[Desk, pd.DataFrame], str]  # of the first or last of an EEG's
 def _defect(name: str, rule: str, *, row: int = 0, min_rows: int = 1) -> Callable[[Change], Change]:
     """Register a change of one row of an untouched EEG that has at least so many."""
 
-    def add(change: Change) -> Change:
-        @DEFECTS.register(name)
-        def plant(desk: Desk, name: str) -> None:
-            rows = desk.rows_of(desk.take_eeg(min_rows))
-            detail = change(desk, rows)
-            desk.record("window", rows["label_id"].iloc[row], rule, detail, variant=name)
+    def plant(change: Change, desk: Desk, name: str) -> None:
+        rows = desk.rows_of(desk.take_eeg(min_rows))
+        detail = change(desk, rows)
+        desk.record("window", rows["label_id"].iloc[row], rule, detail, variant=name)
 
-        return change
-
-    return add
+    return DEFECTS.register_made(lambda change: partial(plant, change), name)
 
 
 @DEFECTS.register("row_twice")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -18,18 +19,14 @@ Change = Callable[[np.ndarray, np.random.Generator], tuple[str, float]]
 def _defect(name: str, rule: str) -> Callable[[Change], Change]:
     """Register a change of an untouched EEG's signal."""
 
-    def add(change: Change) -> Change:
-        @DEFECTS.register(name)
-        def plant(desk: Desk, name: str) -> None:
-            key = desk.take_eeg()
-            eeg = desk.eeg(key)
-            detail, value = change(eeg, desk.rng)
-            write_eeg(desk.path("eeg", key), eeg, simulated=True)
-            desk.record_windows("eeg", key, rule, detail, variant=name, value=value)
+    def plant(change: Change, desk: Desk, name: str) -> None:
+        key = desk.take_eeg()
+        eeg = desk.eeg(key)
+        detail, value = change(eeg, desk.rng)
+        write_eeg(desk.path("eeg", key), eeg, simulated=True)
+        desk.record_windows("eeg", key, rule, detail, variant=name, value=value)
 
-        return change
-
-    return add
+    return DEFECTS.register_made(lambda change: partial(plant, change), name)
 
 
 def _one_electrode(rng: np.random.Generator) -> int:
