@@ -33,12 +33,6 @@ class MissingValuesParams(Section):
     eeg_gap_s: float = Field(ge=0)
     spectrogram_share: Share
 
-    @property
-    def tolerated(self) -> MissingValuesParams:
-        """The limits that hold: 0 without interpolation."""
-        none = {"eeg_share": 0.0, "eeg_gap_s": 0.0, "spectrogram_share": 0.0}
-        return self if self.interpolate else self.model_copy(update=none)
-
 
 class DeadChannelParams(Section):
     """An electrode is dead where neighbouring samples differ by at most ``step_uv``.

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from ..catalogue import Catalogue
+from ..catalogue import Catalogue, entry_maker
 from ..config.validation import ValidationParams
 from .evidence import Evidence
 
@@ -67,7 +67,7 @@ class Rule:
     find : callable
         ``(Evidence, ValidationParams) -> iterable of Finding``.
     limits : dict of str to Limit
-        Of a rule made by ``limit_rule``, by the names of their expectations.
+        On measures of windows, by the names of their expectations.
     """
 
     name: str
@@ -80,31 +80,33 @@ class Rule:
 RULES: Catalogue[Rule] = Catalogue("rule")
 
 
-def rule(name: str, about: str, *, order: int = 0) -> Callable:
-    """Decorator that adds a function to ``RULES``."""
-    return RULES.register_made(lambda find: Rule(name, about, order, find), name)
+def rule(name: str, about: str, *, order: int = 0, **limits: Limit) -> Callable:
+    """Decorator that adds a rule to ``RULES``.
 
-
-def limit_rule(name: str, about: str, **limits: Limit) -> Callable:
-    """Decorator that adds a rule against windows of which a measure is beyond its limit.
-
-    It decorates a function that says what was found: ``(ValidationParams, *measures) -> str``,
-    with the window's measures in the order of the limits. Each limit becomes an expectation of
-    the suite ``windows``, too.
+    Without limits the function is ``Rule.find``. With limits the rule removes each window of which
+    a measure is beyond its limit, and the function says what was found:
+    ``(ValidationParams, *measures) -> str``, the window's measures in the order of the limits. Each
+    limit becomes an expectation of the suite ``windows``, too.
     """
 
-    def find(
-        detail: Callable[..., str], evidence: Evidence, params: ValidationParams
-    ) -> Iterator[Finding]:
-        measures = [evidence.windows[limit.column].to_numpy() for limit in limits.values()]
-        most = [limit.most(params) for limit in limits.values()]
-        beyond = [values > bound for values, bound in zip(measures, most, strict=True)]
-        for row in rows_where(np.any(beyond, axis=0)):
-            yield Finding("window", row, detail(params, *(values[row] for values in measures)))
+    def make(function: Callable) -> Rule:
+        find = partial(_beyond, function, limits) if limits else function
+        return Rule(name, about, order, find, limits)
 
-    return RULES.register_made(
-        lambda detail: Rule(name, about, 0, partial(find, detail), limits), name
-    )
+    return entry_maker(RULES, make, name)
+
+
+def _beyond(
+    detail: Callable[..., str],
+    limits: Mapping[str, Limit],
+    evidence: Evidence,
+    params: ValidationParams,
+) -> Iterator[Finding]:
+    measures = [evidence.windows[limit.column].to_numpy() for limit in limits.values()]
+    most = [limit.most(params) for limit in limits.values()]
+    beyond = [values > bound for values, bound in zip(measures, most, strict=True)]
+    for row in rows_where(np.any(beyond, axis=0)):
+        yield Finding("window", row, detail(params, *(values[row] for values in measures)))
 
 
 def rows_where(mask: np.ndarray) -> list[int]:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...catalogue import Catalogue
+from ...catalogue import Catalogue, entry_maker
 from ...system.errors import InputError
 
 TOLERANCE_S = Fraction(1, 100)  # time stamps are rounded; two samples at 200 Hz
@@ -128,7 +128,7 @@ def recording_format(
     name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
-    return FORMATS.register_made(lambda open_: Format(name, endings, open_, parts), name)
+    return entry_maker(FORMATS, lambda open_: Format(name, endings, open_, parts), name)
 
 
 def beside(*endings: str) -> Callable[[Path], list[Path]]:

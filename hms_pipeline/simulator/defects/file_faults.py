@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...catalogue import entry_maker
 from ...schema import SFREQ
 from .desk import DEFECTS, Desk
 
@@ -26,7 +27,7 @@ def _fault(name: str, rule: str) -> Callable[[Spoil], Spoil]:
         desk.record(kind, key, rule, spoil(desk.path(kind, key), desk.rng), variant=name)
 
     names = (f"eeg_{name}", f"spectrogram_{name}")
-    return DEFECTS.register_made(lambda spoil: partial(plant, spoil), *names)
+    return entry_maker(DEFECTS, lambda spoil: partial(plant, spoil), *names)
 
 
 def _rewrite(path: Path, table: pa.Table) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 
+from ...catalogue import entry_maker
 from ...schema import CLASS_LABELS, VOTE_COLUMNS
 from .desk import DEFECTS, Desk
 
@@ -21,7 +22,7 @@ def _defect(name: str, rule: str, *, row: int = 0, min_rows: int = 1) -> Callabl
         detail = change(desk, rows)
         desk.record("window", rows["label_id"].iloc[row], rule, detail, variant=name)
 
-    return DEFECTS.register_made(lambda change: partial(plant, change), name)
+    return entry_maker(DEFECTS, lambda change: partial(plant, change), name)
 
 
 @DEFECTS.register("row_twice")

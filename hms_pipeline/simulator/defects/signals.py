@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ...catalogue import entry_maker
 from ...data.write import write_eeg, write_spectrogram
 from ...schema import ELECTRODES, SFREQ
 from .desk import DEFECTS, Desk
@@ -26,7 +27,7 @@ def _defect(name: str, rule: str) -> Callable[[Change], Change]:
         write_eeg(desk.path("eeg", key), eeg, simulated=True)
         desk.record_windows("eeg", key, rule, detail, variant=name, value=value)
 
-    return DEFECTS.register_made(lambda change: partial(plant, change), name)
+    return entry_maker(DEFECTS, lambda change: partial(plant, change), name)
 
 
 def _one_electrode(rng: np.random.Generator) -> int:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...catalogue import Catalogue
+from ...catalogue import Catalogue, entry_maker
 from ...schema import ELECTRODES, SFREQ
 
 N_ELECTRODES = len(ELECTRODES)
@@ -52,12 +52,12 @@ ARTEFACTS: Catalogue[Artefact] = Catalogue("artefact")
 
 def variation(name: str, part: str) -> Callable[[Draw], Draw]:
     """Register a source that draws traits of one part of a patient."""
-    return VARIATIONS.register_made(lambda draw: Variation(part, draw), name)
+    return entry_maker(VARIATIONS, lambda draw: Variation(part, draw), name)
 
 
 def artefact(name: str, share: float = 1.0) -> Callable[[Add], Add]:
     """Register a source that a share of patients has on the EEG."""
-    return ARTEFACTS.register_made(lambda add: Artefact(share, add), name)
+    return entry_maker(ARTEFACTS, lambda add: Artefact(share, add), name)
 
 
 def event_starts(rng: np.random.Generator, n: int, per_minute: float, length: int) -> list[int]:
