@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +69,35 @@ def targets(plan: pd.DataFrame) -> list[Target]:
     ]
 
 
-def find_known(store: Path, staging: Path) -> list[Known]:
-    """Shards of an earlier run that are whole: their bytes have the hash that was noted."""
-    known = []
-    for name, keys, sha256 in [*_noted(staging), *_published(store)]:
-        for path in (staging / name, store / name):
-            if is_file_of(path, sha256):
-                known.append(Known(path, keys, sha256))
-                break
-    return known
+def find_known(store: Path, staging: Path, threads: int = 1) -> list[Known]:
+    """Shards of an earlier run that are whole: their bytes have the hash that was noted.
+
+    Parameters
+    ----------
+    store, staging : Path
+    threads : int
+        Files hashed at once.
+    """
+
+    def whole(noted: tuple[str, tuple[str, ...], str]) -> Known | None:
+        name, keys, sha256 = noted
+        found = (path for path in (staging / name, store / name) if is_file_of(path, sha256))
+        path = next(found, None)
+        return None if path is None else Known(path, keys, sha256)
+
+    with ThreadPoolExecutor(threads) as pool:  # hashing leaves other threads running
+        found = pool.map(whole, [*_noted(staging), *_published(store)])
+        return [known for known in found if known is not None]
+
+
+def are_noted(wanted: list[Target], store: Path, staging: Path) -> bool:
+    """Whether an earlier run noted all these shards; their bytes are not read."""
+    noted = {
+        (name, keys)
+        for name, keys, _ in [*_noted(staging), *_published(store)]
+        if (staging / name).exists() or (store / name).exists()
+    }
+    return noted.issuperset((shard_name(target.number), target.keys) for target in wanted)
 
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
@@ -97,53 +120,88 @@ def _published(store: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
         yield shard["file"], keys[shard["shard"]], shard["sha256"]
 
 
-def write_shard(
-    target: Target,
-    staging: Path,
-    known: list[Known],
-    shape: tuple[int, ...],
-    producer: Producer,
-    step: Callable[[int], None] = lambda n: None,
-) -> Known:
-    """Write one shard into the staging folder, with its note.
+@dataclass(frozen=True)
+class Source:
+    """Where shards of a view are written, and where its rows may be copied from.
 
     Parameters
     ----------
-    target : Target
     staging : Path
     known : list of Known
-        Where rows may be copied from.
     shape : tuple of int
         Shape of one row.
-    producer : Producer
-        Computes the rows that are not known.
-    step : callable
-        Told how many rows were done.
     """
-    path = staging / shard_name(target.number)
-    place = _places(known)
-    with atomic(path) as temporary:
-        out = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float16, shape=(len(target.keys), *shape)
-        )
-        reserve(temporary)
-        copied = [row for row, key in enumerate(target.keys) if key in place]
-        for row in copied:
-            source, at = place[target.keys[row]]
+
+    staging: Path
+    known: list[Known]
+    shape: tuple[int, ...]
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[Path, int]]:
+        """Key of a row → its file and place there."""
+        return {
+            key: (shard.path, row) for shard in self.known for row, key in enumerate(shard.keys)
+        }
+
+
+def write_shards(
+    wanted: Mapping[str, Target],
+    sources: Mapping[str, Source],
+    producer: Producer,
+    step: Callable[[int], None] = lambda n: None,
+) -> dict[str, Known]:
+    """Write the shard of one number of several views, each with its note.
+
+    Parameters
+    ----------
+    wanted : mapping of str to Target
+        View → its shard; all are of the same windows.
+    sources : mapping of str to Source
+    producer : Producer
+        Computes the rows that are not known, reading each window once.
+    step : callable
+        Told how many rows of the first view were done.
+    """
+    first, rows = next((name, target.rows) for name, target in wanted.items())
+    with ExitStack() as files:
+        outs, missing = {}, {}
+        for name, target in wanted.items():
+            path = sources[name].staging / shard_name(target.number)
+            out = outs[name] = _create(
+                files.enter_context(atomic(path)), (len(rows), *sources[name].shape)
+            )
+            missing[name] = _copy_known(out, target.keys, sources[name].places)
+        step(len(rows) - len(missing[first]))
+        for name, places, values in producer.values(rows, missing):
+            outs[name][places] = values
+            step(len(places) if name == first else 0)
+        while outs:
+            outs.popitem()[1].flush()
+    return {name: _note(sources[name].staging, target) for name, target in wanted.items()}
+
+
+def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    reserve(path)
+    return out
+
+
+def _copy_known(
+    out: np.ndarray, keys: tuple[str, ...], places: Mapping[str, tuple[Path, int]]
+) -> list[int]:
+    """Copy the rows whose keys are known; the other rows."""
+    missing = []
+    for row, key in enumerate(keys):
+        if key in places:
+            source, at = places[key]
             out[row] = np.load(source, mmap_mode="r", allow_pickle=False)[at]
-        step(len(copied))
-        missing = [row for row, key in enumerate(target.keys) if key not in place]
-        done = 0
-        for values in producer.values([target.rows[row] for row in missing]):
-            out[missing[done : done + len(values)]] = values
-            done += len(values)
-            step(len(values))
-        out.flush()
-        del out
+        else:
+            missing.append(row)
+    return missing
+
+
+def _note(staging: Path, target: Target) -> Known:
+    path = staging / shard_name(target.number)
     sha256 = hash_file(path)
     write_sealed(path.with_suffix(".json"), {"keys": list(target.keys), "sha256": sha256})
     return Known(path, target.keys, sha256)
-
-
-def _places(known: list[Known]) -> Mapping[str, tuple[Path, int]]:
-    return {key: (shard.path, row) for shard in known for row, key in enumerate(shard.keys)}
