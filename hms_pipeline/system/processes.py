@@ -15,6 +15,7 @@ from typing import Any
 
 from .errors import InputError
 
+MEMORY = Path("/proc/meminfo")
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -26,9 +27,8 @@ def cores() -> int:
 
 def free_memory() -> int:
     """Bytes that this machine has free, at most those that its container may use in all."""
-    import psutil
-
-    free = psutil.virtual_memory().available
+    entries = dict(line.split(":") for line in MEMORY.read_text(encoding="utf-8").splitlines())
+    free = int(entries["MemAvailable"].split()[0]) * 1024
     try:
         return min(free, int(CONTAINER_LIMIT.read_text(encoding="utf-8")))
     except (OSError, ValueError):  # no container, or one without a limit: "max"
