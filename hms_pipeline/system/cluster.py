@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +24,7 @@ def connect(
     address : str
         Of its head; ``"auto"`` finds one on this machine.
     env : mapping of str to str, optional
-        Variables of the processes there, such as the PYTHONPATH of a folder that all nodes see.
+        Variables of the processes there; see ``own_code``.
     by_value : module, optional
         Its functions travel to the nodes, which need not have it.
 
@@ -59,6 +61,11 @@ def connect(
     return ray
 
 
+def own_code(root: Path) -> dict[str, str]:
+    """Variables that let nodes import the code of a folder that all of them see."""
+    return {"PYTHONPATH": f"{root}{os.pathsep}${{PYTHONPATH}}"}  # Ray fills in the node's own
+
+
 def spread(
     ray: Any, *, gpus: float = 0, retries: int = 3
 ) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]:
@@ -81,7 +88,8 @@ def spread(
     """
 
     def run(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-        remote = ray.remote(function).options(num_cpus=1, num_gpus=gpus, max_retries=retries)
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": retries}
+        remote = ray.remote(lambda item: function(item)).options(**options)  # no partial() for Ray
         todo, running = iter(items), {}
         most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while True:

@@ -79,7 +79,8 @@ def score(
             partial(open_bundle, predictor.bundle.folder.resolve(), device=device),
             *(predictor.content_hash, out_file, scoring, renames, keep_names),
         )
-        say(score_on_cluster(context, job, inputs, device), facts, as_json=as_json)
+        summary = score_on_cluster(context, job, inputs, wants_gpu=device != "cpu")
+        say(summary, facts, as_json=as_json)
         return
     why = partial(explain_window, predictor) if explain else None
     writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
@@ -141,16 +142,16 @@ def refuse_for_archive(engine: str, folder: Path, pages: Path | None) -> None:
 
 
 def score_on_cluster(
-    context: Context, job: Job, inputs: Sequence[Path], device: str
+    context: Context, job: Job, inputs: Sequence[Path], *, wants_gpu: bool
 ) -> BatchSummary:
     """Score an archive on the Ray cluster that section `retrain` names."""
     from ...scoring.archive import score_archive
-    from ...system.cluster import connect, spread
+    from ...system.cluster import connect, own_code, spread
     from ...system.worker import ROOT
 
     settings = context.params.retrain.ray
-    ray = connect(settings.address, env={"PYTHONPATH": str(ROOT)})
-    gpus = int(device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0)
+    ray = connect(settings.address, env=own_code(ROOT))
+    gpus = int(wants_gpu and ray.cluster_resources().get("GPU", 0) > 0)
     try:
         with progress_bar("score") as progress:
             run = spread(ray, gpus=gpus, retries=settings.retries)
