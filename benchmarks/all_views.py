@@ -4,10 +4,11 @@
 
 A small simulated set is made and its files are linked under new ids until there are so many
 windows, one an EEG; decoding and computing cost what they cost at full size. ``apart`` is the
-former way: a command a view, all at once, with eight processes each, in a folder of its own.
+former way: a command a view, all at once, with ``--workers`` processes each, in a folder of its own.
 ``together`` is what the graph's stages do: the same commands with ``--ahead``, started at once as
 the flow starts them; ``in turn``, one after the other as ``dvc repro`` does. Printed are seconds,
-windows per second, start included, and the most private memory of all processes together.
+windows per second, start included, the cores' own seconds, which other programs do not touch, and
+the most private memory of all processes together.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def run(commands: list[list[str]], at_once: bool = True) -> None:
         sys.exit(f"Commands ended with {codes}.")
 
 
-def measure(way: str, work: Path, params: Params, tables: tuple, device: str) -> None:
+def measure(way: str, work: Path, params: Params, tables: tuple, device: str, workers: int) -> None:
     """Compute all views one way and print what it took."""
     windows, recordings = tables
     commands = []
@@ -86,17 +87,18 @@ def measure(way: str, work: Path, params: Params, tables: tuple, device: str) ->
         windows.to_parquet(paths.windows, index=False)
         recordings.to_parquet(paths.recordings, index=False)
         places = ("--data", paths.data, "--artifacts", folder, "--params", paths.params)
-        how = ("--workers", 8) if way == "apart" else ("--ahead",)
+        how = ("--workers", workers) if way == "apart" else ("--ahead",)
         commands.append(hms(*places, "features", view, "--device", device, *how))
     with Watch() as watch:
-        began = time.monotonic()
+        began, before = time.monotonic(), os.times()
         run(commands, at_once=way != "in turn")
-        seconds = time.monotonic() - began
+        seconds, after = time.monotonic() - began, os.times()
+    cores = sum(after[2:4]) - sum(before[2:4])
     size = sum(path.stat().st_size for path in (work / "artifacts").rglob("shard-*.npy"))
     shutil.rmtree(work / "artifacts")
     print(
         f"{way:9} {seconds:7.1f} s {len(windows) / seconds:7.1f} windows/s"
-        f" {watch.memory_gb:6.1f} GB of memory, {size / 1e9:.1f} GB written",
+        f" {cores:7.1f} core-seconds {watch.memory_gb:6.1f} GB of memory, {size / 1e9:.1f} GB written",
         flush=True,
     )
 
@@ -108,6 +110,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=48)
     parser.add_argument("--windows", type=int, default=6000)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--ways", nargs="+", default=["apart", "together"])
     parser.add_argument("--work", type=Path, help="a folder on a large disk; default: a temporary")
     arguments = parser.parse_args()
@@ -124,7 +127,7 @@ def main() -> None:
             flush=True,
         )
         for way in arguments.ways:
-            measure(way, work, params, tables, arguments.device)
+            measure(way, work, params, tables, arguments.device, arguments.workers)
 
 
 if __name__ == "__main__":
