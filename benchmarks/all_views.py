@@ -4,7 +4,7 @@
 
 A small simulated set is made and its files are linked under new ids until there are so many
 windows, one an EEG; decoding and computing cost what they cost at full size. ``apart`` is the
-former way: a command a view, all at once, with ``--workers`` processes each, in a folder of its own.
+former way: a command a view, all at once, each with ``--workers`` processes and its own folder.
 ``together`` is what the graph's stages do: the same commands with ``--ahead``, started at once as
 the flow starts them; ``in turn``, one after the other as ``dvc repro`` does. Printed are seconds,
 windows per second, start included, the cores' own seconds, which other programs do not touch, and
@@ -98,7 +98,8 @@ def measure(way: str, work: Path, params: Params, tables: tuple, device: str, wo
     shutil.rmtree(work / "artifacts")
     print(
         f"{way:9} {seconds:7.1f} s {len(windows) / seconds:7.1f} windows/s"
-        f" {cores:7.1f} core-seconds {watch.memory_gb:6.1f} GB of memory, {size / 1e9:.1f} GB written",
+        f" {cores:7.1f} core-seconds {watch.memory_gb:6.1f} GB of memory,"
+        f" {size / 1e9:.1f} GB written",
         flush=True,
     )
 

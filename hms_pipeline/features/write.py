@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 ROWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
 HOST_BYTES = {"cpu": 4e8, "cuda": 1e9}  # of one process; a GPU's context takes most of it
 GPU_BYTES = 2e9
-MOST_BYTES = 13e9  # of all processes together, whatever the machine has
+MOST_BYTES = 11e9  # of all processes, so that 16 GB hold them and seven stages that wait
 
 
 @dataclass(frozen=True)

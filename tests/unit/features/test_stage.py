@@ -277,7 +277,7 @@ def broken(batch, **_):
 def test_processes_fit_the_memory(monkeypatch):
     cpu = torch.device("cpu")
     monkeypatch.setattr(write, "cores", lambda: 64)
-    for free, expected in ((64e9, 32), (8e9, 10), (1e9, 1), (1e8, 1)):
+    for free, expected in ((64e9, 27), (8e9, 10), (1e9, 1), (1e8, 1)):
         monkeypatch.setattr(write, "free_memory", lambda free=free: free)
         assert write.n_workers(None, 10**6, cpu) == expected
     monkeypatch.setattr(write, "cores", lambda: 3)
