@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ GPU_BYTES = 2e9
 MOST_BYTES = 11e9  # of all processes, so that 16 GB hold them and seven stages that wait
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a process writes, as it can be handed over.
+@dataclass
+class Writer:
+    """Writes shards; handed over to each process, which opens its own reader of windows.
 
     Parameters
     ----------
@@ -49,34 +50,30 @@ class Job:
     sources: Mapping[str, Source]
     device: str
 
-
-class Writer:
-    """Writes shards for a job; one a process."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        views = {name: VIEWS[name].build(params) for name, params in job.params.items()}
-        self._producer = Producer(job.root, views, torch.device(job.device))
+    @cached_property
+    def producer(self) -> Producer:
+        """Computes rows; made where it is used, because views cannot be handed over."""
+        views = {name: VIEWS[name].build(params) for name, params in self.params.items()}
+        return Producer(self.root, views, torch.device(self.device))
 
     def write(self, wanted: Mapping[str, Target], step: Callable[[int], None]) -> dict[str, Known]:
-        """Write the shard of one number; other views never hinder the job's own.
+        """Write the shard of one number; other views never hinder the own one.
 
         Parameters
         ----------
         wanted : mapping of str to Target
-            View → its shard; the job's own first.
+            View → its shard; the own one first.
         step : callable
             Told how many rows of the own view were done.
         """
-        job, own = self._job, {name: wanted[name] for name in wanted if name == self._job.own}
+        own = {name: target for name, target in wanted.items() if name == self.own}
         try:
-            count = step if own else _ignore
-            return write_shards(wanted, job.sources, self._producer, count)
+            return write_shards(wanted, self.sources, self.producer, step if own else _ignore)
         except Exception as err:
             if own == wanted:
                 raise
-            logger.warning("Views beside %s are left to their own stages: %s", job.own, err)
-            return write_shards(own, job.sources, self._producer, _ignore) if own else {}
+            logger.warning("Views beside %s are left to their own stages: %s", self.own, err)
+            return write_shards(own, self.sources, self.producer, _ignore) if own else {}
 
 
 def write_waiting(
@@ -113,37 +110,35 @@ def write_waiting(
         for target in update.waiting:
             tasks.setdefault(target.number, {})[update.view.name] = target
     n_rows = sum(len(target.keys) for wanted in tasks.values() for target in wanted.values())
-    job = Job(
+    writer = Writer(
         own.view.name,
         root,
         {update.view.name: update.view.params for update in updates},
         {update.view.name: update.source for update in updates},
         str(device),
     )
-    for written in _written(job, list(tasks.values()), n_workers(workers, n_rows, device), step):
-        own.ready += [shard for name, shard in written.items() if name == job.own]
+    for written in _written(writer, list(tasks.values()), n_workers(workers, n_rows, device), step):
+        own.ready += [shard for name, shard in written.items() if name == writer.own]
 
 
 def _written(
-    job: Job, tasks: list[dict[str, Target]], workers: int, step: Callable[[int], None]
+    writer: Writer, tasks: list[dict[str, Target]], workers: int, step: Callable[[int], None]
 ) -> Iterator[dict[str, Known]]:
-    workers = min(workers, len(tasks))
+    workers, own = min(workers, len(tasks)), writer.own
     if workers <= 1:
         with one_thread():
-            writer = Writer(job)
-            for wanted in tasks:
-                yield writer.write(wanted, step)
+            yield from (writer.write(wanted, step) for wanted in tasks)
         return
-    work, remains = f"Stage features@{job.own}", "finished shards stay"
-    with process_pool(workers, work, remains, initializer=_start, initargs=(job,)) as pool:
+    work, remains = f"Stage features@{own}", "finished shards stay"
+    with process_pool(workers, work, remains, initializer=_start, initargs=(writer,)) as pool:
         try:
             for future in as_completed([pool.submit(_write, wanted) for wanted in tasks]):
                 written = future.result()
-                step(sum(len(shard.keys) for n, shard in written.items() if n == job.own))
+                step(len(written[own].keys) if own in written else 0)
                 yield written
         except torch.OutOfMemoryError as err:
             raise InputError(
-                f"Features of view {job.own!r} need memory for {workers} processes on {job.device},"
+                f"Features of view {own!r} need memory for {workers} processes on {writer.device},"
                 f" but one of them failed: {type(err).__name__}. Lower --workers; {remains}."
             ) from err
 
@@ -172,9 +167,9 @@ def one_thread() -> Iterator[None]:
 _writers: list[Writer] = []  # the one of a worker process
 
 
-def _start(job: Job) -> None:
+def _start(writer: Writer) -> None:
     torch.set_num_threads(1)
-    _writers.append(Writer(job))
+    _writers.append(writer)
 
 
 def _write(wanted: dict[str, Target]) -> dict[str, Known]:

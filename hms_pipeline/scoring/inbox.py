@@ -70,7 +70,8 @@ def score_inbox(
         for done, (key, item) in enumerate(new.items()):
             if progress:
                 progress(done, len(new))
-            scorer, seen = _observed(predictor, observe)
+            seen: list[pd.DataFrame] = []
+            scorer = _Observed(predictor, observe, seen) if observe else predictor
             part = Path(out) / f"{key}.parquet"
             table = score_into(part, scorer, item, params, rename, opener, seen)
             n_scored += int(table["error"].isna().sum())
@@ -176,13 +177,6 @@ def set_aside(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Id and reason of the inputs of a table that have no scores."""
     bad = table[table["error"].notna()]
     return list(zip(bad["id"], bad["error"], strict=True))
-
-
-def _observed(
-    predictor: WindowScorer, observe: Observe | None
-) -> tuple[WindowScorer, list[pd.DataFrame]]:
-    seen: list[pd.DataFrame] = []
-    return (_Observed(predictor, observe, seen) if observe else predictor), seen
 
 
 class _Observed:
