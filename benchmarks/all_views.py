@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pandas as pd
@@ -64,16 +65,17 @@ def make_data(work: Path, patients: int, n_windows: int) -> tuple[pd.DataFrame, 
     return table, pd.DataFrame(hashes, columns=["kind", "id", "file_hash"])
 
 
-def run(commands: list[list[str]], at_once: bool = True) -> None:
-    """Run commands; refuse to go on where one failed."""
-    running = []
-    for command in commands:
-        running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
-        if not at_once:
-            running[-1].wait()
-    codes = [process.wait() for process in running]
-    if any(codes):
-        sys.exit(f"Commands ended with {codes}.")
+def run(commands: list[list[str]], at_once: bool = True) -> list[float]:
+    """Run commands; when each had ended, in seconds. Refuse to go on where one failed."""
+    began, ended = time.monotonic(), list[float]()
+    with ThreadPoolExecutor(len(commands) if at_once else 1) as pool:
+        for done in as_completed(
+            pool.submit(subprocess.run, one, stdout=subprocess.DEVNULL) for one in commands
+        ):
+            ended.append(time.monotonic() - began)
+            if done.result().returncode:
+                sys.exit(f"A command ended with {done.result().returncode}.")
+    return ended
 
 
 def measure(way: str, work: Path, params: Params, tables: tuple, device: str, workers: int) -> None:
@@ -90,16 +92,16 @@ def measure(way: str, work: Path, params: Params, tables: tuple, device: str, wo
         how = ("--workers", workers) if way == "apart" else ("--ahead",)
         commands.append(hms(*places, "features", view, "--device", device, *how))
     with Watch() as watch:
-        began, before = time.monotonic(), os.times()
-        run(commands, at_once=way != "in turn")
-        seconds, after = time.monotonic() - began, os.times()
+        before = os.times()
+        ended = run(commands, at_once=way != "in turn")
+        seconds, after = ended[-1], os.times()
     cores = sum(after[2:4]) - sum(before[2:4])
     size = sum(path.stat().st_size for path in (work / "artifacts").rglob("shard-*.npy"))
     shutil.rmtree(work / "artifacts")
     print(
         f"{way:9} {seconds:7.1f} s {len(windows) / seconds:7.1f} windows/s"
         f" {cores:7.1f} core-seconds {watch.memory_gb:6.1f} GB of memory,"
-        f" {size / 1e9:.1f} GB written",
+        f" {size / 1e9:.1f} GB written; views at {', '.join(f'{end:.0f}' for end in ended)} s",
         flush=True,
     )
 

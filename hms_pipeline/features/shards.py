@@ -8,9 +8,9 @@ or a store without manifest whose shards the notes still vouch for; the next run
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..system.errors import InputError
-from ..system.files import atomic, hash_file, read_sealed, reserve, write_sealed
+from ..system.files import hash_file, read_sealed, reserve, write_sealed
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name
@@ -163,26 +163,29 @@ def write_shards(
         Told how many rows of the first view were done.
     """
     first, rows = next((name, target.rows) for name, target in wanted.items())
-    with ExitStack() as files:
-        outs, missing = {}, {}
-        for name, target in wanted.items():
-            path = sources[name].staging / shard_name(target.number)
-            out = outs[name] = _create(
-                files.enter_context(atomic(path)), (len(rows), *sources[name].shape)
-            )
-            missing[name] = _copy_known(out, target.keys, sources[name].places)
-        step(len(rows) - len(missing[first]))
-        for name, places, values in producer.values(rows, missing):
-            outs[name][places] = values
-            step(len(places) if name == first else 0)
-        while outs:
-            outs.popitem()[1].flush()
-    return {name: _note(sources[name].staging, target) for name, target in wanted.items()}
+    outs, missing = {}, {}
+    for name, target in wanted.items():
+        out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
+        missing[name] = _copy_known(out, target.keys, sources[name].places)
+    step(len(rows) - len(missing[first]))
+    for name, places, values in producer.values(rows, missing):
+        outs[name][places] = values
+        step(len(places) if name == first else 0)
+    return {name: _note(sources[name], target) for name, target in wanted.items()}
 
 
-def _create(path: Path, shape: tuple[int, ...]) -> np.memmap:
+def _unfinished(source: Source, target: Target) -> Path:
+    return source.staging / f"unfinished-{target.number}.npy"
+
+
+def _create(path: Path, source: Source, n_rows: int) -> np.memmap:
+    shape = (n_rows, *source.shape)
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    reserve(path)
+    try:
+        reserve(path)
+    except OSError as err:  # of a full disk, which names no file
+        err.filename = str(path)
+        raise
     return out
 
 
@@ -200,8 +203,10 @@ def _copy_known(
     return missing
 
 
-def _note(staging: Path, target: Target) -> Known:
-    path = staging / shard_name(target.number)
-    sha256 = hash_file(path)
+def _note(source: Source, target: Target) -> Known:
+    """Finish a shard. The disk may get its bytes later: whoever reads it compares its hash."""
+    unfinished, path = _unfinished(source, target), source.staging / shard_name(target.number)
+    sha256 = hash_file(unfinished)
+    os.replace(unfinished, path)
     write_sealed(path.with_suffix(".json"), {"keys": list(target.keys), "sha256": sha256})
     return Known(path, target.keys, sha256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -89,6 +89,14 @@ class Update:
                 self.waiting.append(target)
             else:
                 self.ready.append(found)
+        self.known = [shard if shard in self.ready else self._put_by(shard) for shard in self.known]
+
+    def _put_by(self, shard: Known) -> Known:
+        """Rename a shard of other rows, which are copied while one of its name is written."""
+        if shard.path.parent != self.staging:
+            return shard
+        path = shard.path.with_name(f"earlier-{shard.path.name}")
+        return replace(shard, path=shard.path.rename(path))
 
     @property
     def source(self) -> Source:

@@ -239,6 +239,19 @@ def test_the_next_view_finds_its_shards_finished(paths, params, computed, tmp_pa
         assert contents(alone.view(view)) == contents(paths.view(view))
 
 
+def test_rows_left_by_an_earlier_run_move_into_more_shards(paths, params, computed, monkeypatch):
+    """Shards of one name are written while their former rows are still to be copied."""
+    stage.run(paths, params, "bipolar", ahead=True)
+    computed.clear()
+    monkeypatch.setattr(plan, "ROWS_PER_SHARD", 1)
+    stage.run(paths, params, "spec_multi")
+    assert not computed
+    store = contents(paths.view("spec_multi"))
+    shutil.rmtree(paths.view("spec_multi"))
+    stage.run(paths, params, "spec_multi")
+    assert contents(paths.view("spec_multi")) == store
+
+
 def test_each_view_lacks_other_rows(paths, params, computed):
     """A new EEG and a new spectrogram: two windows each, and only of the view that reads it."""
     for view in params.views:
