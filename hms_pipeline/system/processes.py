@@ -10,11 +10,29 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .errors import InputError
 
+MEMORY = Path("/proc/meminfo")
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def free_memory() -> int:
+    """Bytes that this machine has free, at most those that its container may use in all."""
+    entries = dict(line.split(":") for line in MEMORY.read_text(encoding="utf-8").splitlines())
+    free = int(entries["MemAvailable"].split()[0]) * 1024
+    try:
+        return min(free, int(CONTAINER_LIMIT.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return free
 
 
 def release_memory() -> None:

@@ -280,7 +280,7 @@ EDITS = {
     "signal.spectral:mel_power": of_view("mel"),
     "features.produce:Producer.values": VIEWED | ROWS | TAUGHT,
     "features.windows:fill_eeg": VIEWED | ROWS | EVERY_VERSION,
-    "features.shards:write_shard": VIEWED | TAUGHT,
+    "features.shards:write_shards": VIEWED | TAUGHT,
     "models.multi:multi": of_architecture("multi"),
     "models.eegnet:WaveEncoder": of_architecture("eegnet", "multi"),
     "models.image_encoder:ImageEncoder.forward": TRAINED - {"train.eegnet"} | PACKAGED | TAUGHT,
