@@ -15,7 +15,7 @@ MAX_WAITING = 16  # requests
 WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
 RETRY_S = 1
 MAX_CLIENTS = 1000  # remembered
-DISTRUST_S = 10.0  # after a faulty request its client comes after all others
+DISTRUST_S = 60.0  # after a faulty request its client comes after all others
 
 
 def busy(reason: str, what: str) -> RefusedError:
