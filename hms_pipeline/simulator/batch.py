@@ -127,7 +127,7 @@ def simulate_arrays(
     """
     check_sources(leave_out)
     sessions = plan_train(seed, patients)
-    chosen = [(session, _middle_windows(session)) for session in sessions]
+    chosen = [(session, middle_windows(session)) for session in sessions]
     if limit is not None:
         total = np.cumsum([len(rows) for _, rows in chosen])
         chosen = chosen[: int(np.searchsorted(total, limit)) + 1]
@@ -136,7 +136,7 @@ def simulate_arrays(
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
     rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
-    for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
+    for number, windows in enumerate(run_tasks(session_windows, tasks, workers)):
         for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
             if len(rows) < n:
                 eeg[len(rows)], spectrogram[len(rows)] = samples, image
@@ -152,7 +152,7 @@ def simulate_arrays(
     return SampleArrays(eeg=eeg, spectrogram=spectrogram, votes=votes, **ids)
 
 
-def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
+def middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     """One row per EEG and votes: the middle one by offset."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for row in train_rows([session]):
@@ -161,9 +161,10 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     return [rows[len(rows) // 2] for rows in groups.values()]
 
 
-def _session_windows(
+def session_windows(
     task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """EEG and spectrogram of chosen rows of (seed, sources to do without, session, rows)."""
     seed, leave_out, plan, rows = task
     session = simulate_session(seed, plan, missing=False, leave_out=leave_out)
     eegs = {eeg.eeg_id: samples for eeg, samples in session.eegs}
