@@ -5,7 +5,8 @@
     python -m benchmarks.transfer --part 0/2 --device cuda:0 --out a.csv &
     python -m benchmarks.transfer --part 1/2 --device cuda:1 --out b.csv    # on two GPUs
     python -m benchmarks.transfer --patients 6 --test-patients 4 --epochs 1 --sources cycles
-    python -m benchmarks.transfer --table a.csv b.csv               # what was found, in Markdown
+    python -m benchmarks.transfer --done a.csv --out c.csv          # what a killed run lacks
+    python -m benchmarks.transfer --table a.csv b.csv c.csv         # what was found, in Markdown
 
 For each source a set of the same patients is simulated without it (``sample.leave_out``), the
 network is trained on it by ``training.fit``, and predicts other patients who have every source.
@@ -23,6 +24,7 @@ import csv
 import os
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
@@ -137,15 +139,23 @@ def trained(
     views = load_views(data.stores, data.shapes, data.label_ids, device, 0.5)
     job = Fit(f"{member}-{number}", data, views, params.training, spec.max_lr_scale, device)
     with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder) / "checkpoint")
         result = fit(
             job,
             lambda: build_model(spec, data.shapes, name=member),
-            Checkpoint(Path(folder) / "checkpoint"),
+            checkpoint,
             lambda record: None,
             lambda done: None,
         )
+        checkpoint.remove()  # waits for the last one, which a thread writes
     rows = data.held_out
     return by_slice(data.target[rows], result.probs, data.n_votes[rows])
+
+
+def finished(paths: list[Path], trainings: int) -> set[str]:
+    """Cases that were trained as often as asked for."""
+    counts = sum((Counter(pd.read_csv(path)["without"]) for path in paths), Counter())
+    return {name for name, count in counts.items() if count >= trainings}
 
 
 def recipe(
@@ -174,6 +184,7 @@ def table(paths: list[Path]) -> str:
     number that had every source. The error of the mean is pooled over all cases.
     """
     found = pd.concat([pd.read_csv(path) for path in paths])
+    found = found.drop_duplicates(["without", "training"])
     found = found.set_index(["without", "training"]).sort_index()[["kl_ge_10", "kl_all"]]
     more = (found - found.xs("none")).drop(index="none").groupby("without")
     mean, kl = more.mean(), found.groupby("without").mean()
@@ -202,6 +213,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, help="a CSV, one row a training, as they end")
+    parser.add_argument(
+        "--done", type=Path, nargs="+", default=[], help="such files of an earlier run: go on"
+    )
     parser.add_argument("--table", type=Path, nargs="+", help="print the table of such files")
     return parser.parse_args()
 
@@ -217,6 +231,8 @@ def main() -> None:
     params = recipe(args.recipe, args.member, args.batch_size, args.epochs)
     infos = tuple(ViewInfo.of(view) for view in member_views(args.recipe, args.member).values())
     cases = {"none": (), "all": tuple(source_names()), **{name: (name,) for name in sources}}
+    for name in finished(args.done, args.trainings):
+        cases.pop(name, None)
     part, parts = map(int, args.part.split("/"))
     chosen = dict(list(cases.items())[part::parts])
     train, test = (
