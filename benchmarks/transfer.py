@@ -46,15 +46,20 @@ from hms_pipeline.features.view import BuiltView
 from hms_pipeline.features.views import build_views
 from hms_pipeline.features.windows import prepare
 from hms_pipeline.models import build_model
+<<<<<<< HEAD
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.simulator.batch import middle_windows, run_tasks, session_windows
 from hms_pipeline.simulator.plan import SessionPlan, plan_train
+=======
+>>>>>>> main
 from hms_pipeline.simulator.variation import check_sources, source_names
 from hms_pipeline.system.device import choose_device
 from hms_pipeline.training.checkpoint import Checkpoint
 from hms_pipeline.training.fit import Fit, fit
 from hms_pipeline.training.fold_data import FoldData
 from hms_pipeline.training.metrics import by_slice, metric_name
+
+from .windows import SampleArrays, simulate_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 Task = tuple[int, tuple[str, ...], SessionPlan]
