@@ -46,20 +46,17 @@ from hms_pipeline.features.view import BuiltView
 from hms_pipeline.features.views import build_views
 from hms_pipeline.features.windows import prepare
 from hms_pipeline.models import build_model
-<<<<<<< HEAD
 from hms_pipeline.schema import VOTE_COLUMNS
-from hms_pipeline.simulator.batch import middle_windows, run_tasks, session_windows
 from hms_pipeline.simulator.plan import SessionPlan, plan_train
-=======
->>>>>>> main
 from hms_pipeline.simulator.variation import check_sources, source_names
 from hms_pipeline.system.device import choose_device
+from hms_pipeline.system.processes import process_map
 from hms_pipeline.training.checkpoint import Checkpoint
 from hms_pipeline.training.fit import Fit, fit
 from hms_pipeline.training.fold_data import FoldData
 from hms_pipeline.training.metrics import by_slice, metric_name
 
-from .windows import SampleArrays, simulate_arrays
+from .windows import middle_windows, session_windows
 
 ROOT = Path(__file__).resolve().parents[1]
 Task = tuple[int, tuple[str, ...], SessionPlan]
@@ -110,9 +107,10 @@ def read_sets(
 ) -> Iterator[Windows]:
     """Sets of sessions in their order; later ones are made while the caller uses the first."""
     tasks = [task for each in sets for task in each]
-    read = run_tasks(partial(read_session, name, member), tasks, workers)
-    for tasks in sets:
-        yield Windows.joined([next(read) for _ in tasks])
+    with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
+        read = run(partial(read_session, name, member), tasks)
+        for tasks in sets:
+            yield Windows.joined([next(read) for _ in tasks])
 
 
 def fold_data(

@@ -80,22 +80,12 @@ def simulate_arrays(
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
     rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
-<<<<<<< HEAD:hms_pipeline/simulator/batch.py
-    for number, windows in enumerate(run_tasks(session_windows, tasks, workers)):
-        for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
-            if len(rows) < n:
-                eeg[len(rows)], spectrogram[len(rows)] = samples, image
-                rows.append(row)
-        if progress is not None:
-            progress(number + 1, len(tasks))
-=======
     with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
-        for (_, picked), windows in zip(chosen, run(_session_windows, tasks), strict=True):
+        for (_, picked), windows in zip(chosen, run(session_windows, tasks), strict=True):
             for row, (samples, image) in zip(picked, windows, strict=True):
                 if len(rows) < n:
                     eeg[len(rows)], spectrogram[len(rows)] = samples, image
                     rows.append(row)
->>>>>>> main:benchmarks/windows.py
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], np.int64)
@@ -117,7 +107,6 @@ def middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
 def session_windows(
     task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """EEG and spectrogram of chosen rows of (seed, sources to do without, session, rows)."""
     seed, leave_out, plan, rows = task
     session = simulate_session(seed, plan, missing=False, leave_out=leave_out)
     eegs = {eeg.eeg_id: samples for eeg, samples in session.eegs}

@@ -30,7 +30,18 @@ INDENTED = re.compile(r"^    (?=(?:hms|dvc|make|python) )(.*)$", re.M)
 INLINE = re.compile(r"`((?:hms|dvc|make|python|prefect) [^`\n]*)`")
 OURS = ("hms", "make", "python", "dvc")
 OTHERS = ("mlflow", "prefect", "ray")
-SHELL = ("cd", "source", "export", "git", "tar", "cp", "mkdir", "pip", "pre-commit", "docs/champion.sh")
+SHELL = (
+    "cd",
+    "source",
+    "export",
+    "git",
+    "tar",
+    "cp",
+    "mkdir",
+    "pip",
+    "pre-commit",
+    "docs/champion.sh",
+)
 NUMBERS = {"N": "1", "VERSION": "1", "ID": "1", "[FOLD...]": "0", "FOLD...": "0"}
 CHEAP = ("--version", "views", "members", "models", "recipe")  # run, not only parsed
 
