@@ -173,7 +173,8 @@ class Servers:
         config.write_text(json.dumps({"identities": users}), encoding="utf-8")
         ports = dict(zip(("master", "volume", "filer"), self.others, strict=True))
         command = [STORE, "server", f"-dir={data}", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                   f"-s3.port={self.store_port}", f"-s3.config={config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=20",
+                   f"-s3.port={self.store_port}", f"-s3.config={config}", "-volume.max=20",
+                   "-s3.port.iceberg=0", "-s3.port.lance=0",
                    *(f"-{name}.port={port}" for name, port in ports.items())]  # fmt: skip
         self._start("store", command)
         wait_until(lambda: self.client().list_buckets(), "The S3 store")

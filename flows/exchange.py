@@ -113,7 +113,7 @@ def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float]
             log.warning("%s: %s. Again in %.0f s.", name, why, wait_s)
             time.sleep(wait_s)
     raise InputError(
-        f"A remote needs to answer to {name}, but: {why}. See whether it can be reached from here"
+        f"A remote has to answer to {name}, but: {why}. See whether it can be reached from here"
         " (hms doctor), and run the retrain again: it goes on where it stopped."
     )
 

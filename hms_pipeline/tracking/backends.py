@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,7 +41,7 @@ class Database:
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)
     extension: str = ""
 
     def state(self) -> str:
@@ -102,7 +102,7 @@ class Bucket:
     url: str
     endpoint: str | None = None
     key: str | None = None
-    secret: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
     def state(self) -> str:
         """What it is, as whom it is asked, and how much it holds.
@@ -166,9 +166,7 @@ def dvc_remote(root: Path) -> Bucket | str | None:
 
 def _need(package: str, name: str) -> None:
     if find_spec(package) is None:
-        raise InputError(
-            f"{name} needs the package {package}, which is not installed. {EXTRA}"
-        )
+        raise InputError(f"{name} needs the package {package}, which is not installed. {EXTRA}")
 
 
 def _silent(name: str, where: str, err: BaseException) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from benchmarks.postgres_s3 import Servers, free_ports, missing, servers
 
 ROOT = Path(__file__).parents[2]
-PREFECT_LOGIN = "team:prefect-5e7c0ffee"
+PREFECT_LOGIN = f"team:prefect-{secrets.token_hex(8)}"
 
 
 @dataclass
@@ -49,7 +50,8 @@ class Machine:
         )
         text = f"{done.stdout}{done.stderr}"
         self.said.append(text)
-        print(f"{self.root.name}: {' '.join(command)[:100]}: {time.monotonic() - begin:.1f} s")
+        took = f"{time.monotonic() - begin:.1f} s"
+        sys.stderr.write(f"{self.root.name}: {' '.join(command[1:])[:100]}: {took}\n")
         if done.returncode != code:
             pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{text[-4000:]}")
         return text

@@ -112,7 +112,7 @@ def test_a_version_travels_from_machine_to_machine(team: Team, machine) -> None:
     with served(machine("fourth")) as url:
         np.testing.assert_allclose(ask(url), made["probs"][:1], atol=1e-6, rtol=0)
 
-    said = team.first.hms("doctor", code=1 if "wrong" in team.first.hms("doctor", "--json") else 0)
+    said = team.first.hms("doctor")
     for name in ("MLflow's database", "MLflow's files", "Prefect's database"):
         assert name in said
     assert "as hms" in said
