@@ -86,7 +86,7 @@ def give(root: Path, log: Log) -> None:
     branch = os.environ.get(BRANCH)
     if not branch:
         return
-    _remote(root, _dvc("push", "-q", "--run-cache"), log)
+    push(root, ["--run-cache"], log)
     if not _git(root, "status", "--porcelain", "--", LOCK):
         return
     _git(root, "add", LOCK)
@@ -98,6 +98,17 @@ def give(root: Path, log: Log) -> None:
     except InputError as err:
         log.warning("%s stays on this machine. %s", LOCK, err)
         _git(root, "reset", "-q", "--soft", "HEAD~1")
+
+
+def push(root: Path, targets: Sequence[str], log: Log) -> None:
+    """Hand outputs of stages, or of all, to DVC's remote.
+
+    Raises
+    ------
+    InputError
+        It does not answer.
+    """
+    _remote(root, _dvc("push", "-q", *targets), log)
 
 
 def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float] = WAITS_S) -> None:
@@ -139,7 +150,7 @@ def _run(root: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]
 
 
 def _dvc(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dvc", *arguments]
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]
 
 
 def main() -> int:
