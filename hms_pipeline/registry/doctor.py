@@ -171,11 +171,13 @@ def judge_server(server: Server) -> Finding:
 
 def _backends(paths: Paths) -> Iterator[Finding]:
     """Databases and buckets: what, as whom, how full."""
-    remote = dvc_remote(paths.params.absolute().parent)
-    if isinstance(remote, str):
-        yield Finding("DVC's remote", hide_passwords(remote))
     asked: list[Bucket | Database] = [*backends()]
-    for backend in asked + [remote] * isinstance(remote, Bucket):
+    remote = dvc_remote(paths.params.absolute().parent)
+    if isinstance(remote, Bucket):
+        asked.append(remote)
+    elif remote is not None:
+        yield Finding("DVC's remote", hide_passwords(remote))
+    for backend in asked:
         try:
             yield Finding(backend.name, backend.state())
         except InputError as err:

@@ -25,7 +25,7 @@ from hms_pipeline.schema import VOTE_COLUMNS
 from ..ensembles import random_window
 from .conftest import Machine, Team
 
-pytestmark = pytest.mark.team
+pytestmark = [pytest.mark.team, pytest.mark.slow]
 SERVED_WITHIN_S = 120
 
 
