@@ -212,9 +212,9 @@ def up(root: Path, worker: bool = True) -> Stack:
         A service or what it needs does not answer, or its port is taken by something else.
     """
     stack = Stack.from_environment(root)
-    prepare(root)
     for backend in backends():
-        backend.state()
+        backend.state()  # before a server fails on it with a traceback in its log
+    prepare(root)
     if stack.direct:
         prepare_mlflow(root)
     for service in stack.services()[: None if worker else -1]:
