@@ -171,7 +171,10 @@ class FoldGroup:
             return self._replay(views)
 
     def _loop(self, views: Sequence[Tensor]) -> Tensor:
-        return torch.stack([network(*views).softmax(1) for network in self.networks])
+        return torch.stack([self._answer(network, views) for network in self.networks])
+
+    def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
+        return network(*views).softmax(1)
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
@@ -208,7 +211,7 @@ class FoldGroup:
         outputs = []
         for network, stream in zip(self.networks, cycle(streams), strict=False):
             with torch.cuda.stream(stream):
-                outputs.append(network(*inputs).softmax(1))
+                outputs.append(self._answer(network, inputs))
         for stream in streams:
             main.wait_stream(stream)
         return torch.stack(outputs)
