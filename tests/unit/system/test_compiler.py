@@ -86,6 +86,6 @@ def test_of_several_processes_one_compiles_while_the_others_wait(tmp_path: Path)
 def test_a_failed_compilation_leaves_the_turn_to_the_next(tmp_path: Path):
     assert compiled("network", fail) is None
     assert not list(tmp_path.glob("*.done"))
-    compiler._failed.clear()  # noqa: SLF001 - as another process
+    compiler._failed.clear()  # as another process
     assert compiled("network", lambda: 1) == 1
     assert len(list(tmp_path.glob("*.done"))) == 1
