@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -105,6 +105,34 @@ def _fold(network: nn.Module, pairs: Sequence[tuple[str, str]]) -> list[tuple[st
 def _put(network: nn.Module, path: str, module: nn.Module) -> None:
     parent, _, name = path.rpartition(".")
     setattr(network.get_submodule(parent), name, module)
+
+
+def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = "") -> nn.Module:
+    """A network of the same structure that holds other tensors; nothing is copied.
+
+    Parameters
+    ----------
+    network : nn.Module
+        What is no tensor is shared with it.
+    weights : mapping of str to Tensor
+        One for each name of its ``state_dict``.
+    path : str
+        Of the network in a larger one, with a full stop at the end.
+    """
+    twin = copy.copy(network)
+    state = vars(twin)
+    state["_parameters"] = state["_parameters"] | {
+        name: nn.Parameter(weights[path + name], requires_grad=False)
+        for name, _ in network.named_parameters(recurse=False)
+    }
+    state["_buffers"] = state["_buffers"] | {
+        name: weights[path + name] for name, _ in network.named_buffers(recurse=False)
+    }
+    state["_modules"] = state["_modules"] | {
+        name: with_weights(child, weights, f"{path}{name}.")
+        for name, child in network.named_children()
+    }
+    return twin
 
 
 class GraphPool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hms_pipeline.inference.networks import FoldGroup, GraphPool, fold_normalisation
+from hms_pipeline.inference.networks import FoldGroup, GraphPool, fold_normalisation, with_weights
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -50,6 +50,19 @@ def test_folding_changes_no_answer_and_leaves_no_normalisation(x):
     assert fold_normalisation([network], [x])
     torch.testing.assert_close(network(x), before, atol=1e-5, rtol=1e-5)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+
+
+@torch.inference_mode()
+def test_a_twin_answers_by_its_own_weights_and_leaves_the_first_alone(x):
+    with torch.device("meta"):
+        blank = plain().eval()
+    first, second = shaken(plain()), shaken(plain())
+    twins = [with_weights(blank, network.state_dict()) for network in (first, second)]
+    expected = [first(x), second(x)]
+    fold_normalisation(twins[:1], [x])
+    for twin, answer in zip(twins, expected, strict=True):
+        torch.testing.assert_close(twin(x), answer, atol=1e-5, rtol=1e-5)
+    assert all(weight.is_meta for weight in blank.state_dict().values())
 
 
 @torch.inference_mode()
