@@ -181,13 +181,17 @@ class FoldGroup:
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
         with torch.inference_mode():
             fold_normalisation(self.networks, _layout(example))
+        self._forget()
+
+    def _forget(self) -> None:
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+        self._asked: set[int] = set()  # sizes that a larger graph has answered once
 
     def only(self, positions: Sequence[int]) -> FoldGroup:
         """A group of some of these networks, shared."""
         group = copy.copy(self)
         group.networks = [self.networks[k] for k in positions]
-        group._graphs = {}  # noqa: SLF001 - of this class
+        group._forget()  # noqa: SLF001 - of this class
         return group
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
@@ -206,7 +210,7 @@ class FoldGroup:
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
-        size = next(size for size in GRAPH_SIZES if size >= n)
+        size = self._size(n)
         if size not in self._graphs:
             blank = [view.new_zeros(size, *view.shape[1:]) for view in views]
             self._graphs[size] = self._capture(_layout(blank))
@@ -215,6 +219,18 @@ class FoldGroup:
             slot[:n].copy_(view)
         graph.replay()
         return output[:, :n].clone()
+
+    def _size(self, n: int) -> int:
+        """The graph for n windows; the first time, a larger one that is there saves a capture.
+
+        So the last windows of a long run, which are fewer, do not cost a graph of their own.
+        """
+        size = next(size for size in GRAPH_SIZES if size >= n)
+        larger = [there for there in self._graphs if there > size]
+        if size in self._graphs or size in self._asked or not larger:
+            return size
+        self._asked.add(size)
+        return min(larger)
 
     def _capture(self, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         device = self.pool.device

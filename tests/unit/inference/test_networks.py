@@ -95,3 +95,12 @@ def test_graphs_equal_the_loop_for_every_batch_size(x):
         batch = torch.randn(size, 4, 12, 12, device=device)
         expected = torch.stack([network(batch).softmax(1) for network in networks])
         torch.testing.assert_close(group([batch]), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_smaller_batch_is_captured_when_it_comes_again():
+    group = FoldGroup([plain().eval()], [(4, 12, 12)], GraphPool(torch.device("cpu")))
+    used = []
+    for n in (60, 64, 4, 3, 4, 1, 50):
+        used.append(group._size(n))
+        group._graphs[used[-1]] = None
+    assert used == [64, 64, 64, 4, 4, 4, 64]
