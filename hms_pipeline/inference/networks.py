@@ -135,6 +135,26 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = 
     return twin
 
 
+def halved(network: nn.Module) -> nn.Module:
+    """Weights of convolutions and linear layers in float16, in place; the others stay as they are.
+
+    The views are float16 already, and its ten bits are those that a GPU's convolutions take of
+    float32 numbers (TF32).
+    """
+    for module in network.modules():
+        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+            module.half()
+    return network
+
+
+def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
+    """Probabilities, shape (B, 6), float32; ``half``: of a network that was halved."""
+    device = views[0].device.type
+    with torch.autocast(device, torch.float16, enabled=half, cache_enabled=False):
+        logits = network(*views)
+    return logits.float().softmax(1)
+
+
 class GraphPool:
     """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it.
 
@@ -165,7 +185,8 @@ class FoldGroup:
     -----
     On the CPU the folds run one after another: a grouped convolution over stacked folds is
     slower there than folded normalisation with channels last. On a GPU small batches are bound
-    by kernel launches, so all folds are captured into one CUDA graph per batch size.
+    by kernel launches, so all folds are captured into one CUDA graph per batch size; convolutions
+    are in half precision there.
     """
 
     def __init__(
@@ -181,6 +202,8 @@ class FoldGroup:
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
         with torch.inference_mode():
             fold_normalisation(self.networks, _layout(example))
+        if pool.device.type == "cuda":
+            self.networks = [halved(network) for network in self.networks]
         self._forget()
 
     def _forget(self) -> None:
@@ -206,7 +229,13 @@ class FoldGroup:
         return torch.stack([self._answer(network, views) for network in self.networks])
 
     def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        return network(*views).softmax(1)
+        return answer(network, views, half=self.pool.device.type == "cuda")
+
+    @torch.inference_mode()
+    def exactly(self, views: Sequence[Tensor]) -> Tensor:
+        """The same in float32 throughout, slowly: for windows that half precision cannot hold."""
+        networks = (copy.deepcopy(network).float() for network in self.networks)
+        return torch.stack([answer(network, _layout(views), half=False) for network in networks])
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
