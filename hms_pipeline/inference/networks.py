@@ -144,6 +144,8 @@ def halved(network: nn.Module) -> nn.Module:
     for module in network.modules():
         if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
             module.half()
+        if isinstance(module, nn.RNNBase):
+            module.flatten_parameters()  # else cuDNN gathers them at every call
     return network
 
 
