@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
+HALF_FROM = 16  # windows; casting the weights, with fewer, would cost launches
 # Networks side by side on a GPU: more hide the launches of small batches; with large ones they
 # only take memory.
 MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
@@ -135,22 +136,12 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = 
     return twin
 
 
-def halved(network: nn.Module) -> nn.Module:
-    """Weights of convolutions and linear layers in float16, in place; the others stay as they are.
+def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
+    """Probabilities, shape (B, 6), float32; ``half``: convolutions and products in float16.
 
     The views are float16 already, and its ten bits are those that a GPU's convolutions take of
-    float32 numbers (TF32).
+    float32 numbers (TF32); bfloat16 has seven.
     """
-    for module in network.modules():
-        if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
-            module.half()
-        if isinstance(module, nn.RNNBase):
-            module.flatten_parameters()  # else cuDNN gathers them at every call
-    return network
-
-
-def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
-    """Probabilities, shape (B, 6), float32; ``half``: of a network that was halved."""
     device = views[0].device.type
     with torch.autocast(device, torch.float16, enabled=half, cache_enabled=False):
         logits = network(*views)
@@ -204,8 +195,6 @@ class FoldGroup:
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
         with torch.inference_mode():
             fold_normalisation(self.networks, _layout(example))
-        if pool.device.type == "cuda":
-            self.networks = [halved(network) for network in self.networks]
         self._forget()
 
     def _forget(self) -> None:
@@ -231,13 +220,14 @@ class FoldGroup:
         return torch.stack([self._answer(network, views) for network in self.networks])
 
     def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        return answer(network, views, half=self.pool.device.type == "cuda")
+        half = self.pool.device.type == "cuda" and len(views[0]) >= HALF_FROM
+        return answer(network, views, half=half)
 
     @torch.inference_mode()
     def exactly(self, views: Sequence[Tensor]) -> Tensor:
-        """The same in float32 throughout, slowly: for windows that half precision cannot hold."""
-        networks = (copy.deepcopy(network).float() for network in self.networks)
-        return torch.stack([answer(network, _layout(views), half=False) for network in networks])
+        """The same without half precision, for windows that it cannot hold."""
+        views = _layout(views)
+        return torch.stack([answer(network, views, half=False) for network in self.networks])
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
