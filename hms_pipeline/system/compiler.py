@@ -66,8 +66,8 @@ def compiled(what: object, make: Callable[[], T]) -> T | None:
         if not _failed:
             said = " ".join(str(err).split())[:300]
             log.warning(
-                "Networks are not compiled (%s: %s): the work goes on without, a third slower. Where"
-                " a C compiler is there, remove %s and try again.",
+                "Networks are not compiled (%s: %s): the work goes on without, a third slower."
+                " Where a C compiler is there, remove %s and try again.",
                 type(err).__name__, said, os.environ.get(CACHE, "PyTorch's cache"),
             )  # fmt: skip
         _failed.add(key)
