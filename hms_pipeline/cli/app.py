@@ -92,7 +92,9 @@ def options(
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
     logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
     notes.quiet = quiet
-    ctx.obj = Context(Paths(data=data, artifacts=artifacts, params=params))
+    paths = Paths(data=data, artifacts=artifacts, params=params)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
+    ctx.obj = Context(paths)
 
 
 def main() -> None:
