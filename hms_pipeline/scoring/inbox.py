@@ -19,7 +19,7 @@ from ..system.files import read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .batch import BatchSummary
-from .inputs import Item, RecordingItem, WindowItem, item_of_file
+from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file, opened
 from .recording import WindowScorer
 from .units import COLUMNS, reason, save_part, score_group
 
@@ -63,14 +63,16 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    opened: Any = nullcontext(reader) if reader else ReadingProcess()
-    with opened as opener:
+    reading: Any = nullcontext(reader) if reader else ReadingProcess()
+    with reading as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):
             if progress:
                 progress(done, len(new))
-            table = _score_item(predictor, item, params, rename, opener, observe)
+            if isinstance(item, RecordingItem):
+                item = opened(item, opener, Names(), params, rename)
+            table = _score_item(predictor, item, params, observe)
             if not table["transient"].any():
                 save_part(Path(out) / f"{key}.parquet", table.drop(columns="transient"))
             release_memory()
@@ -143,16 +145,11 @@ def _item(path: Path, content: str) -> Item:
 
 
 def _score_item(
-    predictor: WindowScorer,
-    item: Item,
-    params: ScoringParams,
-    rename: Mapping[str, str] | None,
-    reader: Reader,
-    observe: Observe | None,
+    predictor: WindowScorer, item: Item, params: ScoringParams, observe: Observe | None
 ) -> pd.DataFrame:
     seen: list[pd.DataFrame] = []
     scorer = predictor if observe is None else _Observed(predictor, observe, seen)
-    table = score_group(scorer, [item], params, rename, reader)
+    table = score_group(scorer, [item], params)
     if seen and table["error"].isna().all():
         table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
     return table.assign(**{MADE_BY: predictor.content_hash})

@@ -152,8 +152,8 @@ def score_opened(
 
     Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
     """
-    starts = _starts(recording, params.hop_s)
     spectrogram = own_spectrogram(recording, params.block_s)
+    starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
     kept: list[int] = []
     reasons: list[str] = []
@@ -166,7 +166,8 @@ def score_opened(
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
-    timeline = _timeline(starts[kept], batches, member_probs)
+    spread = disagreement(member_probs)
+    timeline = _timeline(starts[kept], batches, spread)
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
         id=name,
@@ -266,14 +267,14 @@ def _left_out(n_windows: int, kept: Sequence[int], reasons: Sequence[str]) -> tu
     return (f"{n_windows - len(kept)} of {n_windows} windows left out: {reasons[0]}",)
 
 
-def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarray) -> pd.DataFrame:
+def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
     start_s = starts / SFREQ
     label_s = start_s + (WINDOW_S - LABEL_S) / 2
     table = pd.DataFrame(
         {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
     )
     table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
-    table["disagreement"] = disagreement(member_probs)
+    table["disagreement"] = spread
     table["members_used"] = [
         SEPARATOR.join(used) for scores in batches for used in scores.members_used
     ]
