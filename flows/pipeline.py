@@ -22,7 +22,7 @@ from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
-from .environment import prepare, project_root, run_folder
+from .environment import paths_of, prepare, project_root, run_folder
 from .graph import KEYS, Graph, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import end_orphans
@@ -186,7 +186,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     """Run the chosen stages and show what came out."""
     log = get_run_logger()
     start = time.monotonic()
-    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    paths = paths_of(root)
     slots, remarks = ensure_limits(machine_slots(params), private=not PREFECT_API_URL.value())
     for remark in remarks:
         log.warning(remark)
@@ -346,7 +346,7 @@ class Tracking:
     def close_killed(root: Path, previous: dict[str, Any]) -> None:
         """Finish the parent run of a retrain that was killed."""
         if previous.get("mlflow_run"):
-            paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+            paths = paths_of(root)
             Tracking(paths, previous["mlflow_run"]).finish([])
 
 

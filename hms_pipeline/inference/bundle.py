@@ -423,19 +423,23 @@ def check_bundle(folder: Path) -> str:
         A file is changed, missing or not listed; it is named.
     """
     listed = _read_json(folder / CHECKSUMS, "hms register")
-    found = checksums(folder)
-    for name in sorted(listed.keys() | found.keys()):
-        if listed.get(name) != found.get(name):
-            what = (
-                "is missing" if name not in found
-                else "was added" if name not in listed
-                else "was changed"
-            )  # fmt: skip
-            raise InputError(
-                f"The model's files must be as they were registered, but {name} {what}."
-                " Use another version, or register again."
-            )
+    different = first_difference(listed, checksums(folder))
+    if different:
+        raise InputError(
+            f"The model's files must be as they were registered, but {different}. Use another"
+            " version, or register again."
+        )
     return hash_json(listed)
+
+
+def first_difference(listed: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """The first file whose hash is not the listed one, and what happened to it."""
+    for name in sorted(listed.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if listed.get(name) != found[name]:
+            return f"{name} was {'changed' if name in listed else 'added'}"
+    return None
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ..inference.bundle import (
     checksums,
     copy_code,
     files_below,
+    first_difference,
     write_bundle,
     write_tables,
 )
@@ -244,11 +245,4 @@ def _first_difference(model: Path, found: Mapping[str, str]) -> str:
         return f"{FILES} cannot be read"
     if hash_json(listed) == hash_json(found):
         return f"the list {FILES} itself was changed"
-    for name in sorted(listed.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if name not in listed:
-            return f"{name} was added"
-        if listed[name] != found[name]:
-            return f"{name} was changed"
-    return "they differ"
+    return first_difference(listed, found) or "they differ"

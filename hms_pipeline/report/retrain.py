@@ -8,6 +8,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
+from ..ensemble.stage import table_of_results
 from ..registry.lineage import data_origin
 from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import hash_file, hash_json, read_sealed
@@ -88,24 +89,16 @@ def _span(low: float, high: float, signed: bool = False) -> str:
 
 
 def _results(metrics: Mapping[str, Any], members: list[str]) -> list[dict[str, Any]]:
-    named = [
-        *((name, metrics["members"][name]) for name in members),
-        ("equal mean", metrics["blends"]["equal"]),
-        (f"ensemble ({KINDS[metrics['chosen']]})", metrics["ensemble"]),
-        *((f"({name})", slices) for name, slices in metrics["baselines"].items()),
+    slices = [name for name in VOTE_SLICES if name in metrics["slices"]]
+    return [
+        {
+            "name": row["member"],
+            "cells": [_number(row[name]) for name in slices],
+            "interval": _span(*row["interval"]) if row["interval"] else DASH,
+            "strong": row["member"].startswith("ensemble"),
+        }
+        for row in table_of_results(dict(metrics), members)
     ]
-    rows = []
-    for name, slices in named:
-        deciding = slices.get(DECIDING_SLICE)
-        rows.append(
-            {
-                "name": name,
-                "cells": [_number(slices[s]["kl"]) for s in VOTE_SLICES if s in metrics["slices"]],
-                "interval": _span(deciding["low"], deciding["high"]) if deciding else DASH,
-                "strong": name.startswith("ensemble"),
-            }
-        )
-    return rows
 
 
 def _blend_row(row: Mapping[str, Any]) -> dict[str, Any]:

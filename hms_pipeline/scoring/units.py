@@ -77,7 +77,7 @@ def score_group(
     """
     if isinstance(items[0], RecordingItem):
         return _score_recording(predictor, items[0], params, on_recording)
-    return score_windows(predictor, items, params.batch_windows)
+    return pd.concat(score_batches(predictor, items, params.batch_windows), ignore_index=True)
 
 
 def _score_recording(
@@ -101,11 +101,6 @@ def _score_recording(
         SEPARATOR.join(filter(None, (*scores.warnings, own))) for own in table["warnings"]
     ]
     return table[[*COLUMNS, "error", "transient"]]
-
-
-def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
-    """Score windows; rows in the order given."""
-    return pd.concat(score_batches(predictor, items, batch), ignore_index=True)
 
 
 def score_batches(
