@@ -351,6 +351,14 @@ def copy_code(out: Path) -> Path:
     return out / "package"
 
 
+def with_code(bundle: Path, out: Path) -> Path:
+    """Copy a bundle without code, such as the starter, and give it this package's."""
+    shutil.copytree(bundle, out)
+    copy_code(out / "code")
+    write_json(out / CHECKSUMS, checksums(out))
+    return out
+
+
 def _code_files() -> dict[str, Path]:
     """The files of the rooms that scoring needs, by their place in the package."""
     root = Path(__file__).parents[1]

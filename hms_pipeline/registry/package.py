@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,10 +21,9 @@ from ..config import Params, Paths
 from ..data.encode import eeg_to_parquet
 from ..inference.bundle import (
     CHECKSUMS,
-    checksums,
-    copy_code,
     files_below,
     first_difference,
+    with_code,
     write_bundle,
     write_tables,
 )
@@ -87,11 +85,7 @@ def write_starter_model(starter: Path, out: Path) -> Path:
     out : Path
         A new folder.
     """
-    bundle = out.with_name("bundle")
-    shutil.copytree(starter, bundle)
-    copy_code(bundle / "code")
-    write_json(bundle / CHECKSUMS, checksums(bundle))
-    save_model(bundle, out)
+    save_model(with_code(starter, out.with_name("bundle")), out)
     return out
 
 

@@ -167,6 +167,7 @@ def score_opened(
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
     spread = disagreement(member_probs)
+    n_windows = len(window_starts(recording.n_times, params.hop_s))
     timeline = _timeline(starts[kept], batches, spread)
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
@@ -182,8 +183,8 @@ def score_opened(
         pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
         warnings=(
             *recording.warnings,
-            *_interrupted(recording, params.hop_s, len(starts)),
-            *_left_out(len(starts), kept, reasons),
+            *_left_out(n_windows, len(starts), "a pause interrupts them."),
+            *_left_out(len(starts), len(kept), *reasons),
         ),
         source=recording.source,
     )
@@ -214,13 +215,6 @@ def _starts(recording: Recording, hop_s: int) -> np.ndarray:
             f" {recording.name} is interrupted. {' '.join(recording.warnings)}"
         )
     return starts
-
-
-def _interrupted(recording: Recording, hop_s: int, n_starts: int) -> tuple[str, ...]:
-    n_windows = len(window_starts(recording.n_times, hop_s))
-    if n_starts == n_windows:
-        return ()
-    return (f"{n_windows - n_starts} of {n_windows} windows left out: a pause interrupts them.",)
 
 
 def _batches(
@@ -261,10 +255,10 @@ def _predict(
     return [([row], scores) for row, found in singly for _, scores in found]
 
 
-def _left_out(n_windows: int, kept: Sequence[int], reasons: Sequence[str]) -> tuple[str, ...]:
-    if not reasons:
+def _left_out(n_windows: int, n_kept: int, *reasons: str) -> tuple[str, ...]:
+    if n_kept == n_windows:
         return ()
-    return (f"{n_windows - len(kept)} of {n_windows} windows left out: {reasons[0]}",)
+    return (f"{n_windows - n_kept} of {n_windows} windows left out: {reasons[0]}",)
 
 
 def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
