@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, verdict_of
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, repro, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -180,10 +179,7 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = list(job.command) or [
-            *(sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"),
-            *("--single-item", *["--force"] * job.force, job.stage),
-        ]
+        command = list(job.command) or repro(job.stage, job.force)
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []

@@ -184,14 +184,15 @@ def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
             " Run hms ensemble again."
         )
     member = params.members[name]
-    folds = {}
-    for k, fold in enumerate(paths.answering(params.split.n_folds)):
-        folds[str(k)] = read_manifest(paths.fold(name, fold))["content_hash"]
+    answering = paths.answering(params.split.n_folds)
     return {
         "architecture": member.architecture,
         "views": list(member.views),
         "model": member.model,
-        "folds": folds,
+        "folds": {
+            str(k): read_manifest(paths.fold(name, fold))["content_hash"]
+            for k, fold in enumerate(answering)
+        },
     }
 
 

@@ -28,6 +28,8 @@ def write_folder_report(
     notable: Mapping[str, NotableWindow] | None = None,
     explained: Mapping[str, Explanation] | None = None,
     failed: Sequence[tuple[str, str]] = (),
+    identifier: str = "",
+    title: str = "Scored folder",
 ) -> Path:
     """Write one self-contained HTML file; it links to the pages of recordings beside it.
 
@@ -36,8 +38,9 @@ def write_folder_report(
     out : Path
         The file.
     scores : DataFrame
-        What ``scoring.batch.score_inputs`` wrote, one row per window. Rows whose ``id`` has a page
-        beside ``out`` are joined to one recording.
+        One row per window: six vote columns, a name in ``id`` or ``eeg_id``, and where there
+        are any ``start_s`` and ``warnings``. Rows without probabilities are left out. Rows whose
+        name has a page beside ``out`` are joined to one recording.
     model : mapping
         Name, version, hashes: shown as they are.
     members : sequence of str
@@ -48,6 +51,7 @@ def write_folder_report(
         Why, by the same names.
     failed : sequence of (str, str)
         Inputs set aside and why.
+    identifier, title : str
 
     Returns
     -------
@@ -55,7 +59,8 @@ def write_folder_report(
         ``out``.
     """
     out = Path(out)
-    names = scores["id"].astype(str)
+    scores = scores.dropna(subset=list(VOTE_COLUMNS)).reset_index(drop=True)
+    names = scores["id" if "id" in scores else "eeg_id"].astype(str)
     paged = names.map({n: (out.parent / f"{n}.html").is_file() for n in names.unique()}).astype(
         bool
     )
@@ -71,8 +76,8 @@ def write_folder_report(
         out,
         "folder.html.j2",
         {
-            "title": "Scored folder",
-            "identifier": "",
+            "title": title,
+            "identifier": identifier,
             "index": "",
             "n_scored": len(scores),
             "cards": _cards(probs),
@@ -127,14 +132,15 @@ def _recordings(scores: pd.DataFrame, names: pd.Series) -> list[dict[str, Any]]:
 
 
 def _row(row: pd.Series, probs: np.ndarray, name: str) -> dict[str, Any]:
-    if row["start_s"] > 0:
+    if "start_s" in row.index and pd.notna(row["start_s"]) and row["start_s"] > 0:
         name += f" @ {row['start_s']:g} s"
     positive = probs[probs > 0]
+    warnings = row.get("warnings", "")
     return {
         "name": name,
         "probs": probs.tolist(),
         "label": ACNS_NAMES[int(probs.argmax())],
         "top": float(probs.max()),
         "entropy": float(-(positive * np.log(positive)).sum()),
-        "warnings": row["warnings"],
+        "warnings": warnings if isinstance(warnings, str) else "",
     }

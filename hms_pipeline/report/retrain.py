@@ -22,20 +22,18 @@ PLOTS = ("kl_by_votes", "weights", "reliability", "confusion", "member_correlati
 DASH = "–"
 
 
-def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) -> Path:
+def write_retrain_report(paths: Paths, params: Params) -> Path:
     """Write one self-contained HTML file about the present artifacts.
 
     Parameters
     ----------
     paths, params
         Stage `ensemble` has run; `register` too, if the verdict is to be shown.
-    out : Path, optional
-        The file; ``reports/retrain.html`` beside the artifacts where None.
 
     Returns
     -------
     Path
-        ``out``.
+        ``reports/retrain.html`` beside the artifacts.
 
     Raises
     ------
@@ -45,10 +43,9 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     weights = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
-    out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
     stage_columns, stages = _stages(metrics, weights["members"])
     return write_page(
-        Path(out),
+        paths.artifacts.absolute().parent / "reports" / "retrain.html",
         "retrain.html.j2",
         {
             "title": f"Retrain, recipe {params.recipe}",

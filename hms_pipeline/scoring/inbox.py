@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +134,9 @@ def _new_recordings(
             continue
         key = content[:32]
         if not (out / f"{key}.parquet").exists() and key not in new:
-            new[key] = _item(path, content)
+            item = item_of_file(path)
+            new[key] = item if isinstance(item, WindowItem) else replace(item, content=content)
     return new, failed
-
-
-def _item(path: Path, content: str) -> Item:
-    item = item_of_file(path)
-    if isinstance(item, WindowItem):
-        return item
-    return RecordingItem(path, item.id or f"recording-{content[:12]}", content)
 
 
 def _score_item(

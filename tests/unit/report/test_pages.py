@@ -24,7 +24,6 @@ from hms_pipeline.report.retrain import write_retrain_report
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.explain import MASKED, Explanation
 from hms_pipeline.scoring.notable import NotableWindow
-from hms_pipeline.scoring.recording import RecordingScores
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import write_sealed
 from tests.recipes import recipe
@@ -40,25 +39,6 @@ def timeline(n: int, hop_s: float = 10.0) -> pd.DataFrame:
     table = pd.DataFrame({"start_s": np.arange(n) * hop_s})
     table[list(VOTE_COLUMNS)] = RNG.dirichlet(np.ones(6), n)
     return table.assign(disagreement=RNG.gamma(2, 0.1, n), warnings="")
-
-
-def scores(table: pd.DataFrame, n_rows: int = 0, **more: object) -> RecordingScores:
-    """A recording's scores with a spectrogram of ``n_rows``."""
-    facts = {
-        "id": "",
-        "duration_s": float(table["start_s"].iloc[-1]) + 50,
-        "hop_s": 10.0,
-        "timeline": table,
-        "members": MEMBERS,
-        "member_probs": np.full((2, len(table), 6), np.nan),
-        "spectrogram": RNG.gamma(2, 5, (4, 100, n_rows)),
-        "spectrogram_times_s": np.arange(n_rows) * 2 + 1.0,
-        "notable": (),
-        "pauses_s": (),
-        "warnings": (),
-        "source": {},
-    }
-    return RecordingScores(**{**facts, **more})
 
 
 def window(start_s: float = 0.0, spectrogram: bool = False) -> NotableWindow:
@@ -123,16 +103,16 @@ def test_a_recording_with_everything(tmp_path):
     table.loc[10:20, "warnings"] = "Electrode T5 is flat."
     out = write_recording_report(
         tmp_path / "recording.html",
-        scores(
-            table,
-            320,
-            id="recording-12ab",
-            notable=(window(100.0, spectrogram=True), window(300.0)),
-            warnings=("EKG is missing.",),
-            source={"sfreq": 256.0},
-        ),
-        MODEL,
-        [why(), None],
+        timeline=table,
+        model=MODEL,
+        members=MEMBERS,
+        notable=[window(100.0, spectrogram=True), window(300.0)],
+        explained=[why(), None],
+        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
+        spectrogram_times_s=np.arange(320) * 2 + 1.0,
+        warnings=["EKG is missing."],
+        source={"sfreq": 256.0},
+        identifier="recording-12ab",
     )
     text = check(out)
     for wanted in ("recording-12ab", "EKG is missing.", "in 11 of 60 windows, 1:40 to 4:10",
@@ -144,15 +124,20 @@ def test_a_recording_with_everything(tmp_path):
 
 
 def test_one_window_without_spectrogram_or_warnings(tmp_path):
-    bare = timeline(1).assign(disagreement=0.0)
-    text = check(write_recording_report(tmp_path / "r.html", scores(bare), MODEL))
-    assert data(text)["timeline"]["disagreement"] is None
+    bare = timeline(1).drop(columns=["disagreement", "warnings"])
+    text = check(write_recording_report(tmp_path / "r.html", timeline=bare, model=MODEL))
     assert "1 window of 50 s." in text
     assert "Nothing to report" in text
 
 
 def test_a_day_stays_small(tmp_path):
-    out = write_recording_report(tmp_path / "r.html", scores(timeline(8640), 1500), MODEL)
+    out = write_recording_report(
+        tmp_path / "r.html",
+        timeline=timeline(8640),
+        model=MODEL,
+        spectrogram=RNG.gamma(2, 5, (4, 100, 1500)),
+        duration_s=86_400.0,
+    )
     check(out)
     assert out.stat().st_size < 3_000_000
 
@@ -164,21 +149,21 @@ def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
     spectrogram = RNG.gamma(2, 5, (4, 100, 60))
     spectrogram[:, :, 20:30] = np.nan
     out = write_recording_report(
-        tmp_path / "r.html", scores(timeline(8), 60, notable=(bad,), spectrogram=spectrogram), MODEL
-    )
+        tmp_path / "r.html", timeline=timeline(8), model=MODEL, members=MEMBERS,
+        notable=[bad], spectrogram=spectrogram,
+    )  # fmt: skip
     assert "Left out: v2s-spec." in check(out)
 
 
 def test_text_from_files_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     out = write_recording_report(
-        tmp_path / "r.html",
-        scores(timeline(3).assign(warnings=evil), warnings=(evil,), id=evil, source={evil: evil}),
-        {evil: evil},
-    )
+        tmp_path / "r.html", timeline=timeline(3).assign(warnings=evil), model={evil: evil},
+        warnings=[evil], identifier=evil, title=evil,
+    )  # fmt: skip
     assert evil not in check(out)
-    table = timeline(3).assign(id=evil, warnings=evil)
-    out = write_folder_report(tmp_path / "f.html", scores=table, model={}, failed=[(evil, evil)])
+    scores = timeline(3).assign(id=evil, warnings=evil)
+    out = write_folder_report(tmp_path / "f.html", scores=scores, model={}, failed=[(evil, evil)])
     assert evil not in check(out)
 
 
@@ -206,11 +191,10 @@ def test_traces_start_apart_from_each_other():
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
 def test_a_browser_draws_every_figure(tmp_path):
     page = write_recording_report(
-        tmp_path / "r.html",
-        scores(timeline(60), 320, notable=(window(), window(50.0))),
-        MODEL,
-        [why(), None],
-    )
+        tmp_path / "r.html", timeline=timeline(60), model=MODEL, members=MEMBERS,
+        notable=[window(), window(50.0)], explained=[why(), None],
+        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
+    )  # fmt: skip
     options = ["--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     command = ["chromium", "--headless", *options, f"--user-data-dir={tmp_path}/profile", str(page)]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
@@ -219,16 +203,14 @@ def test_a_browser_draws_every_figure(tmp_path):
 
 
 def test_an_index_links_to_its_recordings_and_is_sorted_as_it_says(tmp_path):
-    table = pd.concat(
-        [timeline(5).assign(id=name) for name in ("quiet", "odd one", "w7")], ignore_index=True
-    )
+    scores = pd.concat([timeline(5).assign(id=name) for name in ("quiet", "odd one", "w7")])
     votes = list(VOTE_COLUMNS)
-    table.loc[table["id"] == "quiet", votes] = [0.02] * 5 + [0.9]
-    table.loc[table["id"] == "odd one", votes] = [0.9] + [0.02] * 5
+    scores.loc[scores["id"] == "quiet", votes] = [0.02] * 5 + [0.9]
+    scores.loc[scores["id"] == "odd one", votes] = [0.9] + [0.02] * 5
     for name in ("quiet", "odd one"):
         (tmp_path / f"{name}.html").touch()
     out = write_folder_report(
-        tmp_path / "index.html", scores=table, model=MODEL, notable={"w7": window()}
+        tmp_path / "index.html", scores=scores, model=MODEL, notable={"w7": window()}
     )
     text = check(out, beside=("odd%20one.html", "quiet.html"))
     assert text.index("odd%20one.html") < text.index("quiet.html")
@@ -237,9 +219,10 @@ def test_an_index_links_to_its_recordings_and_is_sorted_as_it_says(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    table = timeline(699).assign(id=[f"w{i}" for i in range(1, 700)])
+    scores = timeline(700).assign(id=[f"w{i}" for i in range(700)])
+    scores.loc[0, list(VOTE_COLUMNS)] = np.nan
     out = write_folder_report(
-        tmp_path / "folder.html", scores=table, model=MODEL, members=MEMBERS,
+        tmp_path / "folder.html", scores=scores, model=MODEL, members=MEMBERS,
         notable={"w5": window()}, failed=[("w0", "An EEG needs 20 columns.")],
     )  # fmt: skip
     text = check(out)
@@ -248,9 +231,10 @@ def test_a_folder(tmp_path):
     assert len(data(text)["windows"]) == 1
 
 
-def test_an_empty_folder(tmp_path):
-    table = timeline(1).assign(id="w").iloc[:0]
-    check(write_folder_report(tmp_path / "b.html", scores=table, model=MODEL))
+def test_a_competition_folder_by_eeg_id_and_an_empty_one(tmp_path):
+    scores = timeline(2).assign(eeg_id=[11, 12])
+    assert ">11<" in check(write_folder_report(tmp_path / "a.html", scores=scores, model=MODEL))
+    check(write_folder_report(tmp_path / "b.html", scores=scores.iloc[:0], model=MODEL))
 
 
 @pytest.mark.parametrize("votes", [(1, 20), (1, 9)])
@@ -267,7 +251,7 @@ def test_a_retrain(tmp_path, votes):
         {"model": "hms-ensemble", "version": 2, "aliases": [], "verdict": "refused",
          "reasons": ["gain 0.0001 is below 0.001"]},
     )  # fmt: skip
-    text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
+    text = check(write_retrain_report(paths, tiny))
     assert "gain 0.0001 is below 0.001" in text
     assert text.count("data:image/png") == 5
     assert "unknown (no git repository)" in text  # the code
@@ -286,10 +270,9 @@ def test_a_pause_is_time_and_shaded(tmp_path):
     table = timeline(3000)
     table.loc[1500:, "start_s"] += 7200.0
     out = write_recording_report(
-        tmp_path / "r.html",
-        scores(table, duration_s=37_250.0, pauses_s=((15_040.0, 22_240.0),)),
-        MODEL,
-    )
+        tmp_path / "r.html", timeline=table, model=MODEL, duration_s=37_250.0, hop_s=10.0,
+        pauses_s=[(15_040.0, 22_240.0)],
+    )  # fmt: skip
     text = check(out)
     assert "10:20:50 from start to end, 2:00:00 of it not recorded" in text
     assert "Times count from the recording's start, pauses included" in text
