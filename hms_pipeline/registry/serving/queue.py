@@ -50,18 +50,14 @@ class FairQueue:
         """Requests that wait."""
         return len(self._waiting)
 
-    def check(self, client: str = "") -> None:
-        """Refuse a newcomer before anything is read of it.
+    def check(self, client: str = "") -> _Place | None:
+        """Refuse a newcomer, or name the place that it may take; None where one is free.
 
         Raises
         ------
         RefusedError
             ``MAX_WAITING`` wait already, and no client has more places than this one would have.
         """
-        self._outnumbered(client)
-
-    def _outnumbered(self, client: str) -> _Place | None:
-        """The place that a newcomer may take; None where there is a free one."""
         if len(self._waiting) < MAX_WAITING:
             return None
         count = Counter(place.client for place in self._waiting)
@@ -100,7 +96,7 @@ class FairQueue:
         self._given[client] = self._least + n_windows
 
     async def _wait(self, n_windows: int, client: str) -> None:
-        if outnumbered := self._outnumbered(client):
+        if outnumbered := self.check(client):
             self._waiting.remove(outnumbered)
             outnumbered.future.set_exception(_full())
         loop = asyncio.get_running_loop()
