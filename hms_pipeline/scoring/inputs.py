@@ -21,6 +21,7 @@ from ..system.errors import InputError
 from ..system.files import hash_bytes
 from .sources import open_recording
 
+NOT_OPEN = InputError("A recording needs to be open to be scored, but is not. Open it.")
 RESERVED = "index"  # the name of a report's first page
 
 
@@ -62,14 +63,14 @@ class RecordingItem:
         Empty until the content gives it, for clinical recordings that keep no name.
     content : str
         SHA-256 of all its files; empty until they were read.
-    recording : Recording or InputError or OSError or None
-        It, once it is open, or why it cannot be opened.
+    recording : Recording or InputError or OSError
+        It, once it is open, or why it is not.
     """
 
     path: Path
     id: str = ""
     content: str = ""
-    recording: Recording | InputError | OSError | None = None
+    recording: Recording | InputError | OSError = NOT_OPEN
 
     def key(self) -> str:
         """Hash of what it is made of."""
@@ -108,7 +109,8 @@ def opened(
     rename: Mapping[str, str] | None,
 ) -> RecordingItem:
     """A recording that is open, with its content's hash and a name that no other has."""
-    content, recording = item.content, None
+    content = item.content
+    recording: Recording | InputError | OSError
     try:
         recording = open_recording(item.path, params, rename, reader)
     except (InputError, OSError) as err:
