@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +70,12 @@ def score_inbox(
         for done, (key, item) in enumerate(new.items()):
             if progress:
                 progress(done, len(new))
-            if isinstance(item, RecordingItem):
-                item = opened(item, opener, Names(), params, rename)
-            table = _score_item(predictor, item, params, observe)
-            if not table["transient"].any():
-                save_part(Path(out) / f"{key}.parquet", table.drop(columns="transient"))
-            release_memory()
+            seen: list[pd.DataFrame] = []
+            scorer = _Observed(predictor, observe, seen) if observe else predictor
+            part = Path(out) / f"{key}.parquet"
+            table = score_into(part, scorer, item, params, rename, opener, seen)
             n_scored += int(table["error"].isna().sum())
-            failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
+            failed += set_aside(table)
     if progress:
         progress(len(new), len(new))
     return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
@@ -134,20 +131,56 @@ def _new_recordings(
             continue
         key = content[:32]
         if not (out / f"{key}.parquet").exists() and key not in new:
-            item = item_of_file(path)
-            new[key] = item if isinstance(item, WindowItem) else replace(item, content=content)
+            new[key] = recording_item(path, content)
     return new, failed
 
 
-def _score_item(
-    predictor: WindowScorer, item: Item, params: ScoringParams, observe: Observe | None
+def recording_item(path: Path, content: str, *, keep_names: bool = False) -> Item:
+    """A file whose content is known; a clinical recording is named by it."""
+    item = item_of_file(path, keep_names=keep_names)
+    if isinstance(item, WindowItem):
+        return item
+    return RecordingItem(path, item.id or f"recording-{content[:12]}", content)
+
+
+def score_into(
+    part: Path,
+    predictor: WindowScorer,
+    item: Item,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+    reader: Reader,
+    seen: Sequence[pd.DataFrame] = (),
 ) -> pd.DataFrame:
-    seen: list[pd.DataFrame] = []
-    scorer = predictor if observe is None else _Observed(predictor, observe, seen)
-    table = score_group(scorer, [item], params)
+    """Score one input and keep its table, unless another time may succeed.
+
+    Parameters
+    ----------
+    part : Path
+        Written whole or not at all; ``content_hash`` in it is the model's.
+    predictor, item, params
+        See ``units.score_group``; a recording is opened here.
+    rename : mapping of str to str, optional
+    reader : Reader
+    seen : sequence of DataFrame
+        What ``predictor`` observed while it scored, kept beside the scores.
+    """
+    if isinstance(item, RecordingItem):
+        item = opened(item, reader, Names(), params, rename)
+    table = score_group(predictor, [item], params)
     if seen and table["error"].isna().all():
         table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
-    return table.assign(**{MADE_BY: predictor.content_hash})
+    table = table.assign(**{MADE_BY: predictor.content_hash})
+    if not table["transient"].any():
+        save_part(part, table.drop(columns="transient"))
+    release_memory()
+    return table
+
+
+def set_aside(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Id and reason of the inputs of a table that have no scores."""
+    bad = table[table["error"].notna()]
+    return list(zip(bad["id"], bad["error"], strict=True))
 
 
 class _Observed:
