@@ -186,6 +186,7 @@ class Predictor:
             [said for part in parts for said in part.warnings],
         )
 
+    @torch.inference_mode()
     def _score(self, windows: Sequence[Window], first: int) -> Scores:
         checked, warnings = zip(
             *(
@@ -203,8 +204,12 @@ class Predictor:
         member_probs = np.full((len(self.members), len(windows), len(CLASSES)), np.nan)
         for kind, names in ((True, self._with), (False, self._without)):
             rows = np.flatnonzero(has == kind)
-            if len(rows):
-                self._run([checked[row] for row in rows], names, member_probs, rows)
+            if not len(rows):
+                continue
+            views = {view: self.views[view] for name in names for view in self.inputs[name]}
+            batch = prepare([checked[row] for row in rows], self.device)
+            for name, probs in self.answers(compute(views, batch), names).items():
+                member_probs[self.members.index(name), rows] = probs.mean(0).double().cpu().numpy()
         left_out = [name for name in self._with if name not in self._without]
         said = [
             (*warning, f"left out: {', '.join(left_out)}") if left_out and not present else warning
@@ -214,16 +219,6 @@ class Predictor:
         return Scores(
             apply_blend(member_probs, self._blend), member_probs, self.members, used, said
         )
-
-    def _run(
-        self, windows: Sequence[Window], names: Sequence[str], out: np.ndarray, rows: np.ndarray
-    ) -> None:
-        with torch.inference_mode():
-            batch = prepare(windows, self.device)
-            needed = dict.fromkeys(view for name in names for view in self.inputs[name])
-            pictures = compute({view: self.views[view] for view in needed}, batch)
-            for name, probs in self.answers(pictures, names).items():
-                out[self.members.index(name), rows] = probs.mean(0).double().cpu().numpy()
 
     @torch.inference_mode()
     def answers(self, pictures: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:

@@ -128,7 +128,7 @@ def part(maker: Maker) -> object:
 
 
 def version(maker: Maker) -> object:
-    number, bundle = api.champion_bundle(maker.paths)
+    number, bundle = api.bundle_of(maker.paths)
     registry = Registry.open(maker.paths)
     tables = training_tables(registry, registry.get(number))
     files = [p for p in (*bundle.parents[1].rglob("*"), *tables.rglob("*")) if p.is_file()]
@@ -143,7 +143,7 @@ def list_of_versions(maker: Maker) -> object:
         copy = Path(folder) / "project"
         shutil.copytree(root / "mlruns", copy / "mlruns")
         paths = Paths(root / "data", copy / "artifacts", maker.paths.params)
-        return api.list_versions(paths), api.verify(paths)
+        return api.list_versions(paths), api.model_of(paths)[0]
 
 
 def histories(maker: Maker) -> object:

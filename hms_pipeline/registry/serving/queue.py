@@ -55,28 +55,14 @@ class FairQueue:
         """Requests that wait."""
         return len(self._waiting)
 
-    def check(self, client: str = "") -> None:
-        """Refuse a newcomer before anything is read of it.
+    def check(self, client: str = "") -> _Place | None:
+        """Refuse a newcomer, or name the place that it may take; None where one is free.
 
         Raises
         ------
         RefusedError
             ``MAX_WAITING`` wait already, and no client has more places than this one would have.
         """
-        self._outnumbered(client)
-
-    def distrust(self, client: str) -> None:
-        """Note that a client sent a faulty request."""
-        self._faulty.pop(client, None)
-        self._faulty[client] = time.monotonic()
-        if len(self._faulty) > MAX_CLIENTS:
-            self._faulty.pop(next(iter(self._faulty)))
-
-    def _is_distrusted(self, client: str) -> bool:
-        return time.monotonic() - self._faulty.get(client, -DISTRUST_S) < DISTRUST_S
-
-    def _outnumbered(self, client: str) -> _Place | None:
-        """The place that a newcomer may take; None where there is a free one."""
         if len(self._waiting) < MAX_WAITING:
             return None
         distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
@@ -87,6 +73,16 @@ class FairQueue:
         if n <= count[client] + 1:
             raise _full()
         return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)
+
+    def distrust(self, client: str) -> None:
+        """Note that a client sent a faulty request."""
+        self._faulty.pop(client, None)
+        self._faulty[client] = time.monotonic()
+        if len(self._faulty) > MAX_CLIENTS:
+            self._faulty.pop(next(iter(self._faulty)))
+
+    def _is_distrusted(self, client: str) -> bool:
+        return time.monotonic() - self._faulty.get(client, -DISTRUST_S) < DISTRUST_S
 
     async def enter(self, n_windows: int, client: str = "") -> None:
         """Wait for the place and hold it until ``leave``.
@@ -121,7 +117,7 @@ class FairQueue:
         self._given[client] = self._least + n_windows
 
     async def _wait(self, n_windows: int, client: str) -> None:
-        if outnumbered := self._outnumbered(client):
+        if outnumbered := self.check(client):
             self._waiting.remove(outnumbered)
             outnumbered.future.set_exception(_full())
         loop = asyncio.get_running_loop()

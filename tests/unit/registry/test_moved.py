@@ -249,7 +249,7 @@ def test_files_list_and_tags_rewritten_together_are_noticed(project):
         registry.client.set_model_version_tag(MODEL, "2", key, value)
     for use in (
         lambda: api.model_of(project.paths),
-        lambda: api.champion_bundle(project.paths),
+        lambda: api.bundle_of(project.paths),
         lambda: project.promote(2, "manual"),
     ):
         with pytest.raises(InputError, match=r"version 2 does not verify.*the ledger holds"):

@@ -65,7 +65,7 @@ def test_aliases():
 )
 def test_what_names_no_version_of_this_model_is_refused(shelf, value):
     with pytest.raises(InputError, match=r"A version of hms-ensemble is needed, but got"):
-        api.verify(shelf.paths, value)
+        api.model_of(shelf.paths, value)[0]
 
 
 def test_a_store_on_another_disk_gets_a_copy(shelf, monkeypatch):
