@@ -11,7 +11,7 @@ exchange of physiological data", Clin Neurophysiol 2003.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -46,20 +46,21 @@ def open_edf(path: Path) -> Source:
     Channels may have any rates. The time stamps of the records tell where a recording paused,
     whatever the header calls it. Other annotations are not read.
     """
-    records, picks, remarks, interrupted = _read_header(path)
+    records, remarks, interrupted = _records(path)
+    picks = [k for k, signal in enumerate(records.signals) if not _is_annotations(signal)]
     segments, said = _segments(records, interrupted=interrupted)
     return records.source(picks, segments, (*remarks, *said))
 
 
 def first_stamp_s(path: Path) -> float:
     """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
-    records, *_ = _read_header(path)
-    stamps = list(_stamps(replace(records, n_records=1)))
-    return float(stamps[0] or 0) if stamps else 0.0
+    records, _, _ = _records(path)
+    found = _stamps(replace(records, n_records=1))[0]
+    return float(found[1]) if found else 0.0
 
 
-def _read_header(path: Path) -> tuple[Records, list[int], tuple[str, ...], bool]:
-    """Records, the signals that are no annotations, remarks, and whether it says it paused."""
+def _records(path: Path) -> tuple[Records, tuple[str, ...], bool]:
+    """Where the records lie, what to say of them, and whether the header tells of pauses."""
     size = require_regular(path)
     with opened(path) as stream:
         fixed = stream.read(_PART).decode("latin-1")
@@ -73,8 +74,7 @@ def _read_header(path: Path) -> tuple[Records, list[int], tuple[str, ...], bool]
         )
     kind = INT24 if fixed[0] == "\xff" else "<i2"
     signals = tuple(_signal(field, kind, path) for field in fields)
-    picks = [k for k, signal in enumerate(signals) if not _is_annotations(signal)]
-    if not picks or not duration:
+    if all(map(_is_annotations, signals)) or not duration:
         raise InputError(
             f"A recording needs channels with samples, but {path.name} holds annotations only."
             " Give the file with the EEG."
@@ -84,7 +84,7 @@ def _read_header(path: Path) -> tuple[Records, list[int], tuple[str, ...], bool]
     first_byte = _first_byte(fixed, size - stated * n_bytes, n_signals, path)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
     records = Records(path, signals, first_byte, n_records, duration)
-    return records, picks, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
+    return records, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
 
 
 def _n_signals(fixed: str, size: int, path: Path) -> int:
@@ -153,23 +153,24 @@ def _per_unit(unit: str) -> float | None:
 
 def _segments(records: Records, *, interrupted: bool) -> tuple[Sequence[Segment], tuple[str, ...]]:
     whole = joined(records.n_records * records.duration_s, ())
-    stamps = list(_stamps(records)) or [None]
-    onsets = [stamp for stamp in stamps if stamp is not None]
-    if len(onsets) < len(stamps) and interrupted:
-        raise InputError(
-            f"A recording with pauses (EDF+D) needs a time stamp in every data record, but record"
-            f" {stamps.index(None) + 1} of {records.path.name} has none. Export it again."
-        )
-    if len(onsets) < len(stamps):
+    texts = _stamps(records)
+    if not all(texts):
+        if interrupted:
+            raise InputError(
+                f"A recording with pauses (EDF+D) needs a time stamp in every data record, but"
+                f" record {texts.index(None) + 1} of {records.path.name} has none. Export it"
+                " again."
+            )
         return whole, ()
+    onsets = [Fraction(text[1].decode()) for text in texts if text]
     if not interrupted and len(set(onsets)) == 1:
         return whole, ()  # some writers leave every stamp at 0
     return stamped(onsets, records.duration_s, records.path.name)
 
 
-def _stamps(records: Records) -> Iterator[Fraction | None]:
-    """When each record began, None where it does not say; nothing where no signal tells."""
-    told = [k for k, signal in enumerate(records.signals) if _is_annotations(signal)]
-    for text in records.first_bytes(told[0], _STAMP_BYTES) if told else ():
-        found = _STAMP.match(text)
-        yield Fraction(found[1].decode()) if found else None
+def _stamps(records: Records) -> list[re.Match[bytes] | None]:
+    """The onset of every record, None where it states none."""
+    picks = [k for k, signal in enumerate(records.signals) if _is_annotations(signal)]
+    if not picks:
+        return [None]
+    return [_STAMP.match(text) for text in records.first_bytes(picks[0], _STAMP_BYTES)]
