@@ -50,7 +50,7 @@ fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
 
 slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
-	python -m tests.differential --n 5000
+	python -m tests.differential --n 5838
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
