@@ -222,6 +222,4 @@ def gc(paths: Paths, keep: int) -> list[int]:
         remove_models(registry)
         remove_fetched(registry)
         remove_trainings(paths)
-        if removed:
-            registry.log_ledger()
         return sorted(int(version.version) for version in removed)

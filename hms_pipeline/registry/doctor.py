@@ -18,7 +18,6 @@ from ..system.packages import package_versions
 from ..tracking.servers import CLOSED, OPEN, Server, servers
 from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
-from .ledger import ADVICE
 from .versions import Registry
 
 PACKAGES = ("torch", "timm", "mlflow", "prefect", "dvc", "great-expectations", "numpy", "pandas")
@@ -164,9 +163,8 @@ def _registry(paths: Paths) -> Iterator[Finding]:
     if not has_store(paths):
         yield Finding(CHAMPION, "none", NOTE)
         return
-    if paths.student.ledger.exists():
-        yield from check_ledger(Registry.open(paths.student))
     registry = Registry.open(paths)
+    yield from check_ledger(Registry.open(paths.student))
     yield from check_ledger(registry)
     number = registry.champion()
     if number is None:
@@ -182,13 +180,13 @@ def _registry(paths: Paths) -> Iterator[Finding]:
 
 def check_ledger(registry: Registry) -> Iterator[Finding]:
     """Hold aliases and versions against the ledger."""
-    problems = registry.ledger.problems()
-    for problem in problems:
-        yield Finding("ledger", "broken chain", WRONG, f"{problem}. {ADVICE}")
-    if problems:
+    try:
+        registry.ledger.need_whole()
+    except InputError as err:
+        yield Finding("ledger", "broken chain", WRONG, str(err))
         return
     records = registry.ledger.read()
-    yield Finding("ledger", f"{len(records)} records")
+    yield Finding("ledger", f"{registry.model}: {len(records)} records")
     if registry.ledger.pending():
         yield Finding(
             "ledger", "unfinished promotion", WRONG,
