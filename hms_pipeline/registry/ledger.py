@@ -66,12 +66,13 @@ class Ledger:
         self._keep()
         return record
 
-    def _share(self, line: bytes) -> None:
-        """Write a line into the store, where of several that would be the next the first counts."""
+    def _share(self, *lines: bytes) -> None:
+        """Write lines into the store, where of several with one number the first counts."""
         if self.store is None:
             return
-        self.store.add(self.name, line)
-        if line not in self._counted():
+        for line in lines:
+            self.store.add(self.name, line)
+        if lines and not set(lines) <= set(self._counted()):
             raise StaleError(
                 f"The next line of {self.name}'s ledger was written by another process. Nothing"
                 " more is changed; run the command again."
@@ -122,8 +123,7 @@ class Ledger:
     def catch_up(self) -> None:
         """Bring file and store to the same lines: one has what a kill kept from the other."""
         self.need_whole()
-        for line in self.lines[len(self.shared) :]:
-            self._share(line)
+        self._share(*self.lines[len(self.shared) :])
         self._keep()
 
     def _keep(self) -> None:
