@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,13 +169,16 @@ class Decisions:
         return [ticket for ticket in found if TICKET in ticket.tags]
 
     def _create(self, tags: dict[str, str]) -> str:
+        create = partial(
+            self.client.create_model_version, NAME, SOURCE, tags=tags, await_creation_for=0
+        )
         try:
-            return self.client.create_model_version(NAME, SOURCE, tags=tags).version
+            return create().version
         except Exception as err:
             if not is_absent(err):
                 raise
         create_model(self.client, NAME, ABOUT)
-        return self.client.create_model_version(NAME, SOURCE, tags=tags).version
+        return create().version
 
 
 class Watch:

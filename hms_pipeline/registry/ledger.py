@@ -98,7 +98,7 @@ class Ledger:
                 f"{self.path} and the ledger in {STORE} need to begin alike, but differ:"
                 f" {_why_apart(own, shared)}"
             )
-        return longer
+        return list(longer)
 
     def _own(self) -> list[bytes]:
         if self.path is None or not self.path.exists():

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
@@ -17,7 +18,7 @@ from ..system.errors import InputError
 from ..system.files import flush
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of
-from ..tracking.store import CHAMPION, is_own, open_client, open_to_write
+from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
 from .decisions import Decisions, create_model, is_absent, search
 from .ledger import Ledger
 from .package import check_model
@@ -89,6 +90,8 @@ class Registry:
     def held(self) -> Iterator[Registry]:
         """The store's part of ``changing``; call it under the checkout's lock."""
         with self.decisions.alone(self.paths.mlruns / TICKET):
+            if not is_own(self.paths) and not self.ledger.lines:
+                self.ledger.lines.extend(self._former_lines())
             self.ledger.catch_up()
             self._create_model()
             self._recover()
@@ -96,6 +99,17 @@ class Registry:
                 yield self
             finally:
                 shutil.rmtree(self.staging, ignore_errors=True)
+
+    def _former_lines(self) -> list[bytes]:
+        """A server's ledger as an earlier release kept it: a file of the run of its name."""
+        name = self.paths.ledger.stem
+        experiment = experiment_id(self.client, self.paths)
+        runs = self.client.search_runs([experiment], f"tags.`hms.kind` = '{name}'", max_results=1)
+        if not runs:
+            return []
+        with TemporaryDirectory() as folder:
+            file = self.client.download_artifacts(runs[0].info.run_id, f"{name}.jsonl", folder)
+            return Path(file).read_bytes().splitlines()
 
     @property
     def staging(self) -> Path:

@@ -12,6 +12,7 @@ from hms_pipeline.registry.ledger import Ledger
 from hms_pipeline.registry.promotion import predecessor
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.tracking.store import experiment_id
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -118,3 +119,17 @@ def test_a_ledger_of_before_goes_into_the_store(shelf, other):
     Ledger(shelf.paths.ledger).append("refuse", version=7, content_hash="seven", reasons=[])
     shelf.add("one")
     assert other.actions() == ["refuse", "register"]
+
+
+def test_a_servers_ledger_of_before_is_taken_over(other, tmp_path):
+    """An earlier release kept it as a file of the run named ledger."""
+    former = Ledger(tmp_path / "ledger.jsonl")
+    for version in (1, 2):
+        former.append("refuse", version=version, content_hash=str(version), reasons=[])
+    client = other.registry.client
+    run = client.create_run(experiment_id(client, other.paths), tags={"hms.kind": "ledger"})
+    client.log_artifact(run.info.run_id, str(former.path))
+    other.add("one")
+    other.add("two")
+    assert other.actions() == ["refuse", "refuse", "register", "register"]
+    assert other.registry.ledger.problems() == []
