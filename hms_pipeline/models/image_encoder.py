@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal
 
-import timm
-from timm.layers import GroupNormAct
-from timm.models.efficientnet import _gen_efficientnet, _gen_efficientnetv2_s
 from torch import Tensor, nn
 
 from ..system.errors import InputError
@@ -16,15 +13,6 @@ from .build import Shape, only_image
 
 Layout = Literal["stacked", "tiled"]
 Norm = Literal["batch", "group"]
-
-_SCALED = {  # timm name -> builder of scaled versions, own width and depth multipliers
-    "tf_efficientnetv2_s": (
-        partial(_gen_efficientnetv2_s, "tf_efficientnetv2_s", pad_type="same"),
-        1.0,
-        1.0,
-    ),
-    "efficientnet_b4": (partial(_gen_efficientnet, "efficientnet_b4"), 1.4, 1.8),
-}
 
 
 class ImageEncoder(nn.Module):
@@ -64,6 +52,8 @@ class ImageEncoder(nn.Module):
         drop_path: float,
         norm: Norm = "batch",
     ) -> None:
+        from timm.layers import GroupNormAct  # timm loads torchvision and more, for seconds
+
         super().__init__()
         self.layout = layout
         self.trunk_name = trunk
@@ -82,13 +72,7 @@ class ImageEncoder(nn.Module):
             options["norm_layer"] = partial(GroupNormAct, group_size=8)
         elif self.scaled and trunk.startswith("tf_"):
             options["bn_eps"] = 1e-3  # as timm's own version of it
-        if self.scaled:
-            build, own_width, own_depth = _SCALED[trunk]
-            self.trunk = build(
-                channel_multiplier=own_width * width, depth_multiplier=own_depth * depth, **options
-            )
-        else:
-            self.trunk = timm.create_model(trunk, **options)
+        self.trunk = _build_trunk(trunk, width, depth, options)
         self.n_features: int = self.trunk.num_features
 
     def forward(self, image: Tensor) -> Tensor:
@@ -97,6 +81,22 @@ class ImageEncoder(nn.Module):
             batch, regions, n_freqs, n_times = image.shape
             image = image.reshape(batch, 1, regions * n_freqs, n_times)
         return self.trunk(image)
+
+
+def _build_trunk(name: str, width: float, depth: float, options: dict[str, Any]) -> Any:
+    import timm
+    from timm.models.efficientnet import _gen_efficientnet, _gen_efficientnetv2_s
+
+    if (width, depth) == (1, 1):
+        return timm.create_model(name, **options)
+    scaled = {  # builder of scaled versions, own width and depth multipliers
+        "tf_efficientnetv2_s": (partial(_gen_efficientnetv2_s, name, pad_type="same"), 1.0, 1.0),
+        "efficientnet_b4": (partial(_gen_efficientnet, name), 1.4, 1.8),
+    }
+    build, own_width, own_depth = scaled[name]
+    return build(
+        channel_multiplier=own_width * width, depth_multiplier=own_depth * depth, **options
+    )
 
 
 class ImageClassifier(nn.Module):

@@ -11,10 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 from ..config.members import weights_file
@@ -89,6 +87,8 @@ def _trunk(model: nn.Module, source: str, name: str) -> Any:
 
 
 def _from_hub(encoder: Any, name: str) -> PretrainedReport:
+    import timm
+
     tag = _HUB_TAGS[encoder.trunk_name]
     try:
         _reach_hub(tag)
@@ -119,6 +119,8 @@ def _reach_hub(tag: str) -> None:
 
 
 def _from_lite(encoder: Any, name: str) -> PretrainedReport:
+    import timm
+
     if encoder.trunk_name != "tf_efficientnet_lite0":
         raise InputError(
             f"members.{name}.pretrained='lite' fits architecture efficientnet_lite0 only."
@@ -165,6 +167,8 @@ def _from_file(model: nn.Module, source: str, name: str) -> PretrainedReport:
 
 def _load_trunk(encoder: Any, state: dict[str, Tensor]) -> None:
     """Load ImageNet weights, the first convolution repeated or summed to the regions."""
+    from timm.models import adapt_input_conv
+
     own = encoder.trunk.state_dict()
     state = {key: state[key] for key in own}
     stem = "conv_stem.weight"

@@ -118,9 +118,8 @@ class _Work:
             else None,
             "params": hash_json(
                 {
-                    "training": params.training.model_dump(mode="json"),
+                    "training": params.for_student().training.model_dump(mode="json"),
                     "student": student.model_dump(mode="json"),
-                    "split": params.split.model_dump(mode="json"),
                 }
             ),
             "code": code_key(paths, params, "distil"),

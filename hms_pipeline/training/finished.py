@@ -58,7 +58,6 @@ def member_inputs(paths: Paths, params: Params, member: str) -> dict[str, Any]:
             {
                 "training": params.training.model_dump(mode="json"),
                 "member": params.members[member].model_dump(mode="json"),
-                "split": params.split.model_dump(mode="json"),
             }
         ),
         "code": code_key(paths, params, "train", member),

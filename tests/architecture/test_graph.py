@@ -5,6 +5,7 @@ import yaml
 
 from hms_pipeline.config import load_params
 from hms_pipeline.config.recipes import merge_patch, write_recipe
+from hms_pipeline.config.training import TrainingParams
 from tests.recipes import NAMES, ROOT, recipe
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -21,6 +22,12 @@ def test_every_stage_depends_on_the_key_of_its_code(name: str) -> None:
     stated = [entry for entry in STAGES[name]["params"] if isinstance(entry, dict)]
     key = {"features": "views.${key}", "train": "train.${key}"}.get(name, name)
     assert stated == [{"artifacts/keys.yaml": [key]}]
+
+
+def test_student_depends_on_the_training_parameters_that_its_own_do_not_replace() -> None:
+    stated = {entry for entry in STAGES["student"]["params"] if str(entry).startswith("training")}
+    own = {"stages", "augmentation"}
+    assert stated == {f"training.{name}" for name in TrainingParams.model_fields.keys() - own}
 
 
 @pytest.mark.parametrize("name", STAGES)
