@@ -218,7 +218,8 @@ class Ledger:
 
 
 def _problems(lines: list[bytes]) -> list[str]:
-    previous, found = START, []
+    previous = START
+    found: list[str] = []
     for n, line in enumerate(lines, start=1):
         try:
             record = _parsed(line, n)
