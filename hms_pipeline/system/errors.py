@@ -13,3 +13,7 @@ class StaleError(RuntimeError):
 
     The command line prints it as one line and exits with 1.
     """
+
+
+class LostError(RuntimeError):
+    """The process or the machine that ran something went away, however often it was tried."""
