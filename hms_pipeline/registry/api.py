@@ -197,6 +197,4 @@ def gc(paths: Paths, keep: int) -> list[int]:
         remove_fetched(registry)
         remove_trainings(paths)
         remove_compiled(paths)
-        if removed:
-            registry.log_ledger()
         return sorted(int(version.version) for version in removed)

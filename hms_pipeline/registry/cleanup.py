@@ -38,9 +38,9 @@ def remove_models(registry: Registry) -> None:
     runs = client.search_runs(
         [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
     )
+    registry.decisions.check()  # so that none of these runs is one that another machine began since
     for run in runs:
-        known = run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there
-        if known or _elsewhere_at_work(run):
+        if run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there:
             continue
         try:
             _remove_model(registry, run)
@@ -54,12 +54,6 @@ def _place(uri: str) -> str:
     """One spelling of where artifacts lie."""
     folder = local_path(uri)
     return uri.rstrip("/") if folder is None else str(folder.resolve())
-
-
-def _elsewhere_at_work(run: Run) -> bool:
-    """Whether another machine, whose lock is not ours, may be registering just now."""
-    young = time.time() - run.info.start_time / 1000 < DAY_S
-    return run.info.status == "RUNNING" and young and local_path(run.info.artifact_uri) is None
 
 
 def _remove_model(registry: Registry, run: Run) -> None:

@@ -183,7 +183,6 @@ KINDS: dict[str, tuple[str, Callable[[Maker], object]]] = {
     "version: other files": (f"{RUN}/model/**/*.[jym]*", version),
     "version: training's tables": (f"{RUN}/training/*.parquet", version),
     "ledger": ("mlruns/ledger.jsonl", version),
-    "ledger's copy": (f"{RUN}/ledger.jsonl", version),
     "database": ("mlruns/mlflow.db", list_of_versions),
 }  # fmt: skip
 TABLE: dict[str, Counter] = {}

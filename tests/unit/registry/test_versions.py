@@ -37,7 +37,7 @@ class Locked:
 
 @pytest.mark.parametrize("ask", [Registry.champion, Registry._create_model, lambda r: r.get(1)])
 def test_a_locked_store_is_no_empty_one(shelf, ask):
-    registry = Registry(shelf.paths, Locked(), shelf.registry.ledger)
+    registry = Registry.of(shelf.paths, Locked())
     with pytest.raises(Exception, match="database is locked"):
         ask(registry)
 
