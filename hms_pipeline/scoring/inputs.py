@@ -111,13 +111,10 @@ def opened(
     """A recording that is open, with its content's hash and a name that no other has."""
     content = item.content
     recording: Recording | InputError | OSError
-    try:
+    try:  # what is opened is held against what was identified
+        content = content or reader.identify(item.path)
         recording = open_recording(item.path, params, rename, reader)
     except (InputError, OSError) as err:
-        recording = err
-    try:
-        content = content or reader.identify(item.path)
-    except InputError as err:
         recording = err
     name = item.id or names.take(
         f"recording-{content[:12]}" if content else unreadable_id(item.path)

@@ -55,24 +55,15 @@ class FairQueue:
         """Requests that wait."""
         return len(self._waiting)
 
-    def check(self, client: str = "") -> _Place | None:
-        """Refuse a newcomer, or name the place that it may take; None where one is free.
+    def check(self, client: str = "") -> None:
+        """Refuse a newcomer before anything is read of it.
 
         Raises
         ------
         RefusedError
             ``MAX_WAITING`` wait already, and no client has more places than this one would have.
         """
-        if len(self._waiting) < MAX_WAITING:
-            return None
-        distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
-        if distrusted and not self._is_distrusted(client):
-            return max(distrusted, key=lambda place: place.due)
-        count = Counter(place.client for place in self._waiting)
-        most, n = count.most_common(1)[0]
-        if n <= count[client] + 1:
-            raise _full()
-        return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)
+        self._outnumbered(client)
 
     def distrust(self, client: str) -> None:
         """Note that a client sent a faulty request."""
@@ -83,6 +74,19 @@ class FairQueue:
 
     def _is_distrusted(self, client: str) -> bool:
         return time.monotonic() - self._faulty.get(client, -DISTRUST_S) < DISTRUST_S
+
+    def _outnumbered(self, client: str) -> _Place | None:
+        """The place that a newcomer may take; None where there is a free one."""
+        if len(self._waiting) < MAX_WAITING:
+            return None
+        distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
+        if distrusted and not self._is_distrusted(client):
+            return max(distrusted, key=lambda place: place.due)
+        count = Counter(place.client for place in self._waiting)
+        most, n = count.most_common(1)[0]
+        if n <= count[client] + 1:
+            raise _full()
+        return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)
 
     async def enter(self, n_windows: int, client: str = "") -> None:
         """Wait for the place and hold it until ``leave``.
@@ -117,7 +121,7 @@ class FairQueue:
         self._given[client] = self._least + n_windows
 
     async def _wait(self, n_windows: int, client: str) -> None:
-        if outnumbered := self.check(client):
+        if outnumbered := self._outnumbered(client):
             self._waiting.remove(outnumbered)
             outnumbered.future.set_exception(_full())
         loop = asyncio.get_running_loop()
