@@ -30,13 +30,14 @@ from hms_pipeline.features.view import BuiltView
 from hms_pipeline.features.views import build_views
 from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.models import build_model
-from hms_pipeline.simulator.batch import SampleArrays, simulate_arrays
 from hms_pipeline.simulator.variation import check_sources, source_names
 from hms_pipeline.system.device import choose_device
 from hms_pipeline.training.checkpoint import Checkpoint
 from hms_pipeline.training.fit import Fit, fit
 from hms_pipeline.training.fold_data import FoldData
 from hms_pipeline.training.metrics import by_slice
+
+from .windows import SampleArrays, simulate_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 CHUNK = 64  # windows whose features are computed at once

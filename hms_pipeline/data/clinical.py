@@ -13,7 +13,7 @@ Examples
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count, pairwise
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ..schema import EEG_COLUMNS, EKG, SFREQ
+from ..schema import EEG_COLUMNS, EKG
 from ..system.errors import InputError
 from .clinical_montage import Reconstruction, by_reason, reconstruct
 from .clinical_names import Channel, parse_labels
@@ -83,11 +83,6 @@ class ClinicalRecording:
         return {name: getattr(self, name) for name in _FACTS}
 
     @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.n_times / SFREQ
-
-    @property
     def eeg(self) -> np.ndarray:
         """The whole recording, shape (20, n_times), float32 µV; for short ones."""
         return self.read(0, self.n_times)
@@ -115,12 +110,6 @@ class ClinicalRecording:
         if a < b:
             out[:, a - start : b - start] = _combined(self._matrix, self._signals.read(a, b))
         return out
-
-    def blocks(self, block_s: float) -> Iterator[np.ndarray]:
-        """The recording in consecutive stretches of at most ``block_s`` seconds."""
-        step = int(block_s * SFREQ)
-        for start in range(0, self.n_times, step):
-            yield self.read(start, min(start + step, self.n_times))
 
 
 def read_clinical(path: Path, rename: Mapping[str, str] | None = None) -> ClinicalRecording:

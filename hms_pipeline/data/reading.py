@@ -212,7 +212,7 @@ def _patience_s(path: Path) -> float:
     try:
         n_bytes = sum(file.stat().st_size for file in files_of(path))
     except (InputError, OSError):
-        n_bytes = 0  # said by whoever reads it
+        n_bytes = 0  # reading it raises the error
     return PATIENCE_S + n_bytes / SLOWEST
 
 

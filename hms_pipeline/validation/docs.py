@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,10 +39,7 @@ WRITTEN = (
 
 
 def build_docs(
-    folder: Path,
-    tables: Mapping[str, pd.DataFrame],
-    params: ValidationParams,
-    overview: Callable[[list[Result]], Overview],
+    folder: Path, tables: Mapping[str, pd.DataFrame], params: ValidationParams, overview: Overview
 ) -> list[Result]:
     """Run the suites and write their pages, with an overview as ``index.html``.
 
@@ -54,8 +51,8 @@ def build_docs(
         Suite name → table.
     params : ValidationParams
         Thresholds.
-    overview : callable
-        Makes the first page's content from the results.
+    overview : Overview
+        What the first page says besides the results.
 
     Returns
     -------
@@ -70,7 +67,7 @@ def build_docs(
             pages[suite] = f"{suite}.html"
             _write(out / pages[suite], _self_contained(page.read_text(encoding="utf-8"), suite))
         shutil.copytree(site / SUITES_FOLDER, out / SUITES_FOLDER)
-        _write(out / "index.html", render_overview(overview(results), results, pages, STYLE))
+        _write(out / "index.html", render_overview(overview, results, pages, STYLE))
     return results
 
 

@@ -11,7 +11,8 @@ exchange of physiological data", Clin Neurophysiol 2003.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def open_edf(path: Path) -> Source:
     Channels may have any rates. The time stamps of the records tell where a recording paused,
     whatever the header calls it. Other annotations are not read.
     """
+    records, picks, remarks, interrupted = _read_header(path)
+    segments, said = _segments(records, interrupted=interrupted)
+    return records.source(picks, segments, (*remarks, *said))
+
+
+def first_stamp_s(path: Path) -> float:
+    """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
+    records, *_ = _read_header(path)
+    stamps = list(_stamps(replace(records, n_records=1)))
+    return float(stamps[0] or 0) if stamps else 0.0
+
+
+def _read_header(path: Path) -> tuple[Records, list[int], tuple[str, ...], bool]:
+    """Records, the signals that are no annotations, remarks, and whether it says it paused."""
     size = require_regular(path)
     with opened(path) as stream:
         fixed = stream.read(_PART).decode("latin-1")
@@ -71,8 +86,7 @@ def open_edf(path: Path) -> Source:
     stated = int(exact(fixed[236:244]) or 0)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
     records = Records(path, signals, first_byte, n_records, duration)
-    segments, said = _segments(records, interrupted=fixed[192:197] in ("EDF+D", "BDF+D"))
-    return records.source(picks, segments, (*remarks, *said))
+    return records, picks, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
 
 
 def _n_signals(fixed: str, size: int, path: Path) -> int:
@@ -122,19 +136,23 @@ def _per_unit(unit: str) -> float | None:
 
 def _segments(records: Records, *, interrupted: bool) -> tuple[Sequence[Segment], tuple[str, ...]]:
     whole = joined(records.n_records * records.duration_s, ())
-    stamps = [k for k, signal in enumerate(records.signals) if signal.label in ANNOTATIONS]
-    if not stamps:
+    stamps = list(_stamps(records))
+    onsets = [stamp for stamp in stamps if stamp is not None]
+    if len(onsets) < len(stamps) and interrupted:
+        raise InputError(
+            f"A recording with pauses (EDF+D) needs a time stamp in every data record, but record"
+            f" {stamps.index(None) + 1} of {records.path.name} has none. Export it again."
+        )
+    if not onsets or len(onsets) < len(stamps):
         return whole, ()
-    texts = [_STAMP.match(text) for text in records.first_bytes(stamps[0], _STAMP_BYTES)]
-    if not all(texts):
-        if interrupted:
-            raise InputError(
-                f"A recording with pauses (EDF+D) needs a time stamp in every data record, but"
-                f" record {texts.index(None) + 1} of {records.path.name} has none. Export it"
-                " again."
-            )
-        return whole, ()
-    onsets = [Fraction(text[1].decode()) for text in texts if text]
     if not interrupted and len(set(onsets)) == 1:
         return whole, ()  # some writers leave every stamp at 0
     return stamped(onsets, records.duration_s, records.path.name)
+
+
+def _stamps(records: Records) -> Iterator[Fraction | None]:
+    """When each record began, None where it does not say; nothing where no signal tells."""
+    told = [k for k, signal in enumerate(records.signals) if signal.label in ANNOTATIONS]
+    for text in records.first_bytes(told[0], _STAMP_BYTES) if told else ():
+        found = _STAMP.match(text)
+        yield Fraction(found[1].decode()) if found else None

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...catalogue import Catalogue
+from ...catalogue import Catalogue, entry_maker
 from ...system.errors import InputError
 
 TOLERANCE_S = Fraction(1, 100)  # time stamps are rounded; two samples at 200 Hz
@@ -20,7 +20,7 @@ MICROVOLTS = {"µV": 1.0, "μV": 1.0, "uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3
 
 
 class UnavailableError(InputError):
-    """A recording was not read for a reason outside it, so another time it may be.
+    """A recording could not be read, but may be read later; the fault is not in the file.
 
     A package is not installed, the file is not there, or its disk does not answer.
     """
@@ -128,12 +128,7 @@ def recording_format(
     name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
-
-    def add(function: Callable[[Path], Source]) -> Callable[[Path], Source]:
-        FORMATS.register(name)(Format(name, endings, function, parts))
-        return function
-
-    return add
+    return entry_maker(FORMATS, lambda open_: Format(name, endings, open_, parts), name)
 
 
 def beside(*endings: str) -> Callable[[Path], list[Path]]:

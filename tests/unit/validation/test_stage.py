@@ -21,7 +21,7 @@ from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_files
 from hms_pipeline.validation import report
 from hms_pipeline.validation.rule import RULES
-from hms_pipeline.validation.rules.signal import missing_limits
+from hms_pipeline.validation.rules.signal import tolerated
 from hms_pipeline.validation.stage import run
 
 from ..validation import ROOT
@@ -201,8 +201,7 @@ def test_great_expectations_itself_loads_the_suites(sound, tmp_path):
     levels = {
         e.column: e.max_value for e in found["windows"].expectations if hasattr(e, "max_value")
     }
-    limits = missing_limits(PARAMS.validation.missing_values)
-    assert levels["eeg_missing_share"] == limits["eeg_missing_share"]
+    assert levels["eeg_missing_share"] == tolerated(PARAMS.validation).eeg_share
 
 
 def test_progress_counts_files(sound, tmp_path):
