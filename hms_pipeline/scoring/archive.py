@@ -31,8 +31,8 @@ from .units import reason
 BATCH = 8  # recordings that one call scores, one after the other
 
 Function = Callable[[Any], Any]
-# Runs a function on some items, anywhere and in any order; gives each item with its result, or with a
-# LostError where the process or the machine went away for good.
+# Runs a function on some items, anywhere and in any order; gives each item with its result, or
+# with a LostError where the process or the machine went away for good.
 Spread = Callable[[Function, Sequence[Any]], Iterator[tuple[Any, Any]]]
 Aside = list[tuple[str, str]]  # ids and reasons
 
