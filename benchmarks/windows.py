@@ -71,7 +71,7 @@ def simulate_arrays(
     """
     check_sources(leave_out)
     sessions = plan_train(seed, patients)
-    chosen = [(session, _middle_windows(session)) for session in sessions]
+    chosen = [(session, middle_windows(session)) for session in sessions]
     if limit is not None:
         total = np.cumsum([len(rows) for _, rows in chosen])
         chosen = chosen[: int(np.searchsorted(total, limit)) + 1]
@@ -81,7 +81,7 @@ def simulate_arrays(
     rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
     with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
-        for (_, picked), windows in zip(chosen, run(_session_windows, tasks), strict=True):
+        for (_, picked), windows in zip(chosen, run(session_windows, tasks), strict=True):
             for row, (samples, image) in zip(picked, windows, strict=True):
                 if len(rows) < n:
                     eeg[len(rows)], spectrogram[len(rows)] = samples, image
@@ -95,7 +95,7 @@ def simulate_arrays(
     return SampleArrays(eeg=eeg, spectrogram=spectrogram, votes=votes, **ids)
 
 
-def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
+def middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     """One row per EEG and votes: the middle one by offset."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for row in train_rows([session]):
@@ -104,7 +104,7 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     return [rows[len(rows) // 2] for rows in groups.values()]
 
 
-def _session_windows(
+def session_windows(
     task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     seed, leave_out, plan, rows = task

@@ -100,8 +100,7 @@ class RayEngine(Engine):
                 elif kind == "code":
                     code = int(value)
         except self.ray.exceptions.RayError as err:
-            stopped = self.children.stopping
-            raise StageError(f"{job.name} on {node}: {err}", permanent=stopped) from None
+            raise StageError(f"{job.name} on {node}: {err}") from None
         finally:
             with self._lock:
                 self._refs.pop(job.name, None)

@@ -25,7 +25,7 @@ import numpy as np
 from ..schema import EEG_COLUMNS, EKG
 from ..system.errors import InputError
 from .clinical_montage import Reconstruction, by_reason, reconstruct
-from .clinical_names import Channel, parse_labels
+from .clinical_names import COMMON_REFERENCE, Channel, electrode, parse_labels
 from .clinical_signals import Judgement, Signals, faults, judge, n_times_of
 from .content import files_of
 from .formats import FORMATS, format_of
@@ -147,7 +147,8 @@ def open_clinical(
     path = Path(path)
     source = open_source(path)
     labels = [channel.label for channel in source.channels]
-    parsed = dict(enumerate(parse_labels(labels, rename)))
+    named = zip(source.channels, parse_labels(labels, rename), strict=True)
+    parsed = {pick: _referenced(c, stated.reference) for pick, (stated, c) in enumerate(named)}
     used = {pick: channel for pick, channel in parsed.items() if channel is not None}
     n_times = n_times_of(source, path.name)
     used, judgement, left_out = _usable(source, used)
@@ -215,6 +216,15 @@ def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
         replace(c, label=f"{c.label}-{next(numbers[c.label])}") if c.label in numbers else c
         for c in channels
     )
+
+
+def _referenced(channel: Channel | None, reference: str) -> Channel | None:
+    """What a label says, with the reference that the header names where the label does not."""
+    if channel is None or channel.plus == EKG or not reference:
+        return channel
+    if channel.minus != COMMON_REFERENCE:
+        return channel
+    return replace(channel, minus=electrode(reference) or reference.upper())
 
 
 Used = dict[int, Channel]  # place in the source's channels → what its label says

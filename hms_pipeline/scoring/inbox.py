@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..system.files import read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .batch import BatchSummary
-from .inputs import Item, RecordingItem, WindowItem, item_of_file
+from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file
 from .recording import WindowScorer
 from .units import COLUMNS, reason, save_part, score_group
 
@@ -118,7 +119,7 @@ def _new_recordings(
         raise InputError(f"Inbox {inbox} is not a folder. Make it, or give another one.")
     settled = time.time() - settle_s
     new: dict[str, Item] = {}
-    failed = []
+    failed, names = [], None
     for path in list_recordings(sorted(inbox.rglob("*"))):
         if path.is_dir() and is_parquet(path):  # a data set of many files, each listed itself
             continue
@@ -132,7 +133,20 @@ def _new_recordings(
         key = content[:32]
         if not (out / f"{key}.parquet").exists() and key not in new:
             new[key] = recording_item(path, content)
+            if is_parquet(path):  # named by its stem, which another recording may have
+                names = names or _names(out)
+                new[key] = replace(new[key], id=names.take(new[key].id))
     return new, failed
+
+
+def _names(out: Path) -> Names:
+    """Names of which those of the recordings that were scored are taken."""
+    names = Names()
+    for path in sorted(out.glob("*.parquet")):
+        table = read_table(path, ["id", "error"])
+        for name in table.loc[table["error"].isna(), "id"].unique():
+            names.take(name)
+    return names
 
 
 def recording_item(path: Path, content: str, *, keep_names: bool = False) -> Item:

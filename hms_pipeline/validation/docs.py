@@ -16,7 +16,7 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..system.files import atomic
 from .checks import SUITES_FOLDER, Result, run_suites
-from .overview import Overview, render_overview
+from .overview import WRITTEN, Overview, render_overview
 
 STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 # Great Expectations' pages draw style and scripts from seven hosts: they would be bare offline,
@@ -32,10 +32,6 @@ _SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 _FOOTER = re.compile(r"<footer\b.*?</footer>", re.DOTALL)
 FIXED_TIME = "20240109T000000.000000Z"
 SHOWN_TIME = "2024-01-09T00:00:00Z"
-# Equal data give equal bytes, so the run's date is the file's, which the browser knows.
-WRITTEN = (
-    'for (const e of document.querySelectorAll(".written")) e.textContent = document.lastModified;'
-)
 
 
 def build_docs(
@@ -93,5 +89,5 @@ def _self_contained(page: str, suite: str) -> str:
         )
     page = page.replace("Data asset: None", f"Data asset: {suite}")
     page = page.replace(SHOWN_TIME, '<span class="written">the file\'s own date</span>')
-    page = page.replace("</body>", f"<script>{WRITTEN}</script>\n</body>", 1)
+    page = page.replace("</body>", f"{WRITTEN}\n</body>", 1)
     return page.replace("</head>", f"<style>\n{STYLE}</style>\n</head>", 1)

@@ -40,12 +40,15 @@ class SourceChannel:
         Whether the file states a unit of voltage; without one its numbers are taken as µV.
     fault : str or None
         Why its samples are no signal, such as ``"marked bad in the file"``.
+    reference : str
+        What the header names as the channel's reference beside its label; empty where it does not.
     """
 
     label: str
     sfreq: Fraction
     has_unit: bool = True
     fault: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)
