@@ -8,6 +8,8 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export GX_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 READY := $(VENV)/.ready
+TEAM := $(VENV)/.team
+TEAM_LOCKS := requirements-team.lock tests/team/requirements.lock
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test chaos check fast slow serve ui up down bench clean
@@ -23,12 +25,16 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
+$(TEAM): $(READY) $(TEAM_LOCKS)
+	$(BIN)/python -m pip install --quiet --no-deps $(TEAM_LOCKS:%=--requirement %)
+	@touch $@
+
 setup: $(READY)  ## Create or refresh .venv from the lock file
 
 demo: $(READY)  ## Sample data, retrain, register, score the sample test set, print the results
 	python -m flows.demo
 
-test: $(READY)  ## Run the tests
+test: $(TEAM)  ## Run the tests
 	python -m pytest
 
 chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
@@ -43,11 +49,12 @@ check: $(READY)  ## Lint, formatting, types, dead code
 fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
 
-slow: $(READY)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
+slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
 	python -m tests.differential --n 5000
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
+	HMS_TEAM=whole python -m pytest tests/team
 
 serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
 	hms serve

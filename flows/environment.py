@@ -34,8 +34,11 @@ def prepare(root: Path) -> None:
     Path(home).mkdir(parents=True, exist_ok=True)
 
 
+def program_path() -> str:
+    """The search path of programs, this Python's first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
 def stage_environment(**extra: str) -> dict[str, str]:
     """Environment of a stage's process: this Python's programs first, output unbuffered."""
-    programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])
-    return {**os.environ, **QUIET, "PATH": path, "PYTHONUNBUFFERED": "1", **extra}
+    return {**os.environ, **QUIET, "PATH": program_path(), "PYTHONUNBUFFERED": "1", **extra}

@@ -20,7 +20,7 @@ from hms_pipeline.config import Paths, load_params
 from hms_pipeline.config.retrain import RetrainParams
 from hms_pipeline.system.errors import InputError
 
-from . import artifacts, notify
+from . import artifacts, exchange, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
 from .environment import prepare, project_root, run_folder
 from .graph import KEYS, Graph, match, read_graph, select, write_keys
@@ -160,7 +160,9 @@ def run_graph(
             recover(root, held, log)
             held.record(flow_run=str(flow_run.get_id()))
             plan = make_plan(root, only, until, force)
-            return run_plan(root, params, plan, engine, held)
+            state = run_plan(root, params, plan, engine, held)
+            exchange.give(root, log)
+            return state
     except InputError as err:
         return Failed(name=REFUSED, message=str(err))
 

@@ -10,7 +10,7 @@ import logging
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hms_pipeline.config.retrain import StageNeeds
@@ -19,7 +19,7 @@ from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import atomic
 from hms_pipeline.system.quiet import QUIET
 
-from . import ray_node
+from . import exchange, ray_node
 from .engine import RAN, Engine, Job, StageError
 from .graph import KEYS, Graph
 from .handout import Batch
@@ -33,7 +33,8 @@ class RayEngine(Engine):
         """Connect to the cluster, then run; see ``Engine.run``."""
         self.graph = graph
         self._refs: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._lock, self._sharing = threading.Lock(), threading.Lock()
+        self._shared: set[str] = set()
         self.ray = connect(self.params.ray.address, by_value=ray_node)
         self.resources = self.ray.cluster_resources()
         self.source = self._source()
@@ -62,10 +63,26 @@ class RayEngine(Engine):
         """Train a batch on a node and keep what it hands back."""
         if job.batch is None:
             return super().execute(job, log)
+        node_job = self._node_job(job)
+        if node_job.commit:
+            self._share(node_job.inputs, log)
         log.info("%s: %s; waiting for a node", job.name, job.reason)
-        return RAN, f"Trained on {self._on_node(job, log)}."
+        return RAN, f"Trained on {self._on_node(job, node_job, log)}."
 
-    def _on_node(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> str:
+    def _share(self, stages: Sequence[str], log: logging.Logger | logging.LoggerAdapter) -> None:
+        """Hand a batch's inputs to DVC's remote, once, where nodes without a shared folder look."""
+        with self._sharing:
+            fresh = [stage for stage in stages if stage not in self._shared]
+            try:
+                if fresh:
+                    exchange.push(self.root, fresh, log)
+            except InputError as err:
+                raise StageError(str(err), permanent=True) from None
+            self._shared |= set(fresh)
+
+    def _on_node(
+        self, job: Job, node_job: NodeJob, log: logging.Logger | logging.LoggerAdapter
+    ) -> str:
         """Stream a batch from its node; the cluster places it again if the node dies.
 
         Returns
@@ -81,7 +98,7 @@ class RayEngine(Engine):
             num_returns="streaming",
             max_retries=self.params.ray.retries,
         )
-        stream = remote.remote(self._node_job(job))
+        stream = remote.remote(node_job)
         with self._lock:
             self._refs[job.name] = stream
         tail: list[str] = []

@@ -1,5 +1,6 @@
-"""The local stack, Prefect server, worker and MLflow server: ``python -m flows.stack up``.
+"""Prefect server, worker and MLflow server: ``python -m flows.stack up``.
 
+``servers`` starts the servers alone, ``worker`` a worker of servers that the environment names.
 Addresses and stores come from the environment (docs/how-to/operations.md). Everything that is
 started writes its pid and start time under ``.run/``; ``down`` ends exactly these processes.
 """
@@ -22,11 +23,12 @@ from typing import Any
 
 import psutil
 
-from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.files import write_json
+from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
 
-from .environment import prepare, run_folder
+from .environment import prepare, program_path, run_folder
 from .processes import alive, end_group
 
 POOL = "local"
@@ -90,8 +92,8 @@ class Stack:
             # one that runs already, whichever shell started it, is where it is
             prefect=_recorded(root, "prefect") or Address(host, prefect),
             mlflow=_recorded(root, "mlflow") or Address(host, mlflow),
-            mlflow_store=os.environ.get("MLFLOW_BACKEND_STORE_URI", store),
-            mlflow_artifacts=os.environ.get("MLFLOW_ARTIFACTS_DESTINATION", files),
+            mlflow_store=os.environ.get(MLFLOW_STORE, store),
+            mlflow_artifacts=os.environ.get(MLFLOW_FILES, files),
             mlflow_auth=os.environ.get("HMS_MLFLOW_AUTH", "") == "basic-auth",
         )
         stack.check()
@@ -138,7 +140,7 @@ class Stack:
 
     def services(self) -> list[Service]:
         """The processes, in the order in which they start."""
-        return [self._prefect(), self._mlflow(), self._worker()]
+        return [self._prefect(), self._mlflow(), self._worker(self.client_environment())]
 
     def client_environment(self) -> dict[str, str]:
         """What a shell, a worker or a flow needs to find the servers."""
@@ -159,17 +161,23 @@ class Stack:
     def _mlflow(self) -> Service:
         command = [*_module("mlflow"), "server", "--host", self.mlflow.host]
         command += ["--port", str(self.mlflow.port), "--workers", "1"]
-        command += ["--backend-store-uri", self.mlflow_store]
-        command += ["--artifacts-destination", self.mlflow_artifacts, "--serve-artifacts"]
+        command += ["--serve-artifacts"]
         if self.mlflow_auth:
             command += ["--app-name", "basic-auth"]
-        env = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else eight idle processes more
+        env = {
+            # not in the command, which every user of the machine sees: it may hold a password
+            MLFLOW_STORE: self.mlflow_store,
+            MLFLOW_FILES: self.mlflow_artifacts,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else eight idle processes more
+        }
         return Service("mlflow", command, f"{self.mlflow.reachable}/health", env, self.mlflow)
 
-    def _worker(self) -> Service:
+    def _worker(self, env: Mapping[str, str]) -> Service:
         command = [*_module("prefect"), "worker", "start", "--pool", POOL, "--type", "process"]
         command += ["--name", f"{POOL}-{os.uname().nodename}"]
-        return Service("worker", command, None, self.client_environment())
+        # Prefect starts a run in an empty folder; prefect.yaml leads it to the worker's project.
+        own = {"HMS_ROOT": str(self.root.absolute()), "PATH": program_path()}
+        return Service("worker", command, None, {**env, **own})
 
 
 def _own_store(root: Path) -> tuple[str, str]:
@@ -189,19 +197,27 @@ def _module(name: str) -> list[str]:
     return [sys.executable, "-m", name]
 
 
-def up(root: Path) -> Stack:
+def up(root: Path, worker: bool = True) -> Stack:
     """Start what does not run yet, wait until it answers, deploy the flows.
+
+    Parameters
+    ----------
+    root : Path
+    worker : bool
+        Whether a worker starts, too.
 
     Raises
     ------
     InputError
-        A service does not come up, or its port is taken by something else.
+        A service or what it needs does not answer, or its port is taken by something else.
     """
     stack = Stack.from_environment(root)
+    for backend in backends():
+        backend.state()  # before a server fails on it with a traceback in its log
     prepare(root)
     if stack.direct:
         prepare_mlflow(root)
-    for service in stack.services():
+    for service in stack.services()[: None if worker else -1]:
         if not running(root, service.name):
             if service.health and _answers(service.health):
                 raise InputError(
@@ -212,6 +228,31 @@ def up(root: Path) -> Stack:
         wait_for(root, service)
         if service.name == "prefect":
             deploy(root, stack)
+    return stack
+
+
+def up_worker(root: Path) -> Stack:
+    """Start a worker alone, of servers on another machine.
+
+    Raises
+    ------
+    InputError
+        The environment does not name them, or the worker does not stay alive.
+    """
+    missing = [
+        name for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI") if not os.environ.get(name)
+    ]
+    if missing:
+        raise InputError(
+            f"A worker needs the addresses of its servers, but {' and '.join(missing)} is not set."
+            " Set it as python -m flows.stack up prints it on the servers' machine."
+        )
+    stack = Stack.from_environment(root)
+    prepare(root)
+    service = stack._worker({})  # noqa: SLF001 - this module's own
+    if not running(root, service.name):
+        start(root, service)
+    wait_for(root, service)
     return stack
 
 
@@ -233,7 +274,8 @@ def prepare_mlflow(root: Path) -> None:
 
 def deploy(root: Path, stack: Stack) -> None:
     """Create the work pool and the deployments of prefect.yaml; both may be there already."""
-    env = {**os.environ, **stack.client_environment(), "PWD": str(root)}
+    env = {**os.environ, **stack.client_environment()}
+    env.pop("HMS_ROOT", None)  # every worker fills in its own
     if not (root / "prefect.yaml").exists():
         return
     create = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
@@ -291,7 +333,8 @@ def wait_for(root: Path, service: Service) -> None:
     except OSError:
         lines = []
     last = next((line for line in reversed(lines) if line), "nothing")
-    raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last[:300]}")
+    last = hide_passwords(last)[:300]
+    raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last}")
 
 
 def down(root: Path) -> list[str]:
@@ -356,7 +399,7 @@ def status(root: Path) -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Bring the stack up or down, or tell how it is; 2 where the settings are wrong."""
     parser = argparse.ArgumentParser(prog="python -m flows.stack", description=__doc__)
-    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("action", choices=("up", "servers", "worker", "down", "status"))
     parser.add_argument("--root", type=Path, default=Path("."), help="the project (default: here)")
     args = parser.parse_args(arguments)
     root = args.root.resolve()
@@ -373,11 +416,14 @@ def _act(action: str, root: Path) -> list[str]:
         return [f"{name:<8} {state}" for name, state in status(root).items()]
     if action == "down":
         return [f"Ended {', '.join(down(root)) or 'nothing: nothing of it ran'}."]
-    stack = up(root)
+    if action == "worker":
+        up_worker(root)
+        return [f"Worker   pool {POOL!r}; logs in {run_folder(root)}"]
+    stack = up(root, worker=action == "up")
     return [
         f"Prefect  {stack.prefect.reachable}",
         f"MLflow   {stack.mlflow.reachable}",
-        f"Worker   pool {POOL!r}; logs in {run_folder(root)}",
+        f"Worker   pool {POOL!r}; logs in {run_folder(root)}" if action == "up" else "No worker",
         *(
             f"export {name}={value if 'AUTH' not in name else '...'}"
             for name, value in stack.client_environment().items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import settings
 
 FOREIGN = ("MLFLOW_", "PREFECT_", "DVC_", "GIT_", "HMS_")
-KEPT = {"HMS_KILLS", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED"}
+KEPT = {"HMS_KILLS", "HMS_TEAM", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED"}
 COLOURS = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE"}
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}  # servers under test are on 127.0.0.1
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import InputError, StaleError
+from ..system.errors import InputError, StaleError, hide_passwords
 from ..system.quiet import QUIET
 
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
@@ -92,7 +92,9 @@ def options(
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
     logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
     notes.quiet = quiet
-    ctx.obj = Context(Paths(data=data, artifacts=artifacts, params=params))
+    paths = Paths(data=data, artifacts=artifacts, params=params)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
+    ctx.obj = Context(paths)
 
 
 def main() -> None:
@@ -154,6 +156,6 @@ def note(sentence: str) -> None:
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = " ".join(sentence.split())
+    line = hide_passwords(" ".join(sentence.split()))
     err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

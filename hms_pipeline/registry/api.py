@@ -11,7 +11,7 @@ from ..config import Paths
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, has_store
 from . import promotion, tables
-from .cleanup import remove_fetched, remove_models, remove_trainings
+from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trainings
 from .disk import check_disk
 from .lineage import restore_commands
 from .package import BUNDLE
@@ -222,6 +222,7 @@ def gc(paths: Paths, keep: int) -> list[int]:
         remove_models(registry)
         remove_fetched(registry)
         remove_trainings(paths)
+        remove_compiled(paths)
         if removed:
             registry.log_ledger()
         return sorted(int(version.version) for version in removed)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
+COMPILED_BYTES = 4e9  # a network takes 200 MB
 
 
 def remove_models(registry: Registry) -> None:
@@ -111,6 +112,17 @@ def remove_trainings(paths: Paths) -> None:
         if folder.name not in named and _age_s(folder) > DAY_S:
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+
+
+def remove_compiled(paths: Paths) -> None:
+    """Remove all compiled code if it is too large, or unused for a month.
+
+    Whoever needs it compiles it again. What was used within the last hour may be in use: it stays.
+    """
+    idle_s = _age_s(paths.compiled)
+    size = sum(path.stat().st_size for path in paths.compiled.rglob("*") if path.is_file())
+    if idle_s > 30 * DAY_S or (idle_s > DAY_S / 24 and size > COMPILED_BYTES):
+        shutil.rmtree(paths.compiled, ignore_errors=True)
 
 
 def _present(paths: Paths) -> Iterator[str]:

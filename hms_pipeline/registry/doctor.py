@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 from ..config import Params, Paths
-from ..system.errors import InputError
+from ..system.errors import InputError, hide_passwords
 from ..system.packages import package_versions
+from ..tracking.backends import Bucket, Database, backends, dvc_remote
 from ..tracking.servers import CLOSED, OPEN, Server, servers
 from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
@@ -22,7 +23,7 @@ from .ledger import ADVICE
 from .versions import Registry
 
 PACKAGES = ("torch", "timm", "mlflow", "prefect", "dvc", "great-expectations", "numpy", "pandas")
-EXTRAS = {"mne": "clinical", "ray": "ray"}
+EXTRAS = {"mne": "clinical", "ray": "ray", "dvc-s3": "team"}
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 
 
@@ -63,6 +64,7 @@ def examine(paths: Paths, params: Params) -> list[Finding]:
         ("stores", lambda: _stores(paths)),
         ("disk", lambda: _disk(paths, params)),
         ("servers", lambda: _servers(paths)),
+        ("backends", lambda: _backends(paths)),
         ("registry", lambda: _registry(paths)),
     ]
     findings = []
@@ -96,7 +98,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _stores(paths: Paths) -> Iterator[Finding]:
-    yield Finding("tracking", store_uri(paths))
+    yield Finding("tracking", hide_passwords(store_uri(paths)))
     yield from _elsewhere(paths)
     for name, folder in (
         ("data", paths.data),
@@ -149,6 +151,13 @@ def judge_server(server: Server) -> Finding:
     """A server that others reach has to ask for a password; one on loopback need not."""
     state = server.state()
     shown = f"{server.url}: {'answers' if state == OPEN else state}"
+    if state == CLOSED and server.user:
+        if not server.knows_user():
+            return Finding(
+                server.name, f"{server.url}: refuses user {server.user!r}", WRONG,
+                "Set the server's user and password (docs/how-to/team.md).",
+            )  # fmt: skip
+        shown += f", knows {server.user!r}"
     if server.loopback or state == CLOSED:
         return Finding(server.name, shown)
     if state == OPEN:
@@ -158,6 +167,21 @@ def judge_server(server: Server) -> Finding:
             " 127.0.0.1.",
         )  # fmt: skip
     return Finding(server.name, shown, NOTE)
+
+
+def _backends(paths: Paths) -> Iterator[Finding]:
+    """Databases and buckets: what, as whom, how full."""
+    asked: list[Bucket | Database] = [*backends()]
+    remote = dvc_remote(paths.params.absolute().parent)
+    if isinstance(remote, Bucket):
+        asked.append(remote)
+    elif remote is not None:
+        yield Finding("DVC's remote", hide_passwords(remote))
+    for backend in asked:
+        try:
+            yield Finding(backend.name, backend.state())
+        except InputError as err:
+            yield Finding(backend.name, "does not answer", WRONG, str(err))
 
 
 def _registry(paths: Paths) -> Iterator[Finding]:

@@ -1,5 +1,7 @@
 """Errors that are said to a user in one line."""
 
+import re
+
 
 class InputError(ValueError):
     """Bad input from a user: one sentence saying what is needed, what came and what to do.
@@ -17,3 +19,14 @@ class StaleError(RuntimeError):
 
 class LostError(RuntimeError):
     """The process or the machine that ran something went away, however often it was tried."""
+
+
+def hide_passwords(text: str) -> str:
+    """A text whose addresses name no password.
+
+    Examples
+    --------
+    >>> hide_passwords("no answer of postgresql://hms:secret@db/mlflow")
+    'no answer of postgresql://hms:***@db/mlflow'
+    """
+    return re.sub(r"(\w://[^/\s:@]*):[^\s/]*@", r"\1:***@", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import ipaddress
@@ -10,7 +11,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,8 @@ class Server:
     post : bool
     exposed : bool
         Seen to listen beyond loopback, whatever the URL by which it is asked.
+    login : str
+        ``user:password`` that this machine has for it.
     """
 
     name: str
@@ -42,6 +45,18 @@ class Server:
     probe: str
     post: bool = False
     exposed: bool = False
+    login: str = field(default="", repr=False)
+
+    @property
+    def user(self) -> str:
+        """Whose name this machine uses."""
+        return self.login.partition(":")[0]
+
+    def knows_user(self) -> bool:
+        """Whether it answers to this machine's user and password."""
+        secret = base64.b64encode(self.login.encode()).decode()
+        code, _ = self._ask({"Authorization": f"Basic {secret}"})
+        return code is not None and code not in (401, 403)
 
     @property
     def loopback(self) -> bool:
@@ -116,8 +131,10 @@ def _named(env: Mapping[str, str]) -> Iterator[Server]:
     mlflow = env.get("HMS_MLFLOW_URL") or env.get("MLFLOW_TRACKING_URI", "")
     if not mlflow.startswith("http"):
         mlflow = f"http://{host}:{env.get('HMS_MLFLOW_PORT', 5000)}"
-    yield Server("prefect server", prefect.rstrip("/"), PREFECT_PROBE, post=True)
-    yield Server("mlflow server", mlflow.rstrip("/"), MLFLOW_PROBE)
+    login = env.get("PREFECT_API_AUTH_STRING") or env.get("PREFECT_SERVER_API_AUTH_STRING", "")
+    yield Server("prefect server", prefect.rstrip("/"), PREFECT_PROBE, post=True, login=login)
+    login = f"{env.get('MLFLOW_TRACKING_USERNAME', '')}:{env.get('MLFLOW_TRACKING_PASSWORD', '')}"
+    yield Server("mlflow server", mlflow.rstrip("/"), MLFLOW_PROBE, login=login.strip(":"))
 
 
 def _listening(server: Server, run: Path) -> Iterator[Server]:

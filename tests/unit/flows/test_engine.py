@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from flows import exchange
 from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, run_stage
 from flows.graph import Graph
 from flows.handout import Batch, Handout
@@ -15,6 +17,7 @@ from flows.ray_engine import RayEngine
 from flows.slots import Slots
 from hms_pipeline.config import load_params
 from hms_pipeline.config.retrain import StageNeeds
+from hms_pipeline.system.errors import InputError
 
 RETRAIN = load_params(Path(__file__).parents[3] / "params.yaml").retrain
 LOG = logging.getLogger(__name__)
@@ -95,6 +98,25 @@ def test_nodes_report_to_a_server_where_one_is_named(tmp_path, monkeypatch, name
     engine.graph, engine.source = Graph({"a": []}, {}, {"a": "x"}), (str(tmp_path), None)
     job = job_in(tmp_path)
     assert engine._node_job(job).env["MLFLOW_TRACKING_URI"] == expected.format(root=tmp_path)
+
+
+def test_nodes_without_a_shared_folder_find_their_inputs_in_dvcs_remote(tmp_path, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(exchange, "push", lambda root, stages, log: pushed.append(list(stages)))
+    engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine._sharing, engine._shared = threading.Lock(), set()
+    engine._share(["split", "features@a"], LOG)
+    engine._share(["split", "features@b"], LOG)
+    engine._share(["split", "features@a"], LOG)
+    assert pushed == [["split", "features@a"], ["features@b"]]
+
+    def away(root, stages, log):
+        raise InputError("It does not answer.")
+
+    monkeypatch.setattr(exchange, "push", away)
+    for _ in range(2):  # what was not handed over is tried again
+        with pytest.raises(StageError, match="It does not answer"):
+            engine._share(["features@c"], LOG)
 
 
 def test_no_slot_stands_idle_while_another_has_a_whole_member_to_go():

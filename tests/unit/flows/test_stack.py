@@ -62,8 +62,26 @@ def test_a_package_that_authentication_lacks_is_named(tmp_path, monkeypatch):
 
 def test_secrets_are_in_no_command_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:s3cr3t")
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql+psycopg://me:s3cr3t@db/mlflow")
     stack = Stack.from_environment(tmp_path)
+    assert stack.services()[1].env["MLFLOW_BACKEND_STORE_URI"].endswith("s3cr3t@db/mlflow")
     assert not any("s3cr3t" in part for service in stack.services() for part in service.command)
+
+
+def test_a_worker_needs_the_addresses_of_its_servers(tmp_path, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    with pytest.raises(InputError, match="but PREFECT_API_URL is not set"):
+        stack_module.up_worker(tmp_path)
+
+
+def test_a_database_that_is_away_is_said_before_anything_starts(tmp_path, monkeypatch):
+    pytest.importorskip("psycopg")
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "postgresql://me:s3cr3t@127.0.0.1:9/mlflow")
+    with pytest.raises(InputError, match="MLflow's database has to answer") as caught:
+        stack_module.up(tmp_path)
+    assert "s3cr3t" not in str(caught.value)
+    assert not list(tmp_path.glob(".run/*.json"))
 
 
 def test_stages_write_to_the_own_store_and_ask_a_server_for_any_other(tmp_path, monkeypatch):

@@ -121,3 +121,25 @@ def test_checkpoints_stay_where_the_present_inputs_cannot_be_read(shelf):
     age(folder, 2)
     api.gc(shelf.paths, keep=1)
     assert folder.exists()
+
+
+def test_compiled_code_goes_when_it_is_unused_or_too_large(shelf, monkeypatch):
+    folder = shelf.paths.compiled
+    folder.mkdir(parents=True)
+    (folder / "kernel.so").write_bytes(bytes(100))
+    api.gc(shelf.paths, keep=5)
+    age(folder, days=20)
+    api.gc(shelf.paths, keep=5)
+    assert folder.exists()
+    monkeypatch.setattr(cleanup, "COMPILED_BYTES", 99)
+    age(folder, days=0.01)  # a quarter of an hour: a training may be reading it
+    api.gc(shelf.paths, keep=5)
+    assert folder.exists()
+    age(folder, days=0.1)
+    api.gc(shelf.paths, keep=5)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "kernel.so").write_bytes(b"")
+    age(folder, days=40)
+    api.gc(shelf.paths, keep=5)
+    assert not folder.exists()

@@ -24,6 +24,10 @@ def answering() -> Iterator[tuple[dict, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if self.headers["Authorization"] == "Basic bWU6cmlnaHQ=":  # me:right
+                self.send_response(200)
+                self.end_headers()
+                return
             strange = answer["guards_host"] and self.headers["Host"] != "localhost"
             body = b"Invalid Host header - possible DNS rebinding attack detected" * strange
             self.send_response(403 if strange else answer["code"])
@@ -56,6 +60,16 @@ def test_a_guard_of_host_names_is_no_password(answering, code, state):
     answer, url = answering
     answer.update(code=code, guards_host=True)
     assert Server("mlflow server", url, "/").state() == state
+
+
+@pytest.mark.parametrize(("word", "judged"), [("right", FINE), ("wrong", WRONG)])
+def test_a_server_says_whether_it_knows_this_machines_user(answering, word, judged):
+    answer, url = answering
+    answer["code"] = 401
+    found = judge_server(Server("mlflow server", url, "/", login=f"me:{word}"))
+    assert found.state == judged
+    assert "'me'" in found.value
+    assert word not in found.value + found.advice.replace("right", "")
 
 
 def test_nobody_there_is_no_alarm():
