@@ -19,6 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -39,6 +40,22 @@ from hms_pipeline.inference.client import encode_request
 
 VALID = encode_request([window()])
 TIMEOUT_S = 120
+
+
+def address_of(client: int) -> str:
+    """One of the loopback's addresses."""
+    return f"127.0.{1 + client // 250}.{1 + client % 250}"
+
+
+class _From(requests.adapters.HTTPAdapter):
+    """Connections from one address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, source_address=(self._address, 0))
 
 
 class Crowd:
@@ -64,7 +81,7 @@ class Crowd:
 
     def valid(self, seed: int) -> None:
         """Ask for one window, again and again."""
-        with requests.Session() as session:
+        with self._session(seed) as session:
             while not self.stop.is_set():
                 start = time.perf_counter()
                 try:
@@ -83,6 +100,12 @@ class Crowd:
                 else:
                     self.wrong.append(f"status {got.status_code}")
 
+    def _session(self, client: int) -> requests.Session:
+        """A connection from an address of the client's own, where the server's is a loopback's."""
+        session = requests.Session()
+        session.mount("http://", _From(address_of(client)))
+        return session
+
     def ping(self, seed: int) -> None:
         """Ask whether the server lives, five times a second."""
         while not self.stop.wait(0.2):
@@ -94,20 +117,21 @@ class Crowd:
     def abusive(self, seed: int) -> None:
         """Send what no honest client sends, about twice a second."""
         rng = np.random.default_rng(seed)
-        while not self.stop.wait(float(rng.uniform(0, 1))):
-            kind = rng.integers(10)
-            if kind == 0:
-                found = self._stall(rng)
-            else:
-                pool = self.rare if kind == 1 else self.malformed
-                found = self._send(pool[rng.integers(len(pool))])
-            self.abuse[found] += 1
+        with self._session(seed) as session:
+            while not self.stop.wait(float(rng.uniform(0, 1))):
+                kind = rng.integers(10)
+                if kind == 0:
+                    found = self._stall(rng, seed)
+                else:
+                    pool = self.rare if kind == 1 else self.malformed
+                    found = self._send(session, pool[rng.integers(len(pool))])
+                self.abuse[found] += 1
 
-    def _send(self, request: Request) -> str:
+    def _send(self, session: requests.Session, request: Request) -> str:
         endless = request.kind == "chunked without end"
         body = iter(lambda: None if self.stop.is_set() else bytes(2**16), None)
         try:
-            got = requests.post(
+            got = session.post(
                 f"{self.url}/invocations", data=body if endless else request.body,
                 headers={"Content-Type": request.content_type}, timeout=TIMEOUT_S,
             )  # fmt: skip
@@ -115,11 +139,11 @@ class Crowd:
             return type(err).__name__
         return str(got.status_code)
 
-    def _stall(self, rng: np.random.Generator) -> str:
+    def _stall(self, rng: np.random.Generator, client: int) -> str:
         """Announce a body, send half of it, wait, and leave."""
         place = urlsplit(self.url)
         address = (place.hostname or "", place.port or 80)
-        with socket.create_connection(address, TIMEOUT_S) as connection:
+        with socket.create_connection(address, TIMEOUT_S, (address_of(client), 0)) as connection:
             head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n"
             connection.sendall(f"{head}Content-Length: {len(VALID)}\r\n\r\n".encode())
             with contextlib.suppress(OSError):  # the server may have refused it by its head

@@ -19,8 +19,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from hms_pipeline import schema
-from hms_pipeline.simulator.batch import SampleArrays, simulate_arrays, simulate_session
 from hms_pipeline.simulator.plan import plan_train
+from hms_pipeline.simulator.session import simulate_session
+
+from .windows import SampleArrays, simulate_arrays
 
 BANDS = ((0.5, 1.5), (1.5, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 20.0))
 

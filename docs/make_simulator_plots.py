@@ -1,6 +1,6 @@
 """Pictures of docs/explanation/simulator.md.
 
-Run in the project's root: ``python docs/make_simulator_plots.py [--real FOLDER]``, where the folder
+Run in the project's root: ``python -m docs.make_simulator_plots [--real FOLDER]``, where the folder
 holds real windows as parquet files. Writes docs/images/simulator_*.png.
 """
 
@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from scipy.signal import butter, sosfiltfilt, welch
 
+from benchmarks.windows import simulate_arrays
 from hms_pipeline import schema
-from hms_pipeline.simulator.batch import simulate_arrays
 from hms_pipeline.simulator.head import derive
 from hms_pipeline.simulator.latent import draw_latent
 from hms_pipeline.simulator.patient import draw_patient

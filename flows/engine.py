@@ -23,7 +23,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
 
 from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
@@ -94,7 +94,12 @@ def run_stage(job: Job, engine: Engine) -> State:
     log = get_run_logger()
     if job.reason is None:
         return Completed(name=UP_TO_DATE, message="Nothing that it reads has changed.")
-    state, message = engine.execute(job, log)
+    try:
+        state, message = engine.execute(job, log)
+    except (StageError, InterruptedError):
+        if engine.children.stopping:
+            return Cancelled(message=f"{job.name} was stopped with the run.")
+        raise
     return Completed(name=state, message=message)
 
 
@@ -234,8 +239,6 @@ class Engine:
         return taken, {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
 
     def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
-        if self.children.stopping:
-            return StageError(f"{job.name} was stopped with the run.", permanent=True)
         if late:
             return StageError(
                 f"{job.name} was ended after its time limit of {job.needs.time_limit_s:.0f} s."
@@ -466,8 +469,6 @@ def fold_seconds(root: Path) -> dict[str, float]:
 
 
 def _worth_retrying(_task: object, _run: object, state: State) -> bool:
-    """Whether running a stage again can help: not after bad input, not while stopping."""
+    """Whether running a stage again can help: not after bad input."""
     error = state.data
-    return not (
-        isinstance(error, InterruptedError) or (isinstance(error, StageError) and error.permanent)
-    )
+    return not (isinstance(error, StageError) and error.permanent)

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hms_pipeline.config.retrain import StageNeeds
+from hms_pipeline.system.cluster import connect
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import atomic
 from hms_pipeline.system.quiet import QUIET
@@ -34,7 +35,7 @@ class RayEngine(Engine):
         self._refs: dict[str, Any] = {}
         self._lock, self._sharing = threading.Lock(), threading.Lock()
         self._shared: set[str] = set()
-        self.ray = connect(self.params.ray.address)
+        self.ray = connect(self.params.ray.address, by_value=ray_node)
         self.resources = self.ray.cluster_resources()
         self.source = self._source()
         try:
@@ -116,8 +117,7 @@ class RayEngine(Engine):
                 elif kind == "code":
                     code = int(value)
         except self.ray.exceptions.RayError as err:
-            stopped = self.children.stopping
-            raise StageError(f"{job.name} on {node}: {err}", permanent=stopped) from None
+            raise StageError(f"{job.name} on {node}: {err}") from None
         finally:
             with self._lock:
                 self._refs.pop(job.name, None)
@@ -186,28 +186,3 @@ class RayEngine(Engine):
         with self._lock:
             for stream in self._refs.values():
                 self.ray.cancel(stream)
-
-
-def connect(address: str) -> Any:
-    """Connect to an existing cluster; ``ray_node`` travels to its nodes by value.
-
-    Raises
-    ------
-    InputError
-        Ray is not installed, or there is no cluster.
-    """
-    try:
-        import ray
-        from ray import cloudpickle
-    except ImportError:
-        raise InputError("Engine 'ray' needs the extra: pip install 'hms-pipeline[ray]'.") from None
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError) as err:
-        reason = " ".join(str(err).split())[:200]
-        raise InputError(
-            f"Engine 'ray' needs a running cluster at {address!r}: {reason} Start one (ray start"
-            " --head) or set retrain.ray.address."
-        ) from None
-    cloudpickle.register_pickle_by_value(ray_node)
-    return ray

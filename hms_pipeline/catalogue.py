@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from .system.errors import InputError
 
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Catalogue(Mapping[str, T], Generic[T]):
@@ -60,6 +61,17 @@ class Catalogue(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def entry_maker(catalogue: Catalogue[T], make: Callable[[F], T], *names: str) -> Callable[[F], F]:
+    """Decorator that adds ``make(function)`` under each name and keeps the function."""
+
+    def add(function: F) -> F:
+        for name in names:
+            catalogue.register(name)(make(function))
+        return function
+
+    return add
 
 
 def discover(package: str, path: list[str]) -> None:

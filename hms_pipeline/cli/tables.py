@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from .app import out
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
 DASH = "–"
+HASH = re.compile(r"[0-9a-f]{32,64}")
 
 
 def _silence(wanted: bool) -> bool:
@@ -66,14 +68,26 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str = "non
 
 
 def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
-    """Print ``name: value``, one line each; what a name holds stands below it, indented."""
-    for name, value in facts.items():
+    """Print ``name: value``, one line each; what a name holds stands below it, indented.
+
+    Of a hash the first twelve digits are printed; JSON has them all.
+    """
+    for name, value in _shortened(facts).items():
         inner: Any = dict(enumerate(value, 1)) if _is_long(value) else value
         nested = isinstance(inner, Mapping) and (not indent or any(map(_is_nested, inner.values())))
         text = "" if nested else f" {cell(inner)}"
         out.print(f"{indent}{name}:{text}", markup=False, highlight=False, soft_wrap=True)
         if nested:
             print_facts(inner, indent + "  ")
+
+
+def _shortened(value: Any) -> Any:
+    """The same with the first twelve digits of every hash."""
+    if isinstance(value, Mapping):
+        return {name: _shortened(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else value
 
 
 def _is_nested(value: object) -> bool:

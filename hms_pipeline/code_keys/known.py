@@ -1,7 +1,7 @@
 """What is known of a few places, each with the reason why it leaves no gap.
 
-A name here that the code no longer has fails a test; a place that is missing here is refused, or
-counted for more work than it concerns, never for less.
+A test fails where a name here is no longer in the code. Where a place should be here and is not,
+the code is refused, or counts for more work than it concerns; it never counts for less.
 """
 
 # The class whose fields count only where they are read.

@@ -1,8 +1,9 @@
 """What one definition uses: other definitions, modules, attributes, sections of the recipe.
 
-Its own names do not hide those of its module: what may be used counts. The recipe is what is
-called ``params``, or ends in it: another name for it is refused, so that ``params.gate`` says
-that the section ``gate`` is read. What has no annotation and another name is not seen.
+A local name does not hide the module's definition of the same name: both count. A variable whose
+name is ``params``, or ends in it, is taken for the recipe, so that ``params.gate`` means that the
+section ``gate`` is read. Where an annotation says that a variable of another name is the recipe,
+the code is refused; without an annotation such a variable is not noticed.
 """
 
 from __future__ import annotations

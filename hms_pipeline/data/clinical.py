@@ -13,7 +13,7 @@ Examples
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count, pairwise
@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from ..schema import EEG_COLUMNS, EKG, SFREQ
+from ..schema import EEG_COLUMNS, EKG
 from ..system.errors import InputError
 from .clinical_montage import Reconstruction, by_reason, reconstruct
-from .clinical_names import Channel, parse_labels
+from .clinical_names import COMMON_REFERENCE, Channel, electrode, parse_labels
 from .clinical_signals import Judgement, Signals, faults, judge, n_times_of
 from .content import files_of
 from .formats import FORMATS, format_of
@@ -83,11 +83,6 @@ class ClinicalRecording:
         return {name: getattr(self, name) for name in _FACTS}
 
     @property
-    def duration_s(self) -> float:
-        """Length in seconds."""
-        return self.n_times / SFREQ
-
-    @property
     def eeg(self) -> np.ndarray:
         """The whole recording, shape (20, n_times), float32 µV; for short ones."""
         return self.read(0, self.n_times)
@@ -115,12 +110,6 @@ class ClinicalRecording:
         if a < b:
             out[:, a - start : b - start] = _combined(self._matrix, self._signals.read(a, b))
         return out
-
-    def blocks(self, block_s: float) -> Iterator[np.ndarray]:
-        """The recording in consecutive stretches of at most ``block_s`` seconds."""
-        step = int(block_s * SFREQ)
-        for start in range(0, self.n_times, step):
-            yield self.read(start, min(start + step, self.n_times))
 
 
 def read_clinical(path: Path, rename: Mapping[str, str] | None = None) -> ClinicalRecording:
@@ -158,7 +147,8 @@ def open_clinical(
     path = Path(path)
     source = open_source(path)
     labels = [channel.label for channel in source.channels]
-    parsed = dict(enumerate(parse_labels(labels, rename)))
+    named = zip(source.channels, parse_labels(labels, rename), strict=True)
+    parsed = {pick: _referenced(c, stated.reference) for pick, (stated, c) in enumerate(named)}
     used = {pick: channel for pick, channel in parsed.items() if channel is not None}
     n_times = n_times_of(source, path.name)
     used, judgement, left_out = _usable(source, used)
@@ -226,6 +216,15 @@ def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
         replace(c, label=f"{c.label}-{next(numbers[c.label])}") if c.label in numbers else c
         for c in channels
     )
+
+
+def _referenced(channel: Channel | None, reference: str) -> Channel | None:
+    """What a label says, with the reference that the header names where the label does not."""
+    if channel is None or channel.plus == EKG or not reference:
+        return channel
+    if channel.minus != COMMON_REFERENCE:
+        return channel
+    return replace(channel, minus=electrode(reference) or reference.upper())
 
 
 Used = dict[int, Channel]  # place in the source's channels → what its label says

@@ -172,7 +172,7 @@ def _stretches(signals: Signals, source: Source) -> Iterator[np.ndarray]:
         except InputError as err:
             if place == 0 or isinstance(err, UnavailableError):
                 raise
-            continue  # whoever reads so far is told
+            continue  # reading this stretch later raises the same error
         if stretch:
             yield np.hstack(stretch)
 

@@ -6,7 +6,7 @@ costs one file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,6 +168,7 @@ class ReadingProcess:
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
         self._patience: tuple[Path, float] | None = None  # of the last path
+        self._found: dict[Path, Facts] = {}  # what files were when they were identified
 
     def __enter__(self) -> ReadingProcess:
         return self
@@ -177,12 +178,14 @@ class ReadingProcess:
 
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
+        self._found[path] = _facts(path)
         return self.call("identify", path)
 
     def open(
         self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
     ) -> OpenedElsewhere:
-        """Open a recording; see ``DirectReader.open``."""
+        """Open a recording; see ``DirectReader.open``. Its files are those that were identified."""
+        self._found.setdefault(path, _facts(path))
         facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
         return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
 
@@ -194,12 +197,20 @@ class ReadingProcess:
         InputError
             The function's own, or the file ended the process, or made it hang.
         UnavailableError
-            The process was killed from outside, or the function's own.
+            The process was killed from outside, a file changed since the recording was identified,
+            or the function's own.
         """
         if self._patience is None or self._patience[0] != path:
             self._patience = path, _patience_s(path)
         try:
-            return self._worker.call(function, path, *args, timeout_s=self._patience[1])
+            answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
+            known = self._found.get(path, {})
+            if _facts_of(known) != known:
+                raise UnavailableError(
+                    f"{path.name} was changed or replaced while it was read. Read it again when it"
+                    " is complete."
+                )
+            return answer
         except WorkerError as err:
             kind = UnavailableError if "SIGKILL" in str(err) else InputError
             raise kind(
@@ -208,11 +219,33 @@ class ReadingProcess:
             ) from None
 
 
+Facts = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does
+
+
+def _facts(path: Path) -> Facts:
+    try:
+        return _facts_of(files_of(path))
+    except (InputError, OSError):
+        return {}  # said by whoever reads it
+
+
+def _facts_of(files: Iterable[Path]) -> Facts:
+    return {file: _fact(file) for file in files}
+
+
+def _fact(file: Path) -> tuple[int, ...] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _patience_s(path: Path) -> float:
     try:
         n_bytes = sum(file.stat().st_size for file in files_of(path))
     except (InputError, OSError):
-        n_bytes = 0  # said by whoever reads it
+        n_bytes = 0  # reading it raises the error
     return PATIENCE_S + n_bytes / SLOWEST
 
 

@@ -8,8 +8,11 @@ or a store without manifest whose shards the notes still vouch for; the next run
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..system.errors import InputError
-from ..system.files import atomic, hash_file, read_sealed, reserve, write_sealed
+from ..system.files import hash_file, read_sealed, reserve, write_sealed
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name
@@ -66,15 +69,35 @@ def targets(plan: pd.DataFrame) -> list[Target]:
     ]
 
 
-def find_known(store: Path, staging: Path) -> list[Known]:
-    """Shards of an earlier run that are whole: their bytes have the hash that was noted."""
-    known = []
-    for name, keys, sha256 in [*_noted(staging), *_published(store)]:
-        for path in (staging / name, store / name):
-            if is_file_of(path, sha256):
-                known.append(Known(path, keys, sha256))
-                break
-    return known
+def find_known(store: Path, staging: Path, threads: int = 1) -> list[Known]:
+    """Shards of an earlier run that are whole: their bytes have the hash that was noted.
+
+    Parameters
+    ----------
+    store, staging : Path
+    threads : int
+        Files hashed at once.
+    """
+
+    def whole(noted: tuple[str, tuple[str, ...], str]) -> Known | None:
+        name, keys, sha256 = noted
+        found = (path for path in (staging / name, store / name) if is_file_of(path, sha256))
+        path = next(found, None)
+        return None if path is None else Known(path, keys, sha256)
+
+    with ThreadPoolExecutor(threads) as pool:  # hashing leaves other threads running
+        found = pool.map(whole, [*_noted(staging), *_published(store)])
+        return [known for known in found if known is not None]
+
+
+def are_noted(wanted: list[Target], store: Path, staging: Path) -> bool:
+    """Whether an earlier run noted all these shards; their bytes are not read."""
+    noted = {
+        (name, keys)
+        for name, keys, _ in [*_noted(staging), *_published(store)]
+        if (staging / name).exists() or (store / name).exists()
+    }
+    return noted.issuperset((shard_name(target.number), target.keys) for target in wanted)
 
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
@@ -97,53 +120,93 @@ def _published(store: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
         yield shard["file"], keys[shard["shard"]], shard["sha256"]
 
 
-def write_shard(
-    target: Target,
-    staging: Path,
-    known: list[Known],
-    shape: tuple[int, ...],
-    producer: Producer,
-    step: Callable[[int], None] = lambda n: None,
-) -> Known:
-    """Write one shard into the staging folder, with its note.
+@dataclass(frozen=True)
+class Source:
+    """Where shards of a view are written, and where its rows may be copied from.
 
     Parameters
     ----------
-    target : Target
     staging : Path
     known : list of Known
-        Where rows may be copied from.
     shape : tuple of int
         Shape of one row.
-    producer : Producer
-        Computes the rows that are not known.
-    step : callable
-        Told how many rows were done.
     """
-    path = staging / shard_name(target.number)
-    place = _places(known)
-    with atomic(path) as temporary:
-        out = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float16, shape=(len(target.keys), *shape)
-        )
-        reserve(temporary)
-        copied = [row for row, key in enumerate(target.keys) if key in place]
-        for row in copied:
-            source, at = place[target.keys[row]]
+
+    staging: Path
+    known: list[Known]
+    shape: tuple[int, ...]
+
+    @cached_property
+    def places(self) -> Mapping[str, tuple[Path, int]]:
+        """Key of a row → its file and place there."""
+        return {
+            key: (shard.path, row) for shard in self.known for row, key in enumerate(shard.keys)
+        }
+
+
+def write_shards(
+    wanted: Mapping[str, Target],
+    sources: Mapping[str, Source],
+    producer: Producer,
+    step: Callable[[int], None] = lambda n: None,
+) -> dict[str, Known]:
+    """Write the shard of one number of several views, each with its note.
+
+    Parameters
+    ----------
+    wanted : mapping of str to Target
+        View → its shard; all are of the same windows.
+    sources : mapping of str to Source
+    producer : Producer
+        Computes the rows that are not known, reading each window once.
+    step : callable
+        Told how many rows of the first view were done.
+    """
+    first, rows = next((name, target.rows) for name, target in wanted.items())
+    outs, missing = {}, {}
+    for name, target in wanted.items():
+        out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
+        missing[name] = _copy_known(out, target.keys, sources[name].places)
+    step(len(rows) - len(missing[first]))
+    for name, places, values in producer.values(rows, missing):
+        outs[name][places] = values
+        step(len(places) if name == first else 0)
+    return {name: _note(sources[name], target) for name, target in wanted.items()}
+
+
+def _unfinished(source: Source, target: Target) -> Path:
+    return source.staging / f"unfinished-{target.number}.npy"
+
+
+def _create(path: Path, source: Source, n_rows: int) -> np.memmap:
+    shape = (n_rows, *source.shape)
+    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    try:
+        reserve(path)
+    except OSError as err:  # of a full disk, which names no file
+        err.filename = str(path)
+        raise
+    return out
+
+
+def _copy_known(
+    out: np.ndarray, keys: tuple[str, ...], places: Mapping[str, tuple[Path, int]]
+) -> list[int]:
+    """Copy the rows whose keys are known; the other rows."""
+    missing = []
+    for row, key in enumerate(keys):
+        if key in places:
+            source, at = places[key]
             out[row] = np.load(source, mmap_mode="r", allow_pickle=False)[at]
-        step(len(copied))
-        missing = [row for row, key in enumerate(target.keys) if key not in place]
-        done = 0
-        for values in producer.values([target.rows[row] for row in missing]):
-            out[missing[done : done + len(values)]] = values
-            done += len(values)
-            step(len(values))
-        out.flush()
-        del out
-    sha256 = hash_file(path)
+        else:
+            missing.append(row)
+    return missing
+
+
+def _note(source: Source, target: Target) -> Known:
+    """Finish a shard. The disk may get its bytes later: whoever reads it compares its hash."""
+    unfinished, path = _unfinished(source, target), source.staging / shard_name(target.number)
+    sha256 = hash_file(unfinished)
+    os.replace(unfinished, path)
     write_sealed(path.with_suffix(".json"), {"keys": list(target.keys), "sha256": sha256})
     return Known(path, target.keys, sha256)
-
-
-def _places(known: list[Known]) -> Mapping[str, tuple[Path, int]]:
-    return {key: (shard.path, row) for shard in known for row, key in enumerate(shard.keys)}

@@ -5,36 +5,25 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import as_completed
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import torch
 
 from ..config import Params, Paths
-from ..config.keys import code_key
 from ..system.device import choose_device
-from ..system.errors import InputError
 from ..system.files import hash_file, write_sealed
 from ..system.locks import locked
-from ..system.processes import process_pool
+from ..system.processes import cores
 from ..system.progress import Progress
-from .plan import data_hash, plan_rows
-from .produce import Producer
-from .shards import Known, Target, find_known, targets, write_shard
+from .plan import data_hash
+from .shards import Known
 from .statistics import count_values, describe_values
-from .store import FORMAT, MANIFEST, TABLES, is_file_of, shard_name, write_tables
-from .view import BuiltView
-from .views import build_view
+from .store import FORMAT, MANIFEST, TABLES, is_file_of, write_tables
+from .update import Update, stale_others
+from .write import one_thread, write_waiting
 
 logger = logging.getLogger(__name__)
-
-WINDOWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
-WORKERS_A_GPU = 8  # each takes half a gigabyte of it
 
 
 def run(
@@ -42,6 +31,7 @@ def run(
     params: Params,
     view: str,
     *,
+    ahead: bool = False,
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
@@ -57,11 +47,14 @@ def run(
     params : Params
     view : str
         Name of a view of the recipe.
+    ahead : bool
+        Windows that are read for this view are computed for all views of the recipe that lack
+        them, too. Their stages find the shards finished; their stores stay as they are till then.
     device : str
         ``"auto"`` takes a GPU where there is one.
     workers : int or None
-        Processes, on a GPU as well, where reading takes longer than computing, and threads that
-        count values at the end; None chooses by the work to do.
+        Processes, on a GPU as well, where reading takes longer than computing; None chooses by the
+        work to do, the cores and the memory.
     progress : callable or None
         Called with (windows done, windows in all).
 
@@ -73,151 +66,43 @@ def run(
     Raises
     ------
     InputError
-        Unknown view or device, wrong parameters, no kept windows, or another run is writing
-        this view.
+        Unknown view or device, wrong parameters, or no kept windows.
     """
-    built = build_view(params, view)
     chosen = choose_device(device)
-    code_key(paths, params, "views", view)  # refuses where DVC was told of other code
-    code = code_key(paths, params, "rows", view)
-    plan = plan_rows(paths, built, code)
-    store, staging = paths.view(view), paths.checkpoints / "features" / view
-    busy = (
-        f"Features of view {view!r} need one writer, but another run is writing them."
-        " Wait for it to end."
-    )
-    with locked(staging.with_suffix(".lock"), 0.0, busy):
-        staging.mkdir(parents=True, exist_ok=True)
-        known = find_known(store, staging)
-        counted = _Count(len(plan), progress)
-        ready, waiting = _sort_out(targets(plan), known, counted)
-        ready += _write(paths.data, built, waiting, known, staging, chosen, workers, counted)
-        manifest = _publish(built, code, plan, ready, store, staging, workers)
-        shutil.rmtree(staging)
+    with locked(paths.checkpoints / "features.lock", -1):  # the next run finds this one's shards
+        own = Update.of(paths, params, view)
+        others = stale_others(paths, params, view) if ahead and own.waiting else ()
+        step = _counter(len(own.plan), progress)
+        step(sum(len(shard.keys) for shard in own.ready))
+        write_waiting(paths.data, [own, *others], chosen, workers, step)
+        manifest = _publish(own)
+        shutil.rmtree(own.staging)
     return manifest
 
 
-class _Count:
-    """Adds up rows for the progress callback."""
+def _counter(total: int, progress: Progress | None) -> Callable[[int], None]:
+    done = 0
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._done, self._total, self._progress = 0, total, progress
+    def step(n: int) -> None:
+        nonlocal done
+        done += n
+        if progress is not None:
+            progress(done, total)
 
-    def __call__(self, n: int) -> None:
-        self._done += n
-        if self._progress is not None:
-            self._progress(self._done, self._total)
-
-
-def _sort_out(
-    wanted: list[Target], known: list[Known], count: Callable[[int], None]
-) -> tuple[list[Known], list[Target]]:
-    """Shards that are there already, under their name and with exactly their rows; the others."""
-    by_rows = {(shard.path.name, shard.keys): shard for shard in known}
-    ready, waiting = [], []
-    for target in wanted:
-        found = by_rows.get((shard_name(target.number), target.keys))
-        if found is None:
-            waiting.append(target)
-        else:
-            ready.append(found)
-            count(len(target.keys))
-    return ready, waiting
+    return step
 
 
-def _write(
-    root: Path,
-    view: BuiltView,
-    waiting: list[Target],
-    known: list[Known],
-    staging: Path,
-    device: torch.device,
-    workers: int | None,
-    count: Callable[[int], None],
-) -> list[Known]:
-    workers = min(_n_workers(workers, sum(len(t.keys) for t in waiting), device), len(waiting))
-    if workers <= 1:
-        producer = Producer(root, view, device)
-        with one_thread():
-            return [write_shard(t, staging, known, view.shape, producer, count) for t in waiting]
-    written = []
-    task = (root, view.name, view.params, str(device), staging, known)
-    work = f"Stage features@{view.name}"
-    remains = "finished shards stay"
-    with process_pool(workers, work, remains, initializer=_start_worker, initargs=task) as pool:
-        try:
-            futures = [pool.submit(_work, target) for target in waiting]
-            for future in as_completed(futures):
-                written.append(future.result())
-                count(len(written[-1].keys))
-        except torch.OutOfMemoryError as err:
-            raise InputError(
-                f"Features of view {view.name!r} need memory for {workers} processes on {device},"
-                f" but one of them failed: {type(err).__name__}. Lower --workers; {remains}."
-            ) from err
-    return written
-
-
-def _n_workers(workers: int | None, n_rows: int, device: torch.device) -> int:
-    if workers is None:
-        cores = len(os.sched_getaffinity(0))
-        most = cores if device.type == "cpu" else min(cores, WORKERS_A_GPU)
-        workers = min(most, 1 + n_rows // WINDOWS_A_WORKER)
-    return max(1, workers)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch on the CPU: sums are then taken in one order everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-_job: dict[str, Any] = {}  # what a worker process was started with
-
-
-def _start_worker(
-    root: Path, name: str, params: dict[str, Any], device: str, staging: Path, known: list[Known]
-) -> None:
-    from .views import VIEWS
-
-    torch.set_num_threads(1)
-    view = VIEWS[name].build(params)
-    _job.update(
-        producer=Producer(root, view, torch.device(device)),
-        staging=staging,
-        known=known,
-        shape=view.shape,
-    )
-
-
-def _work(target: Target) -> Known:
-    return write_shard(target, _job["staging"], _job["known"], _job["shape"], _job["producer"])
-
-
-def _publish(
-    view: BuiltView,
-    code: str,
-    plan: pd.DataFrame,
-    ready: list[Known],
-    store: Path,
-    staging: Path,
-    workers: int | None,
-) -> dict[str, Any]:
+def _publish(own: Update) -> dict[str, Any]:
     """Move new shards into the store; the manifest, which makes it valid, comes last."""
-    ready = sorted(ready, key=lambda shard: shard.path.name)
+    store, staging = own.store, own.staging
+    ready = sorted(own.ready, key=lambda shard: shard.path.name)
     store.mkdir(parents=True, exist_ok=True)
     moved = [shard for shard in ready if shard.path.parent == staging]
-    write_tables(staging, plan)
+    write_tables(staging, own.plan)
     tables = {entry: hash_file(staging / name) for name, entry in TABLES.items()}
-    threads = _n_workers(workers, len(plan), torch.device("cpu"))
     with one_thread():  # each of them
-        counts = count_values([shard.path for shard in ready], view.shape[0], threads)
-    manifest = _manifest(view, code, plan, ready, tables, counts)
+        counts = count_values([shard.path for shard in ready], own.view.shape[0], cores())
+    manifest = _manifest(own, ready, tables, counts)
     if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):
         (store / MANIFEST).unlink(missing_ok=True)
     for shard in moved:
@@ -229,18 +114,17 @@ def _publish(
     for name in TABLES:
         os.replace(staging / name, store / name)
     write_sealed(store / MANIFEST, manifest)
-    logger.info("%s: %d windows in %d shards, %d new", view.name, len(plan), len(ready), len(moved))
+    logger.info(
+        "%s: %d windows in %d shards, %d new",
+        *(own.view.name, len(own.plan), len(ready), len(moved)),
+    )
     return manifest
 
 
 def _manifest(
-    view: BuiltView,
-    code: str,
-    plan: pd.DataFrame,
-    ready: list[Known],
-    tables: dict[str, str],
-    counts: np.ndarray,
+    own: Update, ready: list[Known], tables: dict[str, str], counts: np.ndarray
 ) -> dict[str, Any]:
+    view = own.view
     return {
         "format": FORMAT,
         "view": view.name,
@@ -252,9 +136,9 @@ def _manifest(
         "rows": list(view.row_names),
         "mirror": list(view.mirror),
         "mirror_sign": list(view.mirror_sign),
-        "n_windows": len(plan),
-        "code": code,
-        "data": data_hash(plan),
+        "n_windows": len(own.plan),
+        "code": own.code,
+        "data": data_hash(own.plan),
         **tables,
         "shards": [
             {

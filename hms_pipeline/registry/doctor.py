@@ -140,7 +140,7 @@ def _disk(paths: Paths, params: Params) -> Iterator[Finding]:
     except InputError as err:
         yield Finding("disk", "too little", WRONG, str(err))
         return
-    yield Finding("disk", f"{free / GB:.0f} GB free, a retrain writes up to {needed / GB:.1f} GB")
+    yield Finding("disk", f"{free / GB:.0f} GB free, a retrain writes up to {needed / GB:.2f} GB")
 
 
 def _servers(paths: Paths) -> Iterator[Finding]:
@@ -188,20 +188,25 @@ def _registry(paths: Paths) -> Iterator[Finding]:
     if not has_store(paths):
         yield Finding(CHAMPION, "none", NOTE)
         return
-    if paths.student.ledger.exists():
-        yield from check_ledger(Registry.open(paths.student))
-    registry = Registry.open(paths)
+    for model in (paths, paths.student):
+        if model is paths or model.ledger.exists():
+            yield from _model(Registry.open(model))
+
+
+def _model(registry: Registry) -> Iterator[Finding]:
+    """A registered model's ledger and its champion."""
     yield from check_ledger(registry)
     number = registry.champion()
     if number is None:
-        yield Finding(CHAMPION, "none", NOTE)
+        yield Finding(CHAMPION, f"{registry.model}: none", NOTE)
         return
+    named = f"{registry.model} version {number}"
     try:
         registry.verify(registry.get(number))
-        yield Finding(CHAMPION, f"version {number}, verified")
+        yield Finding(CHAMPION, f"{named}, verified")
         yield from _made_by(registry, number)
     except InputError as err:
-        yield Finding(CHAMPION, f"version {number}", WRONG, str(err))
+        yield Finding(CHAMPION, named, WRONG, str(err))
 
 
 def check_ledger(registry: Registry) -> Iterator[Finding]:
@@ -212,7 +217,7 @@ def check_ledger(registry: Registry) -> Iterator[Finding]:
     if problems:
         return
     records = registry.ledger.read()
-    yield Finding("ledger", f"{len(records)} records")
+    yield Finding("ledger", f"{registry.model}: {len(records)} records")
     if registry.ledger.pending():
         yield Finding(
             "ledger", "unfinished promotion", WRONG,
@@ -224,7 +229,7 @@ def check_ledger(registry: Registry) -> Iterator[Finding]:
     expected, actual = (champions[-1] if champions else None), registry.champion()
     if expected != actual:
         yield Finding(
-            CHAMPION, f"version {actual}", WRONG,
+            CHAMPION, f"{registry.model} version {actual}", WRONG,
             f"The ledger says version {expected}: the alias was moved, or its version deleted,"
             f" behind the ledger's back. Run hms promote {expected} or hms promote of the one you"
             " want, with a reason.",

@@ -100,6 +100,8 @@ def facts(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
             rows += facts(value, name)
         elif isinstance(value, list | tuple):
             rows.append((name, ", ".join(map(str, value)) or "–"))
+        elif isinstance(value, bool):
+            rows.append((name, "yes" if value else "no"))
         elif isinstance(value, float):
             rows.append((name, f"{value:.6g}"))
         else:

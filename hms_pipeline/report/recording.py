@@ -19,6 +19,13 @@ from .spectrogram import spectrogram_images
 from .window import window_context
 
 Array = NDArray[np.floating]
+SOURCE = {
+    "sfreq": "sampling rate, Hz",
+    "available": "electrodes recorded",
+    "interpolated": "electrodes taken from their neighbours",
+    "derivations": "derivations recorded",
+    "bipolar_only": "derivations alone",
+}
 MAX_POINTS = 900  # of the drawn timeline; longer ones are averaged
 
 
@@ -117,7 +124,9 @@ def write_recording_report(
                 *({"text": text, "where": ""} for text in warnings),
                 *_window_warnings(timeline),
             ],
-            "source": facts(source or {}),
+            "source": facts(
+                {SOURCE.get(name, name): fact for name, fact in (source or {}).items()}
+            ),
             "model": facts(model),
             "values": {
                 "montage": layout(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
 from ..registry.lineage import data_origin
-from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..schema import ACNS_NAMES, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..student.stage import by_votes
 from ..system.files import hash_file, hash_json, read_sealed
 from ..tracking.checkout import git_commit
 from ..tracking.retrain import data_hash
@@ -52,7 +54,7 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
         {
             "title": f"Retrain, recipe {params.recipe}",
             "identifier": "",
-            "registration": _registration(paths),
+            "registrations": _registrations(paths),
             "confidence": metrics["confidence"],
             "slices": [
                 {"label": _votes(name), **metrics["slices"][name]}
@@ -67,6 +69,7 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
             "by_class": _by_class(deciding),
             "agreement": deciding.get("agreement"),
             "deciding_label": _votes(DECIDING_SLICE),
+            "student": _student(paths),
             "plots": _plots(paths),
             "lineage": facts(_lineage(paths, params)),
             "folds": _folds(paths, params),
@@ -145,14 +148,35 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
             "auprc": _number(deciding["auprc"][name], 3),
             "calibration": _number(deciding["class_calibration_error"][name], 3),
         }
-        for name, label in zip(CLASSES, CLASS_LABELS, strict=True)
+        for name, label in zip(CLASSES, ACNS_NAMES, strict=True)
     ]
 
 
-def _registration(paths: Paths) -> dict[str, Any] | None:
+def _student(paths: Paths) -> list[dict[str, str]]:
+    """The student beside its teacher, by number of votes; empty where there is none."""
+    summary = paths.student.ensemble / "summary.json"
+    if not summary.exists():
+        return []
+    return [
+        {
+            "votes": _votes(row["votes"]),
+            **{name: _number(row[name]) for name in ("student", "teacher")},
+            "loss": f"{row['loss']:+.4f}",
+            "interval": _span(row["low"], row["high"], signed=True),
+        }
+        for row in by_votes(json.loads(summary.read_text(encoding="utf-8")))
+    ]
+
+
+def _registrations(paths: Paths) -> list[dict[str, Any]]:
+    """Verdicts of the ensemble and, where there is one, of the student."""
     if not paths.registration.exists():
-        return None
+        return []
     result = read_sealed(paths.registration, "hms register")
+    return [_registration(part) for part in (result, result.get("student")) if part]
+
+
+def _registration(result: Mapping[str, Any]) -> dict[str, Any]:
     aliases = ", ".join(result.get("aliases") or ())
     name = f"{result.get('model', 'model')} version {result.get('version', DASH)}"
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ..system.files import read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .batch import BatchSummary
-from .inputs import Item, RecordingItem, WindowItem, item_of_file
+from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file
 from .recording import WindowScorer
 from .units import COLUMNS, reason, save_part, score_group
 
@@ -70,12 +71,12 @@ def score_inbox(
         for done, (key, item) in enumerate(new.items()):
             if progress:
                 progress(done, len(new))
-            table = _score_item(predictor, item, params, rename, opener, observe)
-            if not table["transient"].any():
-                save_part(Path(out) / f"{key}.parquet", table.drop(columns="transient"))
-            release_memory()
+            seen: list[pd.DataFrame] = []
+            scorer = _Observed(predictor, observe, seen) if observe else predictor
+            part = Path(out) / f"{key}.parquet"
+            table = score_into(part, scorer, item, params, rename, opener, seen)
             n_scored += int(table["error"].isna().sum())
-            failed += [(row.id, row.error) for row in table[table["error"].notna()].itertuples()]
+            failed += set_aside(table)
     if progress:
         progress(len(new), len(new))
     return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
@@ -118,7 +119,7 @@ def _new_recordings(
         raise InputError(f"Inbox {inbox} is not a folder. Make it, or give another one.")
     settled = time.time() - settle_s
     new: dict[str, Item] = {}
-    failed = []
+    failed, names = [], None
     for path in list_recordings(sorted(inbox.rglob("*"))):
         if path.is_dir() and is_parquet(path):  # a data set of many files, each listed itself
             continue
@@ -131,31 +132,65 @@ def _new_recordings(
             continue
         key = content[:32]
         if not (out / f"{key}.parquet").exists() and key not in new:
-            new[key] = _item(path, content)
+            new[key] = recording_item(path, content)
+            if is_parquet(path):  # named by its stem, which another recording may have
+                names = names or _names(out)
+                new[key] = replace(new[key], id=names.take(new[key].id))
     return new, failed
 
 
-def _item(path: Path, content: str) -> Item:
-    item = item_of_file(path)
+def _names(out: Path) -> Names:
+    """Names of which those of the recordings that were scored are taken."""
+    names = Names()
+    for path in sorted(out.glob("*.parquet")):
+        table = read_table(path, ["id", "error"])
+        for name in table.loc[table["error"].isna(), "id"].unique():
+            names.take(name)
+    return names
+
+
+def recording_item(path: Path, content: str, *, keep_names: bool = False) -> Item:
+    """A file whose content is known; a clinical recording is named by it."""
+    item = item_of_file(path, keep_names=keep_names)
     if isinstance(item, WindowItem):
         return item
     return RecordingItem(path, item.id or f"recording-{content[:12]}", content)
 
 
-def _score_item(
+def score_into(
+    part: Path,
     predictor: WindowScorer,
     item: Item,
     params: ScoringParams,
     rename: Mapping[str, str] | None,
     reader: Reader,
-    observe: Observe | None,
+    seen: Sequence[pd.DataFrame] = (),
 ) -> pd.DataFrame:
-    seen: list[pd.DataFrame] = []
-    scorer = predictor if observe is None else _Observed(predictor, observe, seen)
-    table = score_group(scorer, [item], params, rename, reader)
+    """Score one input and keep its table, unless another time may succeed.
+
+    Parameters
+    ----------
+    part : Path
+        Written whole or not at all; ``content_hash`` in it is the model's.
+    predictor, item, params, rename, reader
+        See ``units.score_group``.
+    seen : sequence of DataFrame
+        What ``predictor`` observed while it scored, kept beside the scores.
+    """
+    table = score_group(predictor, [item], params, rename, reader)
     if seen and table["error"].isna().all():
         table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
-    return table.assign(**{MADE_BY: predictor.content_hash})
+    table = table.assign(**{MADE_BY: predictor.content_hash})
+    if not table["transient"].any():
+        save_part(part, table.drop(columns="transient"))
+    release_memory()
+    return table
+
+
+def set_aside(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """Id and reason of the inputs of a table that have no scores."""
+    bad = table[table["error"].notna()]
+    return list(zip(bad["id"], bad["error"], strict=True))
 
 
 class _Observed:

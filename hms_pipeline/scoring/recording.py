@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.processes import release_memory
 from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
@@ -161,6 +162,7 @@ def score_opened(
         for rows, scores in _predict(predictor, batch, reasons):
             kept += [first + row for row in rows]
             batches.append(scores)
+        release_memory()
         if progress:
             progress(first + len(batch), len(starts))
     if not batches:
@@ -314,9 +316,11 @@ def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     factor = max(1, -(-n_rows // SHOWN_ROWS))
     edges = np.arange(0, n_rows, factor)
     centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
-    known = ~np.isnan(spectrogram)
-    sums = np.add.reduceat(np.where(known, spectrogram, 0), edges, axis=2)
-    counts = np.add.reduceat(known.astype(np.float32), edges, axis=2)
-    shown = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    shown = np.full((*spectrogram.shape[:2], len(edges)), np.nan, spectrogram.dtype)
+    for region, out in zip(spectrogram, shown, strict=True):  # a copy of a day's is large
+        known = ~np.isnan(region)
+        sums = np.add.reduceat(np.where(known, region, 0), edges, axis=1)
+        counts = np.add.reduceat(known, edges, axis=1, dtype=np.float32)
+        np.divide(sums, counts, out=out, where=counts > 0)
     times_s = np.add.reduceat(centres_s, edges) / np.diff(np.r_[edges, n_rows])
     return shown, times_s

@@ -126,14 +126,8 @@ def plan_train(seed: int, patients: int, proportions: str = "even") -> list[Sess
     proportions : str
         A key of ``PROPORTIONS``.
     """
-    of = _proportions(proportions)
-    cells = _cells(seed, of)
-    taken: set[int] = set()
-    return [
-        session
-        for patient in range(patients)
-        for session in _plan_patient(seed, patient, of, cells, taken)
-    ]
+    planner = _Planner(_proportions(proportions), seed)
+    return [session for patient in range(patients) for session in planner.patient(seed, patient)]
 
 
 def plan_test(
@@ -150,19 +144,19 @@ def plan_test(
     proportions : str
         A key of ``PROPORTIONS``.
     """
-    cells = _cells(seed + 1, _proportions(proportions))
-    taken = {number for session in train for number in _ids(session)}
+    planner = _Planner(_proportions(proportions), seed + 1)
+    planner.taken |= {number for session in train for number in _ids(session)}
     sessions = []
     for number in range(windows):
         patient = TEST_PATIENT + number
         rng = np.random.default_rng([seed, patient])
-        name, _ = next(cells)
+        name, _ = next(planner.cells)
         latent = draw_latent(rng, name, rng.random() < AMBIGUOUS[True])
         votes = draw_votes(rng, latent, draw_total(rng, many=True))
-        window = WindowPlan(0, _new_id(rng, taken), votes)
-        eeg = EegPlan(_new_id(rng, taken), 0, int(WINDOW_S), (window,))
+        window = WindowPlan(0, planner.new_id(rng), votes)
+        eeg = EegPlan(planner.new_id(rng), 0, int(WINDOW_S), (window,))
         moment = Moment(SPECTROGRAM_S / 2, latent)
-        ids = _new_id(rng, taken, 65_536), _new_id(rng, taken)
+        ids = planner.new_id(rng, 65_536), planner.new_id(rng)
         sessions.append(SessionPlan(patient, 0, *ids, int(SPECTROGRAM_S), (moment,), (eeg,)))
     return sessions
 
@@ -222,86 +216,81 @@ def _cells(seed: int, of: Proportions) -> Iterator[tuple[str, bool]]:
         point = (point + GOLDEN) % 1.0
 
 
-def _plan_patient(
-    seed: int, patient: int, of: Proportions, cells: Iterator[tuple[str, bool]], taken: set[int]
-) -> Iterator[SessionPlan]:
-    rng = np.random.default_rng([seed, patient])
-    patient_id = _new_id(rng, taken, 65_536)
-    usual = None
-    for number in range(_choose(rng, of.sessions)):
-        name, many = next(cells)
-        if usual is not None and rng.random() < 0.4:
-            name = usual
-        usual = usual or name
-        yield _plan_session(rng, of, (patient, number, patient_id), name, many, cells, taken)
+class _Planner:
+    """Plans patients one after the other; no two items get one id."""
 
+    def __init__(self, of: Proportions, seed: int) -> None:
+        self.of = of
+        self.cells = _cells(seed, of)
+        self.taken: set[int] = set()
 
-def _plan_session(
-    rng: np.random.Generator,
-    of: Proportions,
-    key: tuple[int, int, int],
-    name: str,
-    many: bool,
-    cells: Iterator[tuple[str, bool]],
-    taken: set[int],
-) -> SessionPlan:
-    spectrogram_id = _new_id(rng, taken)
-    eegs: list[EegPlan] = []
-    moments: list[Moment] = []
-    offset = 0
-    for number in range(_choose(rng, of.eegs)):
-        if number and rng.random() < 0.5:
-            name, many = next(cells)
-        eeg, shown = _plan_eeg(rng, of, name, many, offset, taken)
-        eegs.append(eeg)
-        moments += shown
-        offset += eeg.windows[-1].offset_s + 2 * int(rng.integers(10, 40))
-    last = eegs[-1]
-    duration = last.spectrogram_offset_s + last.windows[-1].offset_s + int(SPECTROGRAM_S)
-    return SessionPlan(*key, spectrogram_id, duration, tuple(moments), tuple(eegs))
+    def new_id(self, rng: np.random.Generator, below: int = 2**32) -> int:
+        """A random id that no other item of the sample has."""
+        while (number := int(rng.integers(1, below))) in self.taken:
+            pass
+        self.taken.add(number)
+        return number
 
+    def patient(self, seed: int, patient: int) -> Iterator[SessionPlan]:
+        """Sessions of one patient."""
+        rng = np.random.default_rng([seed, patient])
+        patient_id = self.new_id(rng, 65_536)
+        usual = None
+        for number in range(_choose(rng, self.of.sessions)):
+            name, many = next(self.cells)
+            if usual is not None and rng.random() < 0.4:
+                name = usual
+            usual = usual or name
+            yield self._session(rng, (patient, number, patient_id), name, many)
 
-def _plan_eeg(
-    rng: np.random.Generator,
-    of: Proportions,
-    name: str,
-    many: bool,
-    spectrogram_offset_s: int,
-    taken: set[int],
-) -> tuple[EegPlan, list[Moment]]:
-    """Windows of one EEG, in runs that share their votes; a moment for every run."""
-    eeg_id = _new_id(rng, taken)
-    ambiguous = bool(rng.random() < AMBIGUOUS[many] * (0.85 if name == "other" else 1.0))
-    latent = draw_latent(rng, name, ambiguous)
-    votes = draw_votes(rng, latent, draw_total(rng, many))
-    runs: list[tuple[Latent, list[int]]] = [(latent, [])]
-    windows: list[WindowPlan] = []
-    offset = 0
-    for number in range(_choose(rng, of.rows)):
-        if number and rng.random() < of.new_votes[many]:
-            changed = drift_latent(rng, latent, ambiguous)
-            offset += _choose(rng, GAPS_S) if changed == latent else 2 * int(rng.integers(3, 15))
-            latent = changed
-            votes = draw_votes(rng, latent, draw_total(rng, many))
-            runs.append((latent, []))
-        elif number:
-            offset += _choose(rng, GAPS_S)
-        windows.append(WindowPlan(offset, _new_id(rng, taken), votes))
-        runs[-1][1].append(offset)
-    tail = int(rng.integers(0, 30)) if rng.random() < 0.3 else 0
-    duration = offset + int(WINDOW_S) + tail
-    centre = spectrogram_offset_s + SPECTROGRAM_S / 2
-    moments = [Moment(centre + float(np.mean(offsets)), latent) for latent, offsets in runs]
-    return EegPlan(eeg_id, spectrogram_offset_s, duration, tuple(windows)), moments
+    def _session(
+        self, rng: np.random.Generator, key: tuple[int, int, int], name: str, many: bool
+    ) -> SessionPlan:
+        spectrogram_id = self.new_id(rng)
+        eegs: list[EegPlan] = []
+        moments: list[Moment] = []
+        offset = 0
+        for number in range(_choose(rng, self.of.eegs)):
+            if number and rng.random() < 0.5:
+                name, many = next(self.cells)
+            eeg, shown = self._eeg(rng, name, many, offset)
+            eegs.append(eeg)
+            moments += shown
+            offset += eeg.windows[-1].offset_s + 2 * int(rng.integers(10, 40))
+        last = eegs[-1]
+        duration = last.spectrogram_offset_s + last.windows[-1].offset_s + int(SPECTROGRAM_S)
+        return SessionPlan(*key, spectrogram_id, duration, tuple(moments), tuple(eegs))
+
+    def _eeg(
+        self, rng: np.random.Generator, name: str, many: bool, spectrogram_offset_s: int
+    ) -> tuple[EegPlan, list[Moment]]:
+        """Windows of one EEG, in runs that share their votes; a moment for every run."""
+        eeg_id = self.new_id(rng)
+        ambiguous = bool(rng.random() < AMBIGUOUS[many] * (0.85 if name == "other" else 1.0))
+        latent = draw_latent(rng, name, ambiguous)
+        votes = draw_votes(rng, latent, draw_total(rng, many))
+        runs: list[tuple[Latent, list[int]]] = [(latent, [])]
+        windows: list[WindowPlan] = []
+        offset = 0
+        for number in range(_choose(rng, self.of.rows)):
+            if number and rng.random() < self.of.new_votes[many]:
+                changed = drift_latent(rng, latent, ambiguous)
+                offset += (
+                    _choose(rng, GAPS_S) if changed == latent else 2 * int(rng.integers(3, 15))
+                )
+                latent = changed
+                votes = draw_votes(rng, latent, draw_total(rng, many))
+                runs.append((latent, []))
+            elif number:
+                offset += _choose(rng, GAPS_S)
+            windows.append(WindowPlan(offset, self.new_id(rng), votes))
+            runs[-1][1].append(offset)
+        tail = int(rng.integers(0, 30)) if rng.random() < 0.3 else 0
+        duration = offset + int(WINDOW_S) + tail
+        centre = spectrogram_offset_s + SPECTROGRAM_S / 2
+        moments = [Moment(centre + float(np.mean(offsets)), latent) for latent, offsets in runs]
+        return EegPlan(eeg_id, spectrogram_offset_s, duration, tuple(windows)), moments
 
 
 def _choose(rng: np.random.Generator, weights: dict[int, float]) -> int:
     return int(rng.choice(list(weights), p=list(weights.values())))
-
-
-def _new_id(rng: np.random.Generator, taken: set[int], below: int = 2**32) -> int:
-    """A random id that no other item of the sample has."""
-    while (number := int(rng.integers(1, below))) in taken:
-        pass
-    taken.add(number)
-    return number

@@ -11,10 +11,11 @@ from ..data.write import write_eeg, write_spectrogram
 from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic
+from ..system.processes import process_map
 from ..system.progress import Progress
-from .batch import run_tasks, simulate_session
 from .defects import plant_defects
 from .plan import SessionPlan, plan_test, plan_train, train_rows
+from .session import simulate_session
 from .truth import Truth, simulated_findings, truth_table
 from .variation import check_sources
 
@@ -73,10 +74,11 @@ def write_sample(
         tasks = [(folder, seed, leave_out, "train", session) for session in train]
         tasks += [(folder, seed, leave_out, "test", session) for session in test]
         simulated: list[Truth] = []
-        for done, found in enumerate(run_tasks(_write_session, tasks, workers), start=1):
-            simulated += found if done <= len(train) else []
-            if progress is not None:
-                progress(done, len(tasks))
+        with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
+            for done, found in enumerate(run(_write_session, tasks), start=1):
+                simulated += found if done <= len(train) else []
+                if progress is not None:
+                    progress(done, len(tasks))
         rows = pd.DataFrame(train_rows(train), columns=list(TRAIN_COLUMNS))
         if defects:
             rows, truth = plant_defects(folder, rows, seed, patients, simulated)

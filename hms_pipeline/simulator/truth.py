@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ..schema import ELECTRODES, SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
-from .batch import Session
+from .session import Session
 
 PEAK_UV = 1000.0  # artefacts below it are on no list
 STILL_S = 0.5

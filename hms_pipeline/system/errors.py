@@ -17,6 +17,10 @@ class StaleError(RuntimeError):
     """
 
 
+class LostError(RuntimeError):
+    """The process or the machine that ran something went away, however often it was tried."""
+
+
 def hide_passwords(text: str) -> str:
     """A text whose addresses name no password.
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # its processes have the ids
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
+    :8
+]  # a process id means something on its own host only
 SEAL = "seal"  # in JSON and in a table's metadata: the hash of the rest
 
 

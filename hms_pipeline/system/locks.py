@@ -22,7 +22,7 @@ def locked(path: Path, timeout_s: float = 600.0, busy: str | None = None) -> Ite
     path : Path
         Made where it is missing; it stays.
     timeout_s : float
-        How long to wait for another holder; 0 refuses at once.
+        How long to wait for another holder; 0 refuses at once, -1 waits for ever.
     busy : str, optional
         The sentence of the refusal.
 

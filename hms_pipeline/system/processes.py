@@ -6,15 +6,33 @@ import ctypes
 import multiprocessing as mp
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .errors import InputError
 
+MEMORY = Path("/proc/meminfo")
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def free_memory() -> int:
+    """Bytes that this machine has free, at most those that its container may use in all."""
+    entries = dict(line.split(":") for line in MEMORY.read_text(encoding="utf-8").splitlines())
+    free = int(entries["MemAvailable"].split()[0]) * 1024
+    try:
+        return min(free, int(CONTAINER_LIMIT.read_text(encoding="utf-8")))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return free
 
 
 def release_memory() -> None:
@@ -59,7 +77,7 @@ def process_pool(
     """Single-threaded processes that end with this one, however it ends.
 
     They are started afresh, not forked: this process may hold threads and a GPU, and Arrow's
-    threads do not survive a fork. Whoever leaves early leaves what has not begun undone.
+    threads do not survive a fork. Leaving the block early cancels the tasks that have not begun.
 
     Parameters
     ----------
@@ -92,6 +110,44 @@ def process_pool(
             ) from err
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def process_map(
+    workers: int | None, most: int, work: str, remains: str
+) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A ``map(function, items, chunksize=1)`` over processes; results in the order of the items.
+
+    Its work begins when it is called, so that this process may do something else meanwhile.
+
+    Parameters
+    ----------
+    workers : int or None
+        Processes; None: one per core that this process may use. With one there is none besides
+        this one.
+    most : int
+        At most so many: there is no work for more.
+    work, remains : str
+        See ``process_pool``.
+
+    Raises
+    ------
+    InputError
+        A process died.
+    """
+    workers = min(workers or len(os.sched_getaffinity(0)), most)
+    if workers <= 1:
+        yield _map_here
+    else:
+        with process_pool(workers, work, remains) as pool:
+            yield pool.map
+
+
+def _map_here(
+    function: Callable[..., Any], items: Iterable[Any], chunksize: int = 1
+) -> Iterator[Any]:
+    del chunksize
+    return map(function, items)
 
 
 def _start(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:

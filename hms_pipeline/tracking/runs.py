@@ -106,17 +106,21 @@ def start_retrain(paths: Paths, params: Params) -> str:
 
 
 def _retrain_run(client: MlflowClient, paths: Paths, params: Params) -> str:
-    experiment = experiment_id(client, paths)
-    close_killed(client, paths, experiment, ("retrain", "member", "fold"))
+    close_killed(client, paths, experiment_id(client, paths), ("retrain", "member", "fold"))
     tags = {
         KIND: "retrain",
         KEY: _retrain_key(paths, params),
         "recipe": params.recipe,
         "git_commit": git_commit(paths),
-        **made_here(paths),
     }
-    run = client.create_run(experiment, run_name=f"retrain {params.recipe}", tags=tags)
-    log_params(client, run.info.run_id, params.model_dump(mode="json"))
+    run_id = _create(client, paths, f"retrain {params.recipe}", tags)
+    log_params(client, run_id, params.model_dump(mode="json"))
+    return run_id
+
+
+def _create(client: MlflowClient, paths: Paths, name: str, tags: Mapping[str, str]) -> str:
+    tags = {**tags, **made_here(paths)}
+    run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
     return run.info.run_id
 
 
@@ -142,11 +146,7 @@ def member_run(client: MlflowClient, paths: Paths, parent: str, member: str) -> 
     tags = {KIND: "member", PARENT: parent, "member": member}
     with locked(paths.mlruns / "tracking.lock"):
         found = _search(client, paths, tags)
-        if found:
-            return found[0].info.run_id
-        tags |= made_here(paths)
-        run = client.create_run(experiment_id(client, paths), run_name=member, tags=tags)
-        return run.info.run_id
+        return found[0].info.run_id if found else _create(client, paths, member, tags)
 
 
 def _fold_run(client: MlflowClient, paths: Paths, parent: str, member: str, fold: int) -> str:
@@ -156,11 +156,8 @@ def _fold_run(client: MlflowClient, paths: Paths, parent: str, member: str, fold
         "retrain": parent,
         "member": member,
         "fold": str(fold),
-        **made_here(paths),
     }
-    name = f"{member}-{fold}"
-    run = client.create_run(experiment_id(client, paths), run_name=name, tags=tags)
-    return run.info.run_id
+    return _create(client, paths, f"{member}-{fold}", tags)
 
 
 def _search(

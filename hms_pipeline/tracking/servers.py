@@ -67,7 +67,8 @@ class Server:
         """``OPEN``, ``CLOSED`` or ``SILENT``, by asking without a password."""
         code, said = self._ask({})
         if code == 403 and b"Host header" in said:
-            # MLflow's guard against web pages: a caller that is none names any host it likes.
+            # MLflow refuses host names that it does not know, because of web pages in a browser.
+            # Any other program may send a name that it knows.
             code, _ = self._ask({"Host": "localhost"})
         return SILENT if code is None else CLOSED if code in (401, 403) else OPEN
 

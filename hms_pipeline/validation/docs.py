@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +16,7 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..system.files import atomic
 from .checks import SUITES_FOLDER, Result, run_suites
-from .overview import Overview, render_overview
+from .overview import WRITTEN, Overview, render_overview
 
 STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 # Great Expectations' pages draw style and scripts from seven hosts: they would be bare offline,
@@ -32,17 +32,10 @@ _SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 _FOOTER = re.compile(r"<footer\b.*?</footer>", re.DOTALL)
 FIXED_TIME = "20240109T000000.000000Z"
 SHOWN_TIME = "2024-01-09T00:00:00Z"
-# Equal data give equal bytes, so the run's date is the file's, which the browser knows.
-WRITTEN = (
-    'for (const e of document.querySelectorAll(".written")) e.textContent = document.lastModified;'
-)
 
 
 def build_docs(
-    folder: Path,
-    tables: Mapping[str, pd.DataFrame],
-    params: ValidationParams,
-    overview: Callable[[list[Result]], Overview],
+    folder: Path, tables: Mapping[str, pd.DataFrame], params: ValidationParams, overview: Overview
 ) -> list[Result]:
     """Run the suites and write their pages, with an overview as ``index.html``.
 
@@ -54,8 +47,8 @@ def build_docs(
         Suite name → table.
     params : ValidationParams
         Thresholds.
-    overview : callable
-        Makes the first page's content from the results.
+    overview : Overview
+        What the first page says besides the results.
 
     Returns
     -------
@@ -70,7 +63,7 @@ def build_docs(
             pages[suite] = f"{suite}.html"
             _write(out / pages[suite], _self_contained(page.read_text(encoding="utf-8"), suite))
         shutil.copytree(site / SUITES_FOLDER, out / SUITES_FOLDER)
-        _write(out / "index.html", render_overview(overview(results), results, pages, STYLE))
+        _write(out / "index.html", render_overview(overview, results, pages, STYLE))
     return results
 
 
@@ -96,5 +89,5 @@ def _self_contained(page: str, suite: str) -> str:
         )
     page = page.replace("Data asset: None", f"Data asset: {suite}")
     page = page.replace(SHOWN_TIME, '<span class="written">the file\'s own date</span>')
-    page = page.replace("</body>", f"<script>{WRITTEN}</script>\n</body>", 1)
+    page = page.replace("</body>", f"{WRITTEN}\n</body>", 1)
     return page.replace("</head>", f"<style>\n{STYLE}</style>\n</head>", 1)

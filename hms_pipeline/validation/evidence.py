@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ..schema import SFREQ, VOTE_COLUMNS, WINDOW_S, WINDOW_SAMPLES
+from ..schema import (
+    SFREQ,
+    SPECTROGRAM_ROWS,
+    SPECTROGRAM_STEP_S,
+    VOTE_COLUMNS,
+    WINDOW_S,
+    WINDOW_SAMPLES,
+)
 from .matching import Match
 from .survey import PATHS, Survey
 
@@ -91,11 +98,19 @@ def best_first(evidence: Evidence, kind: str, ids: Iterable[int]) -> list[int]:
 def too_short(evidence: Evidence, kind: str) -> pd.Series:
     """Where a readable file is shorter than one window, by id."""
     files = evidence.files(kind)
-    needed = WINDOW_SAMPLES if kind == "eeg" else 300
+    needed = WINDOW_SAMPLES if kind == "eeg" else SPECTROGRAM_ROWS
     return (files["n_samples"] < needed).fillna(False).astype(bool)
 
 
-def window_end_s(windows: pd.DataFrame) -> pd.Series:
-    """Where each window ends in its EEG (s)."""
-    start = (windows["eeg_label_offset_seconds"] * SFREQ).round() / SFREQ
-    return start + WINDOW_S
+def in_short_file(evidence: Evidence, kind: str) -> pd.Series:
+    """Where a window's file is shorter than one window."""
+    short = evidence.windows[f"{kind}_id"].map(too_short(evidence, kind))
+    return short.fillna(False).astype(bool)
+
+
+def window_end_s(windows: pd.DataFrame, kind: str) -> pd.Series:
+    """Where each window ends in its EEG or spectrogram (s)."""
+    offset = windows[f"{kind}_label_offset_seconds"]
+    if kind == "eeg":
+        return (offset * SFREQ).round() / SFREQ + WINDOW_S
+    return SPECTROGRAM_STEP_S * (offset // SPECTROGRAM_STEP_S + SPECTROGRAM_ROWS)

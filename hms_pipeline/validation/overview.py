@@ -12,6 +12,11 @@ from .checks import Result
 from .rule import RULES
 
 SHOWN = 12
+# Equal data give equal bytes, so the run's date is the file's, which the browser knows.
+WRITTEN = (
+    '<script>for (const e of document.querySelectorAll(".written"))'
+    " e.textContent = document.lastModified;</script>"
+)
 KINDS = ("window", "eeg", "spectrogram")
 
 
@@ -43,7 +48,9 @@ def render_overview(
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>Data Docs</title><style>\n{style}</style></head>\n"
-        f'<body class="overview"><h1>Is this data set sound?</h1>\n{body}\n</body></html>\n'
+        '<body class="overview"><h1>Is this data set sound?</h1>\n'
+        '<p>Validated <span class="written">at this file\'s own date</span></p>\n'
+        f"{body}\n{WRITTEN}</body></html>\n"
     )
 
 

@@ -62,14 +62,7 @@ def run(
     if train is None:
         _refuse_critical(paths, _document(paths, params, {"train_csv": _numbered(raw)}, {}, None))
         raise InputError(f"train.csv cannot be read as a table of windows; see {_page(paths)}.")
-    found = survey(
-        paths.data,
-        train,
-        limits,
-        workers=workers,
-        progress=progress,
-        meanwhile=_import_expectations,
-    )
+    found = survey(paths.data, train, limits, workers=workers, progress=progress)
     evidence = gather(found)
     cleaned = clean(evidence, limits)
     summary = summarise(evidence, cleaned)
@@ -137,14 +130,8 @@ def _document(
     from .docs import build_docs  # importing great_expectations takes seconds
     from .overview import Overview
 
-    return build_docs(
-        paths.data_docs, tables, params.validation, lambda _: Overview(counts, quarantine)
-    )
-
-
-def _import_expectations() -> None:
-    """While other processes measure files."""
-    from . import docs  # noqa: F401
+    overview = Overview(counts, quarantine)
+    return build_docs(paths.data_docs, tables, params.validation, overview)
 
 
 def _is_critical(result: Result) -> bool:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
-from ..system.processes import process_pool
+from ..system.processes import process_map
 from ..system.progress import Progress
 from .matching import Match, candidates, compare
 from .measure import WINDOW_MEASURES, Measured, Task, measure
 
-logger = logging.getLogger(__name__)
-T = TypeVar("T")
-R = TypeVar("R")
-
-BATCH = 16
+BATCH = 16  # files that a process is given at once
 OFFSETS = {"eeg": "eeg_label_offset_seconds", "spectrogram": "spectrogram_label_offset_seconds"}
 PATHS = {"eeg": eeg_path, "spectrogram": spectrogram_path}
 
@@ -58,7 +50,6 @@ def survey(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-    meanwhile: Callable[[], object] | None = None,
 ) -> Survey:
     """Measure every file that train.csv names or the folder holds.
 
@@ -74,8 +65,6 @@ def survey(
         Processes; None takes one per core that this process may use.
     progress : callable or None
         Called with (files done, files in all).
-    meanwhile : callable or None
-        Called once in this process while the others work.
 
     Raises
     ------
@@ -83,13 +72,15 @@ def survey(
         A process died.
     """
     tasks = list(_tasks(root, train))
-    with _mapper(workers, len(tasks)) as run:
-        results = run(partial(measure, params=params), tasks, BATCH, meanwhile)
+    most = -(-len(tasks) // BATCH)
+    with process_map(workers, most, "Validation", "nothing of this run stays") as run:
+        results = run(partial(measure, params=params), tasks, chunksize=BATCH)
+        from . import docs  # noqa: F401 - takes seconds, while the others measure
+
         recordings, measures, landmarks = _collect(train, results, len(tasks), progress)
         found = _candidates(recordings, *landmarks, params.near_duplicate.votes)
-        matches = tuple(run(partial(compare, root), found, 4, None))
-    windows = pd.concat([train, measures], axis=1)
-    return Survey(recordings, windows, tuple(sorted(matches, key=lambda m: (m.a, m.b))))
+        matches = tuple(run(partial(compare, root), found, chunksize=4))
+    return Survey(recordings, pd.concat([train, measures], axis=1), matches)
 
 
 def _tasks(root: Path, train: pd.DataFrame) -> Iterator[Task]:
@@ -114,7 +105,7 @@ def _present(folder: Path) -> set[int]:
 def _collect(
     train: pd.DataFrame, results: Iterable[Measured], total: int, progress: Progress | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Put results, in whatever order they come, where their ids say."""
+    """Gather the files' rows, their windows' measures in train.csv's order, and all landmarks."""
     rows, hashes, times, owners = [], [], [], []
     places = {kind: train.groupby(f"{kind}_id").indices for kind in PATHS}
     measures = {
@@ -183,56 +174,3 @@ def _candidates(
     distinct = eegs.drop_duplicates("content_hash")["id"].to_numpy()
     kept = np.isin(owners, distinct)
     return candidates(hashes[kept], times[kept], owners[kept], votes)
-
-
-def _apply(function: Callable[[T], R], batch: Sequence[T]) -> list[R]:
-    return [function(item) for item in batch]
-
-
-def _serial(
-    function: Callable[[T], R],
-    items: Sequence[T],
-    _size: int,
-    meanwhile: Callable[[], object] | None,
-) -> Iterator[R]:
-    if meanwhile:
-        meanwhile()
-    for item in items:
-        yield function(item)
-
-
-def _parallel(
-    pool: ProcessPoolExecutor,
-    workers: int,
-    function: Callable[[T], R],
-    items: Sequence[T],
-    size: int,
-    meanwhile: Callable[[], object] | None,
-) -> Iterator[R]:
-    """Map in batches, results as they come; only a few batches are under way at a time."""
-    batches = (items[start : start + size] for start in range(0, len(items), size))
-    under_way = {pool.submit(_apply, function, batch) for batch in islice(batches, 3 * workers)}
-    if meanwhile:
-        meanwhile()
-    while under_way:
-        finished, under_way = wait(under_way, return_when=FIRST_COMPLETED)
-        for batch in islice(batches, len(finished)):
-            under_way.add(pool.submit(_apply, function, batch))
-        for future in finished:
-            yield from future.result()
-
-
-@contextmanager
-def _mapper(workers: int | None, n_items: int) -> Iterator[Callable]:
-    """A map over processes, or over none where there is little to do."""
-    workers = _cores() if workers is None else max(1, workers)
-    workers = min(workers, -(-n_items // BATCH))
-    if workers <= 1:
-        yield _serial
-        return
-    with process_pool(workers, "Validation", "nothing of this run stays") as pool:
-        yield partial(_parallel, pool, workers)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..schema import SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, VOTE_COLUMNS
+from ..schema import VOTE_COLUMNS
 from .cleaning import Cleaned
-from .evidence import Evidence, too_short, window_end_s
+from .evidence import Evidence, in_short_file, window_end_s
 from .measure import WINDOW_MEASURES
 from .rules.labels import consensus_votes, foreign_patient, invalid_votes, most_votes
 
@@ -39,13 +39,10 @@ def _windows(evidence: Evidence) -> pd.DataFrame:
         invalid, np.nan, np.nan_to_num(consensus_votes(table), nan=-1)
     )
     table["most_votes"] = np.where(invalid, np.nan, most_votes(table))
-    offset = table["spectrogram_label_offset_seconds"]
-    table["eeg_end_s"] = window_end_s(table)
-    table["spectrogram_end_s"] = SPECTROGRAM_STEP_S * (
-        offset // SPECTROGRAM_STEP_S + SPECTROGRAM_ROWS
-    )
     for kind in ("eeg", "spectrogram"):
-        short = table[f"{kind}_id"].map(too_short(evidence, kind)).fillna(False).astype(bool)
+        table[f"{kind}_end_s"] = window_end_s(table, kind)
+    for kind in ("eeg", "spectrogram"):
+        short = in_short_file(evidence, kind)
         table[f"{kind}_available_s"] = table[f"{kind}_duration_s"].mask(short)
         table[f"patient_of_{kind}"] = _usual_patient(table, kind)
     return table

@@ -24,6 +24,7 @@ HOMES = {
     "ruamel": {"config"},
     "uvicorn": {"registry"},
     "prometheus_client": {"registry"},
+    "ray": {"system"},
 }
 CORE = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hms_pipeline.schema import EKG
 
 from ..recordings import limits, patch_header, restamp
+from . import plain
 from .drawn import Drawn, recordings
 
 PER_UV = {"uV": 1.0, "µV": 1.0, "mV": 1e-3, "V": 1e-6, "nV": 1e3}
@@ -328,6 +329,20 @@ def export(folder: Path, drawn: Drawn) -> tuple[Path, float]:
 EXPORTED = recordings(rational_rates(Fraction(1)), grid_of=a_second, extra=0)
 
 
+# ---------------------------------------------------------------- what no library writes
+def write_gdf(folder: Path, drawn: Drawn) -> tuple[Path, float]:
+    return plain.write_gdf(folder, drawn, record_of(drawn.sfreq))
+
+
+def as_mne_calls_them(drawn: Drawn) -> Drawn:
+    """The same with labels that MNE's reader of Persyst leaves as they are."""
+    drawn.labels = tuple(text.upper().split("-REF")[0] for text in drawn.labels)
+    return drawn
+
+
+PERSYST = recordings(USUAL, pauses=True, extra=2).map(as_mne_calls_them)
+
+
 WRITERS = {
     "EDF, EDF+C": Writer(EDF, write_edf),
     "EDF+D": Writer(EDF_PAUSED, write_edf_d),
@@ -342,4 +357,6 @@ WRITERS = {
     "EEGLAB": Writer(EEGLAB, write_eeglab),
     "EEGLAB, parts": Writer(EEGLAB, write_eeglab_parts),
     "exported by MNE": Writer(EXPORTED, export),
+    "GDF": Writer(EDF, write_gdf),
+    "Persyst": Writer(PERSYST, plain.write_persyst),
 }  # fmt: skip

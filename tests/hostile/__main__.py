@@ -8,6 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from hms_pipeline.config.members import STARTER_FOLDER
+from hms_pipeline.student.starter import open_starter
+
+from ..scorer import Scorer
 from .files import fill
 from .run import Watch, by_inbox, by_score
 
@@ -16,12 +20,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--way", choices=["score", "inbox"], default="score")
+    parser.add_argument("--starter", action="store_true", help="score with the starter's network")
     arguments = parser.parse_args()
+    scorer = open_starter(STARTER_FOLDER) if arguments.starter else Scorer()
     with tempfile.TemporaryDirectory() as place:
         good, hostile = fill(Path(place) / "in", arguments.n)
         run, started = by_score if arguments.way == "score" else by_inbox, time.monotonic()
         with Watch(100) as watch:
-            summary = run(Path(place) / "in", Path(place) / "out", watch)
+            summary = run(Path(place) / "in", Path(place) / "out", watch, scorer)
         pages = len(list((Path(place) / "out").rglob("*.html")))
     assert summary.n_failed == len(hostile)
     sys.stdout.write(

@@ -14,6 +14,7 @@ from hms_pipeline.data import reading
 from hms_pipeline.data.reading import ReadingProcess
 from hms_pipeline.scoring.batch import BatchSummary, score_inputs
 from hms_pipeline.scoring.inbox import score_inbox
+from hms_pipeline.scoring.recording import WindowScorer
 from hms_pipeline.system.worker import Worker
 
 from ..scorer import Scorer, scoring
@@ -70,10 +71,12 @@ def misbehaving_reader() -> Iterator[ReadingProcess]:
             reader._worker.close()
 
 
-def by_score(folder: Path, out: Path, progress: Progress) -> BatchSummary:
+def by_score(
+    folder: Path, out: Path, progress: Progress, scorer: WindowScorer | None = None
+) -> BatchSummary:
     """As ``hms score FOLDER --report`` does."""
     writer = RecordingWriter(out / "pages", out / "marks", {"version": 1})
-    scorer, settings = Scorer(), scoring()
+    scorer, settings = scorer or Scorer(), scoring()
     with misbehaving_reader() as reader:
         summary = score_inputs(
             scorer, [folder], out / "scores.csv", settings, on_recording=writer,
@@ -86,9 +89,12 @@ def by_score(folder: Path, out: Path, progress: Progress) -> BatchSummary:
     return summary
 
 
-def by_inbox(folder: Path, out: Path, progress: Progress) -> BatchSummary:
+def by_inbox(
+    folder: Path, out: Path, progress: Progress, scorer: WindowScorer | None = None
+) -> BatchSummary:
     """As the flow ``score`` does."""
     with misbehaving_reader() as reader:
         return score_inbox(
-            Scorer(), folder, out / "tables", scoring(settle_s=0), reader=reader, progress=progress
-        )
+            scorer or Scorer(), folder, out / "tables", scoring(settle_s=0),
+            reader=reader, progress=progress,
+        )  # fmt: skip

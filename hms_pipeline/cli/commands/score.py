@@ -19,6 +19,8 @@ from ..tables import Json, print_json
 if TYPE_CHECKING:
     from ...config.scoring import ScoringParams
     from ...inference.predictor import Predictor
+    from ...scoring.archive import Job
+    from ...scoring.batch import BatchSummary
 
 MOST_SAID = 5  # kinds of warnings that a submission prints
 
@@ -49,10 +51,15 @@ def score(
     keep_names: Annotated[
         bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="local; or ray: an existing cluster, --out is then a folder.")
+    ] = "local",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Score recordings; a killed run continues where it stopped."""
+    from ...registry.scoring import open_bundle
+    from ...scoring.archive import Job
     from ...scoring.batch import TABLES, check_out, score_inputs
     from ...scoring.explain import explain as explain_window
     from ..pages import RecordingWriter, write_folder_page
@@ -60,10 +67,21 @@ def score(
     context: Context = ctx.obj
     if explain and report is None:
         raise InputError("--explain needs --report DIR, a folder for the pages that show it.")
-    check_out(out_file, TABLES)
     renames = label_names(rename or [])
+    if engine != "local":
+        refuse_for_archive(engine, out_file, report or annotations)
+    else:
+        check_out(out_file, TABLES)
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
+    if engine != "local":
+        job = Job(
+            partial(open_bundle, predictor.bundle.folder.resolve(), device=device),
+            *(predictor.content_hash, out_file, scoring, renames, keep_names),
+        )
+        summary = score_on_cluster(context, job, inputs, wants_gpu=device != "cpu")
+        say(summary, facts, as_json=as_json)
+        return
     why = partial(explain_window, predictor) if explain else None
     writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
     with progress_bar("score") as progress:
@@ -78,15 +96,6 @@ def score(
             is_reported=writer.is_done if writer else None,
             progress=progress,
         )
-    out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
-    for name, reason in summary.failed:
-        out.print(
-            f"Set aside: {name}: {reason}",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
-    if summary.errors:
-        out.print(f"Set aside, with reasons: {summary.errors}")
-    out.print(f"Scores: {summary.out}")
     if report:
         write_folder_page(
             report,
@@ -97,8 +106,58 @@ def score(
             most=scoring.notable,
             explain=why,
         )
+    say(summary, facts, report, as_json=as_json)
+
+
+def say(
+    summary: BatchSummary, facts: dict[str, Any], report: Path | None = None, *, as_json: bool
+) -> None:
+    """Tell what was scored, and where it is."""
+    out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
+    for name, reason in summary.failed:
+        out.print(
+            f"Set aside: {name}: {reason}",
+            style="yellow", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    if summary.errors:
+        out.print(f"Set aside, with reasons: {summary.errors}")
+    out.print(f"Scores: {summary.out}")
     if as_json:
         print_json({**asdict(summary), "report": report, "model": facts})
+
+
+def refuse_for_archive(engine: str, folder: Path, pages: Path | None) -> None:
+    """Raise InputError for what a cluster cannot do."""
+    if engine != "ray":
+        raise InputError(f"Unknown --engine {engine!r}. Choose one of ['local', 'ray'].")
+    if pages is not None:
+        raise InputError(
+            "--engine ray writes scores alone. Leave --report and --annotations out, or score the"
+            " recordings of interest without --engine."
+        )
+    if folder.suffix or folder.is_file():
+        raise InputError(
+            f"--engine ray needs a folder for its data set, but --out is {folder}. Give another."
+        )
+
+
+def score_on_cluster(
+    context: Context, job: Job, inputs: Sequence[Path], *, wants_gpu: bool
+) -> BatchSummary:
+    """Score an archive on the Ray cluster that section `retrain` names."""
+    from ...scoring.archive import score_archive
+    from ...system.cluster import connect, own_code, spread
+    from ...system.worker import ROOT
+
+    settings = context.params.retrain.ray
+    ray = connect(settings.address, env=own_code(ROOT))
+    gpus = int(wants_gpu and ray.cluster_resources().get("GPU", 0) > 0)
+    try:
+        with progress_bar("score") as progress:
+            run = spread(ray, gpus=gpus, retries=settings.retries)
+            return score_archive(job, inputs, run, progress)
+    finally:
+        ray.shutdown()
 
 
 @app.command()

@@ -141,7 +141,13 @@ def split(ctx: typer.Context) -> None:
 
 @app.command()
 def features(
-    ctx: typer.Context, view: View, device: Device = "auto", workers: Workers = None
+    ctx: typer.Context,
+    view: View,
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="Read each window once, for all views that lack it.")
+    ] = False,
+    device: Device = "auto",
+    workers: Workers = None,
 ) -> None:
     """Compute one view of every kept window into its store."""
     from ...features import stage
@@ -149,7 +155,13 @@ def features(
     context: Context = ctx.obj
     with progress_bar(f"features {view}") as progress:
         stage.run(
-            context.paths, context.params, view, device=device, workers=workers, progress=progress
+            context.paths,
+            context.params,
+            view,
+            ahead=ahead,
+            device=device,
+            workers=workers,
+            progress=progress,
         )
     out.print(f"Features: {context.paths.view(view)}")
 

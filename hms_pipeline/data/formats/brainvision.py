@@ -63,17 +63,25 @@ def open_brainvision(path: Path) -> Source:
     sections = _sections(path)
     common = sections.get("common infos", {})
     samples = _samples_file(path, common)
+    if common.get("datatype", "TIMEDOMAIN").upper() != "TIMEDOMAIN":
+        raise _wrong(path, "DataType", "TIMEDOMAIN", common)
     n_channels, interval_s = _sizes(common, path)
     listed = len([key for key in sections.get("channel infos", {}) if key.startswith("ch")])
     if listed != n_channels:
         raise _wrong(path, "NumberOfChannels", f"{listed}, which it lists", common)
+    channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
     breaks = list(_breaks(_part(path, common, "markerfile"), interval_s))
     if common.get("dataformat", "BINARY").upper() != "BINARY":
         source = open_with_mne(path, [samples], overrides={"marker_fname": False})
-        return replace(source, segments=joined(source.segments[0].duration, breaks))
+        listed_too = {c.label: c for c in channels}  # MNE passes over the references
+        found = tuple(
+            replace(c, reference=listed_too[c.label].reference) if c.label in listed_too else c
+            for c in source.channels
+        )
+        segments = joined(source.segments[0].duration, breaks)
+        return replace(source, channels=found, segments=segments)
     kind = _kind(sections.get("binary infos", {}), path)
     n_times, rest = divmod(require_regular(samples), n_channels * np.dtype(kind).itemsize)
-    channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
     by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
     shape = (n_channels, n_times)
 
@@ -156,14 +164,15 @@ def _channels(
 ) -> tuple[tuple[SourceChannel, ...], np.ndarray]:
     channels, gains = [], np.ones(n_channels)
     for k in range(n_channels):
-        label, _, step, unit = (rows.get(f"ch{k + 1}", "").split(",") + [""] * 4)[:4]
+        label, reference, step, unit = (
+            text.replace(r"\1", ",").strip()
+            for text in (rows.get(f"ch{k + 1}", "").split(",") + [""] * 4)[:4]
+        )
         resolution = exact(step or "1")
-        per_unit = MICROVOLTS.get(unit.strip() or "µV")
+        per_unit = MICROVOLTS.get(unit or "µV")
         gains[k] = float(resolution or 0) * (per_unit or 1.0)
         fault = None if resolution else "no resolution"
-        channels.append(
-            SourceChannel(label.replace(r"\1", ",").strip(), sfreq, per_unit is not None, fault)
-        )
+        channels.append(SourceChannel(label, sfreq, per_unit is not None, fault, reference))
     return tuple(channels), gains
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -29,11 +30,12 @@ from .format import (
 )
 from .records import INT24, Records, Signal, linear, stamped, whole_records
 
-ANNOTATIONS = ("EDF Annotations", "BDF Annotations")
+_ANNOTATIONS = ("edf annotations", "bdf annotations")
 _PART = 256  # bytes of the header's first part, and of each channel in the second
 _FIELDS = {"label": 16, "transducer": 80, "unit": 8, "low": 8, "high": 8, "least": 8, "most": 8,
            "filter": 80, "n_samples": 8, "reserved": 32}  # fmt: skip
-_STAMP = re.compile(rb"([+-]\d+(?:\.\d*)?)[\x14\x15]")  # a record's onset, in seconds
+# A record's onset in seconds: the first annotation is empty, others are none of a record.
+_STAMP = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
 _STAMP_BYTES = 64
 
 
@@ -44,6 +46,21 @@ def open_edf(path: Path) -> Source:
     Channels may have any rates. The time stamps of the records tell where a recording paused,
     whatever the header calls it. Other annotations are not read.
     """
+    records, remarks, interrupted = _records(path)
+    picks = [k for k, signal in enumerate(records.signals) if not _is_annotations(signal)]
+    segments, said = _segments(records, interrupted=interrupted)
+    return records.source(picks, segments, (*remarks, *said))
+
+
+def first_stamp_s(path: Path) -> float:
+    """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
+    records, _, _ = _records(path)
+    found = _stamps(replace(records, n_records=1))[0]
+    return float(found[1]) if found else 0.0
+
+
+def _records(path: Path) -> tuple[Records, tuple[str, ...], bool]:
+    """Where the records lie, what to say of them, and whether the header tells of pauses."""
     size = require_regular(path)
     with opened(path) as stream:
         fixed = stream.read(_PART).decode("latin-1")
@@ -57,22 +74,17 @@ def open_edf(path: Path) -> Source:
         )
     kind = INT24 if fixed[0] == "\xff" else "<i2"
     signals = tuple(_signal(field, kind, path) for field in fields)
-    picks = [k for k, signal in enumerate(signals) if signal.label not in ANNOTATIONS]
-    if not picks or not duration:
+    if all(map(_is_annotations, signals)) or not duration:
         raise InputError(
             f"A recording needs channels with samples, but {path.name} holds annotations only."
             " Give the file with the EEG."
         )
-    first_byte = _PART * (n_signals + 1)
-    stated_byte = exact(fixed[184:192]) or Fraction(0)  # some headers are longer
-    if stated_byte.denominator == 1 and first_byte < stated_byte < size:
-        first_byte = int(stated_byte)
     n_bytes = sum(signal.n_bytes for signal in signals)
     stated = int(exact(fixed[236:244]) or 0)
+    first_byte = _first_byte(fixed, size - stated * n_bytes, n_signals, path)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
     records = Records(path, signals, first_byte, n_records, duration)
-    segments, said = _segments(records, interrupted=fixed[192:197] in ("EDF+D", "BDF+D"))
-    return records.source(picks, segments, (*remarks, *said))
+    return records, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
 
 
 def _n_signals(fixed: str, size: int, path: Path) -> int:
@@ -84,6 +96,25 @@ def _n_signals(fixed: str, size: int, path: Path) -> int:
             " that the file is whole and its ending right."
         )
     return int(stated)
+
+
+def _first_byte(fixed: str, before_records: int, n_signals: int, path: Path) -> int:
+    """Where the records begin; some headers are longer than their channels need."""
+    needed = _PART * (n_signals + 1)
+    stated = exact(fixed[184:192])
+    if stated is None or stated <= needed or before_records == needed:
+        return needed
+    if stated != before_records:
+        raise InputError(
+            f"An EDF or BDF header of {n_signals} channels has {needed} bytes, but that of"
+            f" {path.name} states {float(stated):g}, and neither leaves the number of data records"
+            " that it states. Export it again."
+        )
+    return int(stated)
+
+
+def _is_annotations(signal: Signal) -> bool:
+    return signal.label.lower() in _ANNOTATIONS
 
 
 def _fields(header: bytes, n_signals: int) -> list[dict[str, str]]:
@@ -122,10 +153,7 @@ def _per_unit(unit: str) -> float | None:
 
 def _segments(records: Records, *, interrupted: bool) -> tuple[Sequence[Segment], tuple[str, ...]]:
     whole = joined(records.n_records * records.duration_s, ())
-    stamps = [k for k, signal in enumerate(records.signals) if signal.label in ANNOTATIONS]
-    if not stamps:
-        return whole, ()
-    texts = [_STAMP.match(text) for text in records.first_bytes(stamps[0], _STAMP_BYTES)]
+    texts = _stamps(records)
     if not all(texts):
         if interrupted:
             raise InputError(
@@ -138,3 +166,11 @@ def _segments(records: Records, *, interrupted: bool) -> tuple[Sequence[Segment]
     if not interrupted and len(set(onsets)) == 1:
         return whole, ()  # some writers leave every stamp at 0
     return stamped(onsets, records.duration_s, records.path.name)
+
+
+def _stamps(records: Records) -> list[re.Match[bytes] | None]:
+    """The onset of every record, None where it states none."""
+    picks = [k for k, signal in enumerate(records.signals) if _is_annotations(signal)]
+    if not picks:
+        return [None]
+    return [_STAMP.match(text) for text in records.first_bytes(picks[0], _STAMP_BYTES)]

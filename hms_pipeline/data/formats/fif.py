@@ -51,7 +51,7 @@ def _next_part(path: Path) -> Path | None:
     try:
         with _opened(path) as stream:
             named = _reference(stream)
-    except (OSError, EOFError, zlib.error, struct.error):  # said when it is opened
+    except (OSError, EOFError, zlib.error, struct.error):  # opening it raises the error
         return None
     if isinstance(named, int):  # some files give a number only: rec.fif, rec-1.fif, rec-2.fif
         stem, dot, ending = path.name.partition(".")
@@ -121,7 +121,7 @@ def _refuse_bomb(path: Path) -> None:
                 size += len(block)
                 if size > _MOST_EXPANDED:
                     break
-    except (OSError, EOFError, zlib.error):  # said when it is opened
+    except (OSError, EOFError, zlib.error):  # opening it raises the error
         return
     if size > _MOST_EXPANDED:
         raise InputError(

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ...catalogue import Catalogue
+from ...catalogue import Catalogue, entry_maker
 from ...system.errors import InputError
 
 TOLERANCE_S = Fraction(1, 100)  # time stamps are rounded; two samples at 200 Hz
@@ -20,7 +20,7 @@ MICROVOLTS = {"µV": 1.0, "μV": 1.0, "uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3
 
 
 class UnavailableError(InputError):
-    """A recording was not read for a reason outside it, so another time it may be.
+    """A recording could not be read, but may be read later; the fault is not in the file.
 
     A package is not installed, the file is not there, or its disk does not answer.
     """
@@ -40,12 +40,15 @@ class SourceChannel:
         Whether the file states a unit of voltage; without one its numbers are taken as µV.
     fault : str or None
         Why its samples are no signal, such as ``"marked bad in the file"``.
+    reference : str
+        What the header names as the channel's reference beside its label; empty where it does not.
     """
 
     label: str
     sfreq: Fraction
     has_unit: bool = True
     fault: str | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,7 @@ def recording_format(
     name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
-
-    def add(function: Callable[[Path], Source]) -> Callable[[Path], Source]:
-        FORMATS.register(name)(Format(name, endings, function, parts))
-        return function
-
-    return add
+    return entry_maker(FORMATS, lambda open_: Format(name, endings, open_, parts), name)
 
 
 def beside(*endings: str) -> Callable[[Path], list[Path]]:

@@ -24,6 +24,10 @@ _KINDS = {1: "|i1", 2: "|u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 
 _CODES = {4256: 1e6, 4274: 1e3, 4275: 1.0, 4276: 1e-3}  # units of voltage in GDF 2, in µV
 _NEW_SEGMENT = 0x7FFE  # event: what follows was recorded after a pause of unknown length
 _MOST_EVENTS = 2**20
+_UNKNOWN = (
+    "The header does not state the number of data records; a table of events at the file's end"
+    " would be read as its last seconds."
+)
 
 
 @recording_format("gdf", ".gdf")
@@ -45,6 +49,8 @@ def open_gdf(path: Path) -> Source:
         first_byte = max(_first_byte(fixed, version), _PART * (n_signals + 1))
         n_bytes = sum(signal.n_bytes for signal in signals)
         n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
+        if stated <= 0:
+            remarks = (*remarks, _UNKNOWN)
         stream.seek(first_byte + n_records * n_bytes)
         events = stream.read(8 + 6 * _MOST_EVENTS)
     if not over or not under:

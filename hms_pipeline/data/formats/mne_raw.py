@@ -22,6 +22,13 @@ _TYPES = ("eeg", "ecg", "bio", "misc")  # MNE's channel types that may hold EEG 
 _LACKING = re.compile(r"module (\S+) is needed, but it could not be .*?pip install (\S+)", re.S)
 _SKIP = "BAD_ACQ_SKIP"  # annotation: zeros stand where nothing was recorded
 CUT = "boundary"  # annotation of EEGLAB: something was cut out here
+# MNE's warnings that say a number or a name may be wrong; whatever else it warns of is not needed.
+_DOUBTS = (
+    "not referenced to the same",
+    "not recognized, not scaling",
+    "do not match",
+    "doesn.t match",
+)
 _JOINTS = ("BAD boundary", "EDGE boundary", CUT)  # annotations: what follows was recorded later
 
 
@@ -72,7 +79,7 @@ def open_with_mne(
     def read(chosen: Sequence[int], start: int, stop: int) -> np.ndarray:
         with _quiet(path):
             values = raw.get_data(
-                picks=[picks[k] for k in chosen], start=start, stop=stop, verbose="error"
+                picks=[picks[k] for k in chosen], start=start, stop=stop, verbose="warning"
             )
         return scale[list(chosen), None] * values
 
@@ -104,16 +111,18 @@ def _read_raw(path: Path, reader: str, options: dict[str, Any]) -> Any:
             f"Reading {path.name} needs MNE, which is not installed."
             " Install it with: pip install 'hms-pipeline[clinical]'."
         ) from None
-    with warnings.catch_warnings(), _quiet(path):
-        warnings.simplefilter("ignore")  # they may quote the header
-        return getattr(mne.io, reader)(path, preload=False, verbose="error", **options)
+    with _quiet(path):
+        return getattr(mne.io, reader)(path, preload=False, verbose="warning", **options)
 
 
 @contextlib.contextmanager
 def _quiet(path: Path) -> Iterator[None]:
     """What MNE prints is not shown; what it raises, which may be anything, becomes a sentence."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they may quote the header
+            for text in _DOUBTS:
+                warnings.filterwarnings("error", f"(?s).*({text})")
             yield
     except Exception as err:
         raise _unreadable(path, err) from None

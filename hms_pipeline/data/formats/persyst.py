@@ -9,12 +9,15 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 
+from ...system.errors import InputError
 from .format import TOLERANCE_S, Source, decoded, exact, joined, opened, recording_format
 from .mne_raw import open_with_mne
 
 _MOST_TEXT = 2**24  # bytes of the header that are read
 _NAMED = re.compile(r"^[ \t]*File[ \t]*=[ \t]*(\S[^\r\n]*)", re.I | re.M)
 _TIMES = re.compile(r"^\[SampleTimes\]\s*$(.*?)(?=^\[|\Z)", re.I | re.M | re.S)
+_HEADER = re.compile(r"^[ \t]*HeaderLength[ \t]*=[ \t]*(\d+)", re.I | re.M)
+_MAP = re.compile(r"^\[ChannelMap\]\s*$(.*?)(?=^\[|\Z)", re.I | re.M | re.S)
 _DAY_S = 86_400
 
 
@@ -31,15 +34,30 @@ def persyst_parts(path: Path) -> list[Path]:
 @recording_format("persyst", ".lay", parts=persyst_parts)
 def open_persyst(path: Path) -> Source:
     """Open a Persyst recording; the header's sample times tell of pauses."""
+    text = _text(path)
+    _refuse_other_orders(text, path)
     source = open_with_mne(path, persyst_parts(path))
     duration = source.segments[-1].start + source.segments[-1].duration
-    breaks = _breaks(_text(path), source.channels[0].sfreq) if source.channels else ()
+    breaks = _breaks(text, source.channels[0].sfreq) if source.channels else ()
     return replace(source, segments=joined(duration, breaks))
 
 
 def _text(path: Path) -> str:
     with opened(path) as stream:
         return decoded(stream.read(_MOST_TEXT))
+
+
+def _refuse_other_orders(text: str, path: Path) -> None:
+    """MNE takes the samples to begin at once, and the channels to be in the order listed."""
+    header = _HEADER.search(text)
+    numbers = [line.rpartition("=")[2].strip() for found in _MAP.findall(text)
+               for line in found.splitlines() if "=" in line]  # fmt: skip
+    if numbers != [str(k + 1) for k in range(len(numbers))] or (header and int(header[1])):
+        raise InputError(
+            "A Persyst recording needs HeaderLength 0 and channels numbered from 1 in order, but"
+            f" {path.name} states {header[1] if header else 0} and {numbers[:20]}. Export it as"
+            " EDF."
+        )
 
 
 def _breaks(text: str, sfreq: Fraction) -> Iterator[tuple[Fraction, Fraction]]:

@@ -36,7 +36,7 @@ from ..competition import eeg_path, spectrogram_path
 from ..reading import Recording
 from ..window import across_pauses
 from ..write import ROW_GROUP, write_eeg, write_spectrogram
-from .votes import Fault
+from .labels import LeftOut
 
 ROW = round(SPECTROGRAM_STEP_S * SFREQ)  # samples of a spectrogram's row
 TEN_MINUTES = SPECTROGRAM_ROWS * ROW
@@ -56,14 +56,14 @@ class Cut:
     ----------
     rows : list of dict
         Rows of train.csv but for the patient, with ``start_s``: where the labelled 10 s begin.
-    faults : list of Fault
-        Stretches that were left out.
+    left_out : list of LeftOut
+        Stretches.
     paths : list of Path
         Files written.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
 
     def new(self, path: Path) -> Path:
@@ -77,7 +77,8 @@ class Cut:
 
     def leave_out(self, window: int, kind: str, reason: str) -> None:
         """Note that the window at a sample was left out."""
-        self.faults.append(Fault(None, (window + BEFORE_LABEL) / SFREQ, kind, reason))
+        start_s = (window + BEFORE_LABEL) / SFREQ
+        self.left_out.append(LeftOut("", None, start_s, kind, reason))
 
 
 def cut_recording(

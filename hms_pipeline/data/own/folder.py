@@ -177,8 +177,8 @@ class _Import:
                 f" {recording.n_times / SFREQ:g} s. Give a longer recording."
             )
         self._imported.warnings += [(name, text) for text in recording.warnings]
-        votes, faults = count_votes(self._timed(name, path, recording.n_times / SFREQ, given))
-        cut = Cut(faults=faults)
+        votes, left_out = count_votes(self._timed(name, path, recording.n_times / SFREQ, given))
+        cut = Cut(left_out=left_out)
         try:
             cut_recording(recording, votes, content, folder, self._options.spectrogram_missing, cut)
         except InputError:
@@ -186,10 +186,7 @@ class _Import:
                 written.unlink(missing_ok=True)
             raise
         self._imported.rows += [row | {"file": name, "patient_id": patient_id} for row in cut.rows]
-        self._imported.left_out += [
-            LeftOut(name, fault.row, fault.start_s, fault.kind, fault.reason)
-            for fault in cut.faults
-        ]
+        self._imported.left_out += [left._replace(file=name) for left in cut.left_out]
 
     def _content(self, name: str, path: Path) -> str:
         content = self._options.reader.identify(path)

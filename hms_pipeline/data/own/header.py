@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ...system.errors import InputError
+from ..formats.edf import first_stamp_s
 
 UTC_FORMATS = (".fif", ".fif.gz", ".mff")  # their headers state UTC; other headers the local time
 _DAY_TIME = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?")
 _MARKER_TYPE = re.compile(r"^(?:Comment|Stimulus|Response|Marker|Event)/", re.IGNORECASE)
-_STAMP = re.compile(rb"\+(\d+(?:\.\d*)?)[\x14\x15]")  # a data record's onset, in seconds
-_STAMPED = (b"EDF Annotations", b"BDF Annotations")
 # Of the file's own seconds and those of the recording, from which on it paused.
 _PAUSE_S = 0.1
 
@@ -172,26 +171,10 @@ def mark_texts(text: str) -> tuple[str, ...]:
 def _clock(raw: Any, path: Path, zone: tzinfo | None) -> Clock:
     start = raw.info["meas_date"]
     if start is not None:
-        later_s = _first_stamp_s(path) if _is_edf(path) else raw.first_time
+        later_s = first_stamp_s(path) if _is_edf(path) else raw.first_time
         start = start.replace(tzinfo=None) + timedelta(seconds=later_s)
     is_utc = path.name.lower().endswith(UTC_FORMATS)
     return Clock(start, UTC if is_utc else zone, zone)
-
-
-def _first_stamp_s(path: Path) -> float:
-    """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
-    with path.open("rb") as stream:
-        fixed = stream.read(256)
-        n = int(fixed[252:256])
-        fields = stream.read(256 * n)
-        labels = [fields[16 * k : 16 * k + 16].strip() for k in range(n)]
-        stamped = next((k for k, label in enumerate(labels) if label in _STAMPED), None)
-        if stamped is None:
-            return 0.0
-        sizes = [int(fields[216 * n + 8 * k : 216 * n + 8 * k + 8]) for k in range(stamped)]
-        stream.seek(256 * (n + 1) + (3 if fixed[0] == 0xFF else 2) * sum(sizes))
-        found = _STAMP.match(stream.read(64))
-    return float(found[1]) if found else 0.0
 
 
 def _is_edf(path: Path) -> bool:

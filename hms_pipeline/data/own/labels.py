@@ -46,7 +46,20 @@ class Label:
 
 
 class LeftOut(NamedTuple):
-    """What was not imported: ``kind`` in a few words, ``reason`` in a sentence."""
+    """A label, or a reader's vote on one stretch, that does not count.
+
+    Parameters
+    ----------
+    file : str
+        Empty as long as only one recording is looked at.
+    row : int or None
+        Of the table of labels.
+    start_s : float or None
+    kind : str
+        Why, in a few words.
+    reason : str
+        Why, in a sentence.
+    """
 
     file: str
     row: int | None

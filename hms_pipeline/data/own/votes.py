@@ -8,7 +8,7 @@ labelled stretch of which the reader's mark covers at least half.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor
@@ -16,7 +16,7 @@ from math import ceil, floor
 import numpy as np
 
 from ...schema import CLASSES, LABEL_S, SFREQ
-from .labels import Label
+from .labels import Label, LeftOut
 
 STRETCH = round(LABEL_S * SFREQ)  # samples
 POINT_S = 1.0  # a duration below it is none: some software marks a point by one sample
@@ -47,17 +47,10 @@ class Timed:
         return [k * STRETCH for k in on_grid] or [(start + stop - STRETCH) // 2]
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Why a label, or a reader's vote on one stretch, does not count."""
-
-    row: int | None
-    start_s: float
-    kind: str
-    reason: str
+Votes = dict[int, tuple[int, ...]]  # first sample of the 10 s → six votes
 
 
-def count_votes(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[Fault]]:
+def count_votes(labels: Sequence[Timed]) -> tuple[Votes, list[LeftOut]]:
     """Votes on each labelled stretch.
 
     Parameters
@@ -69,47 +62,41 @@ def count_votes(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], li
     -------
     votes : dict of int to tuple of int
         First sample of the 10 s → six votes; in the order of time.
-    faults : list of Fault
+    left_out : list of LeftOut
     """
     panels = [timed for timed in labels if timed.label.reader is None]
     single = [timed for timed in labels if timed.label.reader is not None]
-    votes, faults = _panels(panels) if panels else _readers(single)
-    return dict(sorted(votes.items())), faults
+    votes, left_out = _panels(panels) if panels else _readers(single)
+    return dict(sorted(votes.items())), left_out
 
 
-def _panels(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[Fault]]:
+def _panels(labels: Sequence[Timed]) -> tuple[Votes, list[LeftOut]]:
     """Rows that hold the votes of several readers: each stands for itself."""
     given: dict[int, list[Timed]] = defaultdict(list)
     for timed in labels:
         for start in timed.stretches:
             given[start].append(timed)
-    votes, faults = {}, []
+    votes, left_out = {}, []
     for start, rows in given.items():
         agreed = len({timed.label.votes for timed in rows}) == 1
         if agreed:
             votes[start] = rows[0].label.votes
+        kind, said = ("repeat", "the same") if agreed else ("contradiction", "other")
         lines = [timed.label.row for timed in rows]
-        for timed in rows[1:] if agreed else rows:
-            kind, said = ("repeat", "the same") if agreed else ("contradiction", "other")
-            faults.append(
-                Fault(
-                    timed.label.row,
-                    start / SFREQ,
-                    kind,
-                    f"Rows {lines} give {said} votes on one stretch of 10 s.",
-                )
-            )
-    return votes, faults
+        reason = f"Rows {lines} give {said} votes on one stretch of 10 s."
+        others = lines[1:] if agreed else lines
+        left_out += [LeftOut("", row, start / SFREQ, kind, reason) for row in others]
+    return votes, left_out
 
 
-def _readers(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[Fault]]:
+def _readers(labels: Sequence[Timed]) -> tuple[Votes, list[LeftOut]]:
     """Marks of single readers: each reader has one vote on each stretch."""
     starts = np.array(sorted({start for timed in labels for start in timed.stretches}), np.int64)
     by_reader: dict[str, list[Timed]] = defaultdict(list)
     for timed in labels:
         by_reader[timed.label.reader or ""].append(timed)
     totals = np.zeros((len(starts), len(CLASSES)), np.int64)
-    faults = []
+    left_out = []
     for reader, marks in sorted(by_reader.items()):
         covered = _covered(starts, marks)
         most = covered.max(axis=1)
@@ -120,21 +107,15 @@ def _readers(labels: Sequence[Timed]) -> tuple[dict[int, tuple[int, ...]], list[
         for k in np.flatnonzero(torn):
             named = [name for name, is_best in zip(CLASSES, best[k], strict=True) if is_best]
             who = f"Reader {reader!r} marks" if reader else "The labels mark"
-            faults.append(
-                Fault(
-                    None,
-                    starts[k] / SFREQ,
-                    "contradiction",
-                    f"{who} both {' and '.join(named)} on one stretch of 10 s.",
-                )
-            )
-        faults += _repeats(marks)
+            reason = f"{who} both {' and '.join(named)} on one stretch of 10 s."
+            left_out.append(LeftOut("", None, starts[k] / SFREQ, "contradiction", reason))
+        left_out += _repeats(marks)
     voted = totals.any(axis=1)
     votes = {
         int(start): tuple(map(int, row))
         for start, row in zip(starts[voted], totals[voted], strict=True)
     }
-    return votes, faults
+    return votes, left_out
 
 
 def _covered(starts: np.ndarray, marks: Sequence[Timed]) -> np.ndarray:
@@ -154,20 +135,14 @@ def _covered(starts: np.ndarray, marks: Sequence[Timed]) -> np.ndarray:
     return out
 
 
-def _repeats(marks: Sequence[Timed]) -> list[Fault]:
+def _repeats(marks: Sequence[Timed]) -> list[LeftOut]:
     """Later ones of a reader's marks that say the same of the same stretch."""
-    seen: Counter[tuple] = Counter()
-    faults = []
+    reason = "The same reader marks the same class there once already."
+    seen: set[tuple] = set()
+    repeats = []
     for timed in marks:
         key = (timed.span, timed.label.votes)
-        if seen[key]:
-            faults.append(
-                Fault(
-                    timed.label.row,
-                    timed.start_s,
-                    "repeat",
-                    "The same reader marks the same class there once already.",
-                )
-            )
-        seen[key] += 1
-    return faults
+        if key in seen:
+            repeats.append(LeftOut("", timed.label.row, timed.start_s, "repeat", reason))
+        seen.add(key)
+    return repeats

@@ -110,6 +110,15 @@ def check_body(kind: str, body: bytes | bytearray, limits: Limits) -> int:
         raise _unreadable("it is damaged") from None
 
 
+def unfit() -> RefusedError:
+    """The table is none that the model reads."""
+    return RefusedError(
+        400, "schema",
+        "A request needs a table with the binary column eeg and, where there is one, spectrogram:"
+        " as parquet, or as dataframe_split JSON with base64 cells.",
+    )  # fmt: skip
+
+
 def _unreadable(reason: str) -> RefusedError:
     return RefusedError(
         400, "unreadable", f"A request needs a readable parquet table, but {reason}. Send it again."
@@ -149,6 +158,8 @@ def _check_parquet(body: bytes | bytearray, limits: Limits) -> int:
     kinds = {
         name: metadata.schema.column(at).physical_type for name, at in leaves(metadata).items()
     }
+    if kinds.get("eeg") != "BYTE_ARRAY" or kinds.get("spectrogram", "BYTE_ARRAY") != "BYTE_ARRAY":
+        raise unfit()
     if "FIXED_LEN_BYTE_ARRAY" in kinds.values():
         raise PageError("it has a column of fixed bytes")
     chunks = _chunks(stream, metadata)

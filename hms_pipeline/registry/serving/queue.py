@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ MAX_WAITING = 16  # requests
 WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
 RETRY_S = 1
 MAX_CLIENTS = 1000  # remembered
+DISTRUST_S = 60.0  # after a faulty request its client comes after all others
 
 
 def busy(reason: str, what: str) -> RefusedError:
@@ -37,6 +39,8 @@ class FairQueue:
     A request is due ``WINDOW_S`` × its windows after it came, so one window overtakes a large
     request, and a client that sends many does not hold up the others. Where ``MAX_WAITING`` wait, a
     newcomer takes the last place of the client that has most of them, if that is more than its own.
+    Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others, which take
+    their places where none is free.
     """
 
     def __init__(self) -> None:
@@ -44,6 +48,7 @@ class FairQueue:
         self._given: dict[str, float] = {}  # windows; of those that were given more than ``_least``
         self._least = 0.0
         self._taken = False
+        self._faulty: dict[str, float] = {}  # when clients were last refused for a fault of theirs
 
     @property
     def n_waiting(self) -> int:
@@ -60,10 +65,23 @@ class FairQueue:
         """
         self._outnumbered(client)
 
+    def distrust(self, client: str) -> None:
+        """Note that a client sent a faulty request."""
+        self._faulty.pop(client, None)
+        self._faulty[client] = time.monotonic()
+        if len(self._faulty) > MAX_CLIENTS:
+            self._faulty.pop(next(iter(self._faulty)))
+
+    def _is_distrusted(self, client: str) -> bool:
+        return time.monotonic() - self._faulty.get(client, -DISTRUST_S) < DISTRUST_S
+
     def _outnumbered(self, client: str) -> _Place | None:
         """The place that a newcomer may take; None where there is a free one."""
         if len(self._waiting) < MAX_WAITING:
             return None
+        distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
+        if distrusted and not self._is_distrusted(client):
+            return max(distrusted, key=lambda place: place.due)
         count = Counter(place.client for place in self._waiting)
         most, n = count.most_common(1)[0]
         if n <= count[client] + 1:
@@ -93,6 +111,9 @@ class FairQueue:
     def _share(self, client: str) -> float:
         return self._given.get(client, self._least)
 
+    def _turn(self, place: _Place) -> tuple[bool, float, float]:
+        return self._is_distrusted(place.client), self._share(place.client), place.due
+
     def _give(self, client: str, n_windows: int) -> None:
         self._least = max(self._least, self._share(client))
         known = self._given if len(self._given) < MAX_CLIENTS else {}
@@ -121,7 +142,7 @@ class FairQueue:
         self._waiting = [place for place in self._waiting if not place.future.done()]
         self._taken = bool(self._waiting)  # handed over, so that nobody slips in between
         if self._waiting:
-            first = min(self._waiting, key=lambda place: (self._share(place.client), place.due))
+            first = min(self._waiting, key=self._turn)
             self._waiting.remove(first)
             self._give(first.client, first.n_windows)
             first.future.set_result(None)

@@ -29,7 +29,7 @@ from ...system.processes import release_memory
 from ..package import load_served
 from . import metrics
 from .asgi import GoneError, Upload, answer
-from .bodies import Limits, RefusedError, check_body, content_type_of
+from .bodies import Limits, RefusedError, check_body, content_type_of, unfit
 from .queue import FairQueue, Memory
 
 log = logging.getLogger(__name__)
@@ -147,6 +147,8 @@ class Server:
         except RefusedError as err:
             metrics.REQUESTS.labels(err.status).inc()
             metrics.REFUSALS.labels(err.reason).inc()
+            if err.status < 500:
+                self._queue.distrust(upload.client)
             headers = {} if err.retry_s is None else {"retry-after": str(err.retry_s)}
             content = _error(err.reason.upper(), str(err))
             await answer(send, err.status, content, upload=upload, headers=headers)
@@ -172,22 +174,14 @@ class Server:
         except MlflowException as err:
             sentence = getattr(err, "_sentence", None)  # the model's own; MLflow's repeat the data
             if sentence is None:
-                raise _unfit() from None
+                raise unfit() from None
             reason = "model" if err.get_http_status_code() < 500 else "failure"
             raise RefusedError(err.get_http_status_code(), reason, sentence) from None
         except Exception:  # MLflow's parsing of what is no table
-            raise _unfit() from None
+            raise unfit() from None
         finally:
             release_memory()
         return found.response.encode()
-
-
-def _unfit() -> RefusedError:
-    return RefusedError(
-        400, "schema",
-        "A request needs a table with the binary column eeg and, where there is one, spectrogram:"
-        " as parquet, or as dataframe_split JSON with base64 cells.",
-    )  # fmt: skip
 
 
 def _error(code: str, sentence: str) -> bytes:

@@ -108,9 +108,9 @@ class Desk:
         """Put one line on the list."""
         self.truth.append(Truth(kind, int(key), rule, detail, **more))
 
-    def record_windows(self, key: int, rule: str, detail: str, **more: Any) -> None:
-        """Put every window of an EEG on the list."""
-        for label in self.rows_of(key)["label_id"]:
+    def record_windows(self, kind: str, key: int, rule: str, detail: str, **more: Any) -> None:
+        """Put every window of an EEG or spectrogram on the list."""
+        for label in self.rows_of(key, f"{kind}_id")["label_id"]:
             self.record("window", label, rule, detail, **more)
 
     def _too_few(self) -> InputError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ...catalogue import entry_maker
 from ...schema import SFREQ
 from .desk import DEFECTS, Desk
 
@@ -19,22 +21,13 @@ Spoil = Callable[[Path, np.random.Generator], str]
 def _fault(name: str, rule: str) -> Callable[[Spoil], Spoil]:
     """Register a fault for both kinds of file."""
 
-    def add(spoil: Spoil) -> Spoil:
-        for kind in ("eeg", "spectrogram"):
-            DEFECTS.register(f"{kind}_{name}")(_plant(kind, rule, spoil))
-        return spoil
-
-    return add
-
-
-def _plant(kind: str, rule: str, spoil: Spoil) -> Callable[[Desk, str], None]:
-    def plant(desk: Desk, name: str) -> None:
+    def plant(spoil: Spoil, desk: Desk, name: str) -> None:
+        kind = name.partition("_")[0]
         key = desk.take_eeg() if kind == "eeg" else desk.take_spectrogram()
-        detail = spoil(desk.path(kind, key), desk.rng)
-        if detail:
-            desk.record(kind, key, rule, detail, variant=name)
+        desk.record(kind, key, rule, spoil(desk.path(kind, key), desk.rng), variant=name)
 
-    return plant
+    names = (f"eeg_{name}", f"spectrogram_{name}")
+    return entry_maker(DEFECTS, lambda spoil: partial(plant, spoil), *names)
 
 
 def _rewrite(path: Path, table: pa.Table) -> None:

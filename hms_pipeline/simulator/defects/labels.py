@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+
+from ...catalogue import entry_maker
 from ...schema import CLASS_LABELS, VOTE_COLUMNS
 from .desk import DEFECTS, Desk
+
+Change = Callable[[Desk, pd.DataFrame], str]  # of the first or last of an EEG's rows; the detail
+
+
+def _defect(name: str, rule: str, *, row: int = 0, min_rows: int = 1) -> Callable[[Change], Change]:
+    """Register a change of one row of an untouched EEG that has at least so many."""
+
+    def plant(change: Change, desk: Desk, name: str) -> None:
+        rows = desk.rows_of(desk.take_eeg(min_rows))
+        detail = change(desk, rows)
+        desk.record("window", rows["label_id"].iloc[row], rule, detail, variant=name)
+
+    return entry_maker(DEFECTS, lambda change: partial(plant, change), name)
 
 
 @DEFECTS.register("row_twice")
@@ -15,88 +34,77 @@ def row_twice(desk: Desk, name: str) -> None:
     desk.record("window", label, "exact_duplicate", detail, variant=name, partner=row.label_id)
 
 
-@DEFECTS.register("label_twice")
-def label_twice(desk: Desk, name: str) -> None:
+@_defect("label_twice", "duplicate_label", min_rows=2)
+def label_twice(desk: Desk, rows: pd.DataFrame) -> str:
     """Two windows under one label_id."""
-    rows = desk.rows_of(desk.take_eeg(min_rows=2))
-    label = int(rows["label_id"].iloc[0])
-    desk.set(rows.index[1], "label_id", label)
-    desk.record("window", label, "duplicate_label", "two rows have this label_id", variant=name)
+    desk.set(rows.index[1], "label_id", int(rows["label_id"].iloc[0]))
+    return "two rows have this label_id"
 
 
-@DEFECTS.register("votes_zero")
-def votes_zero(desk: Desk, name: str) -> None:
+@_defect("votes_zero", "votes_invalid")
+def votes_zero(desk: Desk, rows: pd.DataFrame) -> str:
     """Nobody voted."""
-    rows = desk.rows_of(desk.take_eeg())
     desk.set(rows.index[0], list(VOTE_COLUMNS), 0)
-    label = rows["label_id"].iloc[0]
-    desk.record("window", label, "votes_invalid", "all votes are 0", variant=name)
+    return "all votes are 0"
 
 
-@DEFECTS.register("votes_negative")
-def votes_negative(desk: Desk, name: str) -> None:
+@_defect("votes_negative", "votes_invalid")
+def votes_negative(desk: Desk, rows: pd.DataFrame) -> str:
     """A count below zero."""
-    rows = desk.rows_of(desk.take_eeg())
     lowest = min(VOTE_COLUMNS, key=lambda column: rows[column].iloc[0])
     desk.set(rows.index[0], lowest, -2)
-    label = rows["label_id"].iloc[0]
-    desk.record("window", label, "votes_invalid", f"{lowest} is -2", variant=name)
+    return f"{lowest} is -2"
 
 
-@DEFECTS.register("votes_fractional")
-def votes_fractional(desk: Desk, name: str) -> None:
+@_defect("votes_fractional", "votes_invalid")
+def votes_fractional(desk: Desk, rows: pd.DataFrame) -> str:
     """A count that is not whole."""
-    rows = desk.rows_of(desk.take_eeg())
     column = VOTE_COLUMNS[-1]
     desk.rows[column] = desk.rows[column].astype(object)
     desk.set(rows.index[0], column, 1.5)
-    label = rows["label_id"].iloc[0]
-    desk.record("window", label, "votes_invalid", f"{column} is 1.5", variant=name)
+    return f"{column} is 1.5"
 
 
-@DEFECTS.register("consensus_other")
-def consensus_other(desk: Desk, name: str) -> None:
+@_defect("consensus_other", "consensus_mismatch")
+def consensus_other(desk: Desk, rows: pd.DataFrame) -> str:
     """expert_consensus names a class with fewer votes than another."""
-    rows = desk.rows_of(desk.take_eeg())
     votes = [float(rows[column].iloc[0]) for column in VOTE_COLUMNS]
     wrong = CLASS_LABELS[votes.index(min(votes))]
     desk.set(rows.index[0], "expert_consensus", wrong)
-    label = rows["label_id"].iloc[0]
-    desk.record("window", label, "consensus_mismatch", f"consensus {wrong}", variant=name)
+    return f"consensus {wrong}"
 
 
-@DEFECTS.register("patient_two")
-def patient_two(desk: Desk, name: str) -> None:
+@_defect("patient_two", "patient_conflict", row=-1, min_rows=3)
+def patient_two(desk: Desk, rows: pd.DataFrame) -> str:
     """One row of an EEG names another patient than its other rows."""
-    rows = desk.rows_of(desk.take_eeg(min_rows=3))
     others = desk.rows.loc[desk.rows["patient_id"] != rows["patient_id"].iloc[0], "patient_id"]
     other = int(desk.rng.choice(others.to_numpy()))
     desk.set(rows.index[-1], "patient_id", other)
-    label = rows["label_id"].iloc[-1]
-    desk.record("window", label, "patient_conflict", f"patient {other}", variant=name)
+    return f"patient {other}"
 
 
-def _offset(desk: Desk, name: str, column: str, value: float) -> None:
+def _offset(desk: Desk, name: str, kind: str, value: int) -> None:
     rows = desk.rows_of(desk.take_eeg())
-    desk.set(rows.index[-1], column, value)
+    column = f"{kind}_label_offset_seconds"
+    desk.set(rows.index[-1], column, float(value))
     label = rows["label_id"].iloc[-1]
     detail = f"{column} is {value:g}"
-    desk.record("window", label, "offset_out_of_range", detail, variant=name, value=value)
+    desk.record("window", label, "offset_out_of_range", detail, variant=name, value=float(value))
 
 
 @DEFECTS.register("offset_negative")
 def offset_negative(desk: Desk, name: str) -> None:
     """A window that starts before its EEG."""
-    _offset(desk, name, "eeg_label_offset_seconds", -float(2 * desk.rng.integers(1, 20)))
+    _offset(desk, name, "eeg", -2 * int(desk.rng.integers(1, 20)))
 
 
 @DEFECTS.register("offset_beyond_eeg")
 def offset_beyond_eeg(desk: Desk, name: str) -> None:
     """A window that ends after its EEG."""
-    _offset(desk, name, "eeg_label_offset_seconds", float(2 * desk.rng.integers(500, 900)))
+    _offset(desk, name, "eeg", 2 * int(desk.rng.integers(500, 900)))
 
 
 @DEFECTS.register("offset_beyond_spectrogram")
 def offset_beyond_spectrogram(desk: Desk, name: str) -> None:
     """A window whose spectrogram rows do not exist."""
-    _offset(desk, name, "spectrogram_label_offset_seconds", float(2 * desk.rng.integers(900, 2000)))
+    _offset(desk, name, "spectrogram", 2 * int(desk.rng.integers(900, 2000)))

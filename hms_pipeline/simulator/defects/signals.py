@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from ...catalogue import entry_maker
 from ...data.write import write_eeg, write_spectrogram
 from ...schema import ELECTRODES, SFREQ
 from .desk import DEFECTS, Desk
 
 EDGE = int(20 * SFREQ)  # every window reaches at least 10 s beyond both edges of 20 s
-Change = Callable[[np.ndarray], None]  # in place, of an array of shape (20, n_times)
+# Changes an EEG, array of shape (20, n_times), in place; gives the detail and its size.
+Change = Callable[[np.ndarray, np.random.Generator], tuple[str, float]]
 
 
-def _change(
-    desk: Desk, name: str, rule: str, change: Change, detail: str, value: float = 0.0
-) -> None:
-    key = desk.take_eeg()
-    eeg = desk.eeg(key)
-    change(eeg)
-    write_eeg(desk.path("eeg", key), eeg, simulated=True)
-    desk.record_windows(key, rule, detail, variant=name, value=value)
+def _defect(name: str, rule: str) -> Callable[[Change], Change]:
+    """Register a change of an untouched EEG's signal."""
+
+    def plant(change: Change, desk: Desk, name: str) -> None:
+        key = desk.take_eeg()
+        eeg = desk.eeg(key)
+        detail, value = change(eeg, desk.rng)
+        write_eeg(desk.path("eeg", key), eeg, simulated=True)
+        desk.record_windows("eeg", key, rule, detail, variant=name, value=value)
+
+    return entry_maker(DEFECTS, lambda change: partial(plant, change), name)
 
 
-@DEFECTS.register("nan_block")
-def nan_block(desk: Desk, name: str) -> None:
+def _one_electrode(rng: np.random.Generator) -> int:
+    return int(rng.integers(len(ELECTRODES)))
+
+
+@_defect("nan_block", "missing_values")
+def nan_block(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """Every channel is missing but for the first and last 20 s."""
-
-    def change(eeg: np.ndarray) -> None:
-        eeg[:, EDGE:-EDGE] = np.nan
-
-    _change(desk, name, "missing_values", change, "all but 20 s at both ends is NaN")
+    eeg[:, EDGE:-EDGE] = np.nan
+    return "all but 20 s at both ends is NaN", 0.0
 
 
-@DEFECTS.register("nan_channel")
-def nan_channel(desk: Desk, name: str) -> None:
+@_defect("nan_channel", "missing_values")
+def nan_channel(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """One electrode is missing throughout."""
-    channel = int(desk.rng.integers(len(ELECTRODES)))
-
-    def change(eeg: np.ndarray) -> None:
-        eeg[channel] = np.nan
-
-    _change(desk, name, "missing_values", change, f"{ELECTRODES[channel]} is NaN")
+    channel = _one_electrode(rng)
+    eeg[channel] = np.nan
+    return f"{ELECTRODES[channel]} is NaN", 0.0
 
 
-@DEFECTS.register("nan_scattered")
-def nan_scattered(desk: Desk, name: str) -> None:
+@_defect("nan_scattered", "missing_values")
+def nan_scattered(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """A fifth of all samples is missing, here and there."""
-    rng = desk.rng
-
-    def change(eeg: np.ndarray) -> None:
-        eeg[:, rng.random(eeg.shape[1]) < 0.2] = np.nan
-
-    _change(desk, name, "missing_values", change, "20 % of the samples are NaN", 0.2)
+    eeg[:, rng.random(eeg.shape[1]) < 0.2] = np.nan
+    return "20 % of the samples are NaN", 0.2
 
 
 def _rows_missing(desk: Desk, name: str, share: float) -> None:
@@ -64,9 +64,8 @@ def _rows_missing(desk: Desk, name: str, share: float) -> None:
     start = (n - length) // 2  # every window of the recording holds the middle
     spectrogram[..., start : start + length] = np.nan
     write_spectrogram(desk.path("spectrogram", key), spectrogram)
-    for label in desk.rows_of(key, "spectrogram_id")["label_id"]:
-        detail = f"{share:.0%} of the spectrogram's rows are NaN"
-        desk.record("window", label, "missing_values", detail, variant=name, value=share)
+    detail = f"{share:.0%} of the spectrogram's rows are NaN"
+    desk.record_windows("spectrogram", key, "missing_values", detail, variant=name, value=share)
 
 
 @DEFECTS.register("spectrogram_nan_rows")
@@ -81,67 +80,47 @@ def spectrogram_nan_all(desk: Desk, name: str) -> None:
     _rows_missing(desk, name, 1.0)
 
 
-@DEFECTS.register("dead_flat")
-def dead_flat(desk: Desk, name: str) -> None:
+@_defect("dead_flat", "dead_channel")
+def dead_flat(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """An electrode rests at one value."""
-    channel = int(desk.rng.integers(len(ELECTRODES)))
-    value = float(np.round(desk.rng.normal(0, 40), 1))
-
-    def change(eeg: np.ndarray) -> None:
-        eeg[channel] = value
-
-    detail = f"{ELECTRODES[channel]} is {value:g} uV throughout"
-    _change(desk, name, "dead_channel", change, detail, value)
+    channel = _one_electrode(rng)
+    value = float(np.round(rng.normal(0, 40), 1))
+    eeg[channel] = value
+    return f"{ELECTRODES[channel]} is {value:g} uV throughout", value
 
 
-@DEFECTS.register("dead_zero")
-def dead_zero(desk: Desk, name: str) -> None:
+@_defect("dead_zero", "dead_channel")
+def dead_zero(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """Several electrodes are zero."""
-    channels = desk.rng.choice(len(ELECTRODES), size=int(desk.rng.integers(2, 8)), replace=False)
-
-    def change(eeg: np.ndarray) -> None:
-        eeg[channels] = 0
-
+    channels = rng.choice(len(ELECTRODES), size=int(rng.integers(2, 8)), replace=False)
+    eeg[channels] = 0
     names = " ".join(ELECTRODES[c] for c in sorted(channels))
-    _change(desk, name, "dead_channel", change, f"{names} are 0", float(len(channels)))
+    return f"{names} are 0", float(len(channels))
 
 
-@DEFECTS.register("saturated_rails")
-def saturated_rails(desk: Desk, name: str) -> None:
+@_defect("saturated_rails", "saturated")
+def saturated_rails(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """An electrode swings between the amplifier's limits and rests there."""
-    channel = int(desk.rng.integers(len(ELECTRODES)))
-    rail = float(desk.rng.choice([409.6, 819.2, 1638.4, 3276.7]))
-    rng = desk.rng
-
-    def change(eeg: np.ndarray) -> None:
-        t = np.arange(eeg.shape[1]) / SFREQ
-        swing = 3 * rail * np.sin(2 * np.pi * t * rng.uniform(0.3, 1.5) + rng.uniform(0, 6))
-        eeg[channel] = np.rint(np.clip(swing + eeg[channel], -rail, rail) * 10) / 10
-
-    detail = f"{ELECTRODES[channel]} rests at +-{rail:g} uV"
-    _change(desk, name, "saturated", change, detail, rail)
+    channel = _one_electrode(rng)
+    rail = float(rng.choice([409.6, 819.2, 1638.4, 3276.7]))
+    t = np.arange(eeg.shape[1]) / SFREQ
+    swing = 3 * rail * np.sin(2 * np.pi * t * rng.uniform(0.3, 1.5) + rng.uniform(0, 6))
+    eeg[channel] = np.rint(np.clip(swing + eeg[channel], -rail, rail) * 10) / 10
+    return f"{ELECTRODES[channel]} rests at +-{rail:g} uV", rail
 
 
-@DEFECTS.register("extreme_channel")
-def extreme_channel(desk: Desk, name: str) -> None:
+@_defect("extreme_channel", "extreme_amplitude")
+def extreme_channel(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """An electrode of tens of thousands of microvolts."""
-    channel = int(desk.rng.integers(len(ELECTRODES)))
-    size = float(np.round(desk.rng.uniform(20_000, 80_000)))
-    rng = desk.rng
-
-    def change(eeg: np.ndarray) -> None:
-        steps = rng.standard_normal(eeg.shape[1] // 100 + 1).repeat(100)[: eeg.shape[1]]
-        eeg[channel] += np.rint(steps * size)
-
-    detail = f"{ELECTRODES[channel]} jumps by {size:g} uV"
-    _change(desk, name, "extreme_amplitude", change, detail, size)
+    channel = _one_electrode(rng)
+    size = float(np.round(rng.uniform(20_000, 80_000)))
+    steps = rng.standard_normal(eeg.shape[1] // 100 + 1).repeat(100)[: eeg.shape[1]]
+    eeg[channel] += np.rint(steps * size)
+    return f"{ELECTRODES[channel]} jumps by {size:g} uV", size
 
 
-@DEFECTS.register("extreme_all")
-def extreme_all(desk: Desk, name: str) -> None:
+@_defect("extreme_all", "extreme_amplitude")
+def extreme_all(eeg: np.ndarray, rng: np.random.Generator) -> tuple[str, float]:
     """The whole EEG in another unit: a thousand times too large."""
-
-    def change(eeg: np.ndarray) -> None:
-        eeg *= 1000
-
-    _change(desk, name, "extreme_amplitude", change, "all channels times 1000", 1000.0)
+    eeg *= 1000
+    return "all channels times 1000", 1000.0

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...catalogue import Catalogue
+from ...catalogue import Catalogue, entry_maker
 from ...schema import ELECTRODES, SFREQ
 
 N_ELECTRODES = len(ELECTRODES)
@@ -52,22 +52,12 @@ ARTEFACTS: Catalogue[Artefact] = Catalogue("artefact")
 
 def variation(name: str, part: str) -> Callable[[Draw], Draw]:
     """Register a source that draws traits of one part of a patient."""
-
-    def add(draw: Draw) -> Draw:
-        VARIATIONS.register(name)(Variation(part, draw))
-        return draw
-
-    return add
+    return entry_maker(VARIATIONS, lambda draw: Variation(part, draw), name)
 
 
 def artefact(name: str, share: float = 1.0) -> Callable[[Add], Add]:
     """Register a source that a share of patients has on the EEG."""
-
-    def add(function: Add) -> Add:
-        ARTEFACTS.register(name)(Artefact(share, function))
-        return function
-
-    return add
+    return entry_maker(ARTEFACTS, lambda add: Artefact(share, add), name)
 
 
 def event_starts(rng: np.random.Generator, n: int, per_minute: float, length: int) -> list[int]:

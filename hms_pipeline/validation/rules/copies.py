@@ -8,18 +8,13 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ...config.validation import NearDuplicateParams, ValidationParams
+from ...config.validation import ValidationParams
 from ...schema import LABEL_S, SPECTROGRAM_STEP_S
 from ..evidence import Evidence, best_first
 from ..matching import Match
 from ..rule import Finding, rows_where, rule
 
 KINDS = ("eeg", "spectrogram")
-
-
-def is_near_duplicate(match: Match, params: NearDuplicateParams) -> bool:
-    """Whether a compared pair is one signal."""
-    return match.correlation >= params.correlation and match.coverage >= params.coverage
 
 
 @rule("exact_duplicate", "the same window, file or signal under another id", order=1)
@@ -90,15 +85,17 @@ def is_declared(match: Match, places: Places) -> bool:
 
 @rule("near_duplicate", "the same signal shifted, scaled, cut or with noise added", order=2)
 def near_duplicate(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
+    limits = params.near_duplicate
     left = evidence.windows[~evidence.removed_rows]
     places = declared_places(left)
-    used = set(left["eeg_id"])  # of the others nothing is read, so they displace nothing
+    used = set(left["eeg_id"])  # an EEG without windows replaces no other
     standing = _standing(evidence)
     partners: dict[int, dict[int, Match]] = defaultdict(dict)
     for match in evidence.matches:
         a, b = standing.get(match.a, match.a), standing.get(match.b, match.b)
         if (
-            is_near_duplicate(match, params.near_duplicate)
+            match.correlation >= limits.correlation
+            and match.coverage >= limits.coverage
             and {a, b} <= used
             and not is_declared(replace(match, a=a, b=b), places)
         ):

@@ -8,28 +8,17 @@ import numpy as np
 import pandas as pd
 
 from ...config.validation import ValidationParams
-from ...schema import CLASS_LABELS, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, VOTE_COLUMNS
-from ..evidence import Evidence, too_short, window_end_s
+from ...schema import CLASS_LABELS, VOTE_COLUMNS
+from ..evidence import Evidence, in_short_file, window_end_s
 from ..rule import Finding, rows_where, rule
 
 
-def outside_eeg(evidence: Evidence) -> pd.Series:
-    """Where the 50 s do not lie inside an EEG that is itself long enough."""
+def outside(evidence: Evidence, kind: str) -> pd.Series:
+    """Where the window does not lie inside a file that is itself long enough."""
     windows = evidence.windows
-    offset = windows["eeg_label_offset_seconds"]
-    short = windows["eeg_id"].map(too_short(evidence, "eeg")).fillna(False).astype(bool)
-    outside = ~(offset >= 0) | (window_end_s(windows) > windows["eeg_duration_s"])
-    return outside & ~short
-
-
-def outside_spectrogram(evidence: Evidence) -> pd.Series:
-    """Where the 300 rows do not lie inside a spectrogram that is itself long enough."""
-    windows = evidence.windows
-    offset = windows["spectrogram_label_offset_seconds"]
-    short = windows["spectrogram_id"].map(too_short(evidence, "spectrogram"))
-    end = (offset // SPECTROGRAM_STEP_S + SPECTROGRAM_ROWS) * SPECTROGRAM_STEP_S
-    outside = ~(offset >= 0) | (end > windows["spectrogram_duration_s"])
-    return outside & ~short.fillna(False).astype(bool)
+    starts_inside = windows[f"{kind}_label_offset_seconds"] >= 0
+    ends_late = window_end_s(windows, kind) > windows[f"{kind}_duration_s"]
+    return (~starts_inside | ends_late) & ~in_short_file(evidence, kind)
 
 
 def invalid_votes(windows: pd.DataFrame) -> np.ndarray:
@@ -64,13 +53,10 @@ def foreign_patient(windows: pd.DataFrame, kind: str) -> np.ndarray:
 @rule("offset_out_of_range", "the window does not lie inside its recording")
 def offset_out_of_range(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
     windows = evidence.windows
-    for kind, outside in (
-        ("eeg", outside_eeg(evidence)),
-        ("spectrogram", outside_spectrogram(evidence)),
-    ):
+    for kind in ("eeg", "spectrogram"):
         offsets = windows[f"{kind}_label_offset_seconds"].to_numpy()
         durations = windows[f"{kind}_duration_s"].to_numpy(float)
-        for row in rows_where(outside):
+        for row in rows_where(outside(evidence, kind)):
             detail = f"offset {offsets[row]:g} s in a {kind} of {durations[row]:g} s"
             yield Finding("window", row, detail)
 

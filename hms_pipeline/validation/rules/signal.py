@@ -2,67 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pandas as pd
-
 from ...config.validation import MissingValuesParams, ValidationParams
-from ..evidence import Evidence
-from ..rule import Finding, rows_where, rule
+from ..rule import Limit, rule
 
 
-def missing_limits(params: MissingValuesParams) -> dict[str, float]:
-    """Largest tolerated value of each missing-value measure; 0 without interpolation."""
-    limits = {
-        "eeg_missing_share": params.eeg_share,
-        "eeg_missing_s": params.eeg_gap_s,
-        "spectrogram_missing_share": params.spectrogram_share,
-    }
-    return limits if params.interpolate else dict.fromkeys(limits, 0.0)
+def tolerated(params: ValidationParams) -> MissingValuesParams:
+    """The limits of missing values that hold: 0 without interpolation."""
+    limits = params.missing_values
+    none = {"eeg_share": 0.0, "eeg_gap_s": 0.0, "spectrogram_share": 0.0}
+    return limits if limits.interpolate else limits.model_copy(update=none)
 
 
-def too_much_missing(windows: pd.DataFrame, params: MissingValuesParams) -> pd.Series:
-    """Where any missing-value measure is beyond its limit."""
-    beyond = pd.Series(False, index=windows.index)
-    for name, limit in missing_limits(params).items():
-        beyond |= windows[name] > limit
-    return beyond
+@rule(
+    "missing_values",
+    "too much of the window is missing",
+    eeg_missing_share=Limit(
+        "eeg_missing_share", lambda p: tolerated(p).eeg_share, "Missing share of any EEG channel"
+    ),
+    eeg_missing_gap=Limit(
+        "eeg_missing_s", lambda p: tolerated(p).eeg_gap_s, "Longest gap of any EEG channel (s)"
+    ),
+    spectrogram_missing_share=Limit(
+        "spectrogram_missing_share",
+        lambda p: tolerated(p).spectrogram_share,
+        "Missing share of the 300 spectrogram rows",
+    ),
+)
+def missing_values(params: ValidationParams, share: float, gap_s: float, rows: float) -> str:
+    return f"EEG {share:.1%} of a channel, longest gap {gap_s:.2f} s; spectrogram {rows:.1%}"
 
 
-@rule("missing_values", "too much of the window is missing")
-def missing_values(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-    windows = evidence.windows
-    measures = list(missing_limits(params.missing_values))
-    values = windows[measures].to_numpy(float)
-    for row in rows_where(too_much_missing(windows, params.missing_values)):
-        share, gap_s, spectrogram = values[row]
-        yield Finding(
-            "window",
-            row,
-            f"EEG {share:.1%} of a channel, longest gap {gap_s:.2f} s;"
-            f" spectrogram {spectrogram:.1%}",
-        )
+@rule(
+    "dead_channel",
+    "an electrode does not move",
+    dead_electrodes=Limit("eeg_dead", lambda p: p.dead_channel.electrodes, "Dead electrodes"),
+)
+def dead_channel(params: ValidationParams, electrodes: float) -> str:
+    return f"dead electrodes: {electrodes:.0f}"
 
 
-@rule("dead_channel", "an electrode does not move")
-def dead_channel(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-    dead = evidence.windows["eeg_dead"].to_numpy()
-    for row in rows_where(dead > params.dead_channel.electrodes):
-        yield Finding("window", row, f"dead electrodes: {dead[row]:.0f}")
+@rule(
+    "saturated",
+    "an electrode rests at the amplifier's limit",
+    saturated_share=Limit(
+        "eeg_saturated_share",
+        lambda p: p.saturated.share,
+        "Share of time that an electrode rests at its limit",
+    ),
+)
+def saturated(params: ValidationParams, share: float) -> str:
+    return f"an electrode at its limit for {share:.1%} of the time"
 
 
-@rule("saturated", "an electrode rests at the amplifier's limit")
-def saturated(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-    share = evidence.windows["eeg_saturated_share"].to_numpy()
-    for row in rows_where(share > params.saturated.share):
-        yield Finding("window", row, f"an electrode at its limit for {share[row]:.1%} of the time")
-
-
-@rule("extreme_amplitude", "amplitudes that no head produces")
-def extreme_amplitude(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-    share = evidence.windows["eeg_extreme_share"].to_numpy()
+@rule(
+    "extreme_amplitude",
+    "amplitudes that no head produces",
+    extreme_share=Limit(
+        "eeg_extreme_share",
+        lambda p: p.extreme_amplitude.share,
+        "Share of time that an electrode is beyond {0.extreme_amplitude.level_uv:g} µV",
+    ),
+)
+def extreme_amplitude(params: ValidationParams, share: float) -> str:
     level = params.extreme_amplitude.level_uv
-    for row in rows_where(share > params.extreme_amplitude.share):
-        yield Finding(
-            "window", row, f"an electrode beyond {level:g} µV for {share[row]:.1%} of the time"
-        )
+    return f"an electrode beyond {level:g} µV for {share:.1%} of the time"

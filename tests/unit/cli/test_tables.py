@@ -66,6 +66,16 @@ def test_facts_are_words(capsys: pytest.CaptureFixture[str]) -> None:
     ]  # fmt: skip
 
 
+def test_facts_show_twelve_digits_of_a_hash(capsys: pytest.CaptureFixture[str]) -> None:
+    sha, back = 32 * "ab", f"git checkout {20 * 'cd'}"
+    tables.print_facts({"code": sha, "from": {"views": {"mel": sha}}, "back": [back]})
+    shown = capsys.readouterr().out
+    assert sha not in shown
+    assert "code: abababababab\n" in shown
+    assert "  views: mel abababababab\n" in shown
+    assert back in shown
+
+
 @pytest.mark.parametrize("command", ["views", "views mel", "members", "models", "results"])
 def test_json_is_one_document_and_a_listing_writes_nothing(
     command: str, judged: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -95,3 +95,22 @@ def test_only_the_last_recording_is_held(tmp_path: Path, process: ReadingProcess
     process.open(tmp_path / "b.edf", None, {})
     with pytest.raises(InputError, match=r"a\.edf is not open any more"):
         first.read(0, 100)
+
+
+@pytest.mark.parametrize("moment", ["open", "read"])
+def test_a_file_that_is_replaced_meanwhile_is_refused(
+    tmp_path: Path, process: ReadingProcess, moment: str
+) -> None:
+    """The answer would belong to another content than the one that names it."""
+    path, other = tmp_path / "rec.edf", tmp_path / "other.edf"
+    write_edf(path, noise(seconds=10))
+    write_edf(other, noise(seconds=10, seed=1))
+    os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    process.identify(path)
+    recording = process.open(path, None, {})
+    assert recording.read(0, 100).shape == (20, 100)
+    other.replace(path)
+    with pytest.raises(UnavailableError, match=r"rec\.edf was changed or replaced"):
+        process.open(path, None, {}) if moment == "open" else recording.read(0, 100)
+    process.identify(path)
+    assert process.open(path, None, {}).n_times == 2000

@@ -6,17 +6,19 @@ import multiprocessing as mp
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hms_pipeline.config import Paths
 from hms_pipeline.data.window import WindowReader
-from hms_pipeline.features import plan, produce, stage
+from hms_pipeline.features import plan, produce, stage, write
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.store import FeatureStore
-from hms_pipeline.features.views import build_view
+from hms_pipeline.features.views import VIEWS, build_view
 from hms_pipeline.features.windows import prepare
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.locks import locked
@@ -214,10 +216,88 @@ def test_files_that_a_view_does_not_need_are_not_read(paths, params, monkeypatch
     assert contents(paths.view("spec_multi")) == before
 
 
-def test_two_writers_are_refused(paths, params):
-    lock = paths.checkpoints / "features" / "bipolar.lock"
-    with locked(lock), pytest.raises(InputError, match="another run is writing"):
-        stage.run(paths, params, "bipolar")
+def test_a_second_writer_waits_and_finds_the_work_done(paths, params, computed):
+    with ThreadPoolExecutor() as pool:
+        with locked(paths.checkpoints / "features.lock"):
+            second = pool.submit(stage.run, paths, params, "bipolar")
+            assert wait([second], timeout=0.3).not_done
+        second.result()
+    assert len(computed) == 16
+
+
+def test_the_next_view_finds_its_shards_finished(paths, params, computed, tmp_path):
+    """It ends with the bytes of one that ran alone."""
+    stage.run(paths, params, "bipolar", ahead=True, workers=2)
+    assert not paths.view("spec_multi").exists()
+    stage.run(paths, params, "spec_multi", ahead=True)
+    assert not computed
+    alone = Paths(data=paths.data, artifacts=tmp_path / "alone")
+    alone.validated.mkdir(parents=True)
+    window_rows(range(8)).to_parquet(alone.windows, index=False)
+    for view in params.views:
+        stage.run(alone, params, view)
+        assert contents(alone.view(view)) == contents(paths.view(view))
+
+
+def test_rows_left_by_an_earlier_run_move_into_more_shards(paths, params, computed, monkeypatch):
+    """Shards of one name are written while their former rows are still to be copied."""
+    stage.run(paths, params, "bipolar", ahead=True)
+    computed.clear()
+    monkeypatch.setattr(plan, "ROWS_PER_SHARD", 1)
+    stage.run(paths, params, "spec_multi")
+    assert not computed
+    store = contents(paths.view("spec_multi"))
+    shutil.rmtree(paths.view("spec_multi"))
+    stage.run(paths, params, "spec_multi")
+    assert contents(paths.view("spec_multi")) == store
+
+
+def test_each_view_lacks_other_rows(paths, params, computed):
+    """A new EEG and a new spectrogram: two windows each, and only of the view that reads it."""
+    for view in params.views:
+        stage.run(paths, params, view)
+    for folder, number in (("train_eegs", 1002), ("train_spectrograms", 2004)):
+        path = paths.data / folder / f"{number}.parquet"
+        shutil.copy(path.with_stem(str(number + 1)), path)
+    computed.clear()
+    written = [stage.run(paths, params, view, ahead=True) for view in params.views]
+    assert sorted(computed) == [20, 21, 40, 41]
+    fresh = Paths(data=paths.data, artifacts=paths.artifacts.with_name("fresh"))
+    fresh.validated.mkdir(parents=True)
+    window_rows(range(8)).to_parquet(fresh.windows, index=False)
+    assert [stage.run(fresh, params, view) for view in params.views] == written
+
+
+@pytest.mark.parametrize("harm", ["file", "values", "parameters"])
+def test_another_view_never_hinders_the_own(paths, params, harm, monkeypatch, caplog):
+    if harm == "file":
+        (paths.data / "train_spectrograms" / "2003.parquet").write_bytes(b"PAR1 damaged PAR1")
+    if harm == "values":
+        monkeypatch.setattr(VIEWS["spec_multi"].function, "__code__", broken.__code__)
+    if harm == "parameters":
+        params = params.model_copy(update={"views": params.views | {"spec_multi": {"banana": 1}}})
+    stage.run(paths, params, "bipolar", ahead=True)
+    assert len(FeatureStore.open(paths.view("bipolar"))) == 16
+    assert ("left to their own stages" in caplog.text) == (harm != "parameters")
+    with pytest.raises(InputError, match="spec_multi|parquet"):
+        stage.run(paths, params, "spec_multi", ahead=True)
+
+
+def broken(batch, **_):
+    return batch.spectrogram * float("nan")
+
+
+def test_processes_fit_the_memory(monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(write, "cores", lambda: 64)
+    for free, expected in ((64e9, 27), (8e9, 10), (1e9, 1), (1e8, 1)):
+        monkeypatch.setattr(write, "free_memory", lambda free=free: free)
+        assert write.n_workers(None, 10**6, cpu) == expected
+    monkeypatch.setattr(write, "cores", lambda: 3)
+    monkeypatch.setattr(write, "free_memory", lambda: 64e9)
+    assert write.n_workers(None, 10**6, cpu) == 3
+    assert write.n_workers(None, 10, cpu) == 1
+    assert write.n_workers(7, 10, cpu) == 7
 
 
 def test_what_is_missing_is_said(paths, params):

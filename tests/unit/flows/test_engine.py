@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows import exchange
-from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError
+from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, run_stage
 from flows.graph import Graph
 from flows.handout import Batch, Handout
 from flows.ray_engine import RayEngine
@@ -58,6 +58,22 @@ def test_what_an_attempt_finished_before_it_was_killed_counts_as_run(engine, tmp
         with pytest.raises(StageError, match="exited with -9"):
             engine.launch(job_in(tmp_path), LOG)
     assert engine.launch(job_in(tmp_path), LOG)[0] == RAN
+
+
+@pytest.mark.parametrize("stopping", [True, False])
+def test_a_stage_that_was_stopped_with_the_run_is_cancelled_not_failed(
+    engine, tmp_path, monkeypatch, stopping
+):
+    monkeypatch.setattr(engine.children, "run", lambda *args, **options: (-15, False))
+    monkeypatch.setattr(engine, "execute", engine.launch)  # without slots of a server
+    monkeypatch.setattr("flows.engine.get_run_logger", lambda: LOG)
+    engine.children.stopping = stopping
+    if stopping:
+        state = run_stage.fn(job_in(tmp_path), engine)
+        assert (state.name, state.message) == ("Cancelled", "a was stopped with the run.")
+    else:
+        with pytest.raises(StageError, match="exited with -15"):
+            run_stage.fn(job_in(tmp_path), engine)
 
 
 @pytest.mark.parametrize(

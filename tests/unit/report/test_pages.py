@@ -25,7 +25,7 @@ from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.explain import MASKED, Explanation
 from hms_pipeline.scoring.notable import NotableWindow
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.files import write_sealed
+from hms_pipeline.system.files import write_json, write_sealed
 from tests.recipes import recipe
 
 from ..ensemble.panel import make_panel, write_artifacts
@@ -249,10 +249,15 @@ def test_a_retrain(tmp_path, votes):
     write_sealed(
         paths.registration,
         {"model": "hms-ensemble", "version": 2, "aliases": [], "verdict": "refused",
-         "reasons": ["gain 0.0001 is below 0.001"]},
+         "reasons": ["gain 0.0001 is below 0.001"],
+         "student": {"model": "hms-student", "version": 7, "verdict": "promoted"}},
     )  # fmt: skip
+    summary = {"kl": 0.5, "teacher": 0.4, "loss": 0.1, "loss_low": 0.05, "loss_high": 0.15}
+    write_json(paths.student.ensemble / "summary.json", summary)
     text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
     assert "gain 0.0001 is below 0.001" in text
+    assert "hms-student version 7" in text
+    assert "+0.0500 to +0.1500" in text
     assert text.count("data:image/png") == 5
     assert "unknown (no git repository)" in text  # the code
     assert "unknown, digest untracked" in text  # the data

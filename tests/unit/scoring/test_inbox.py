@@ -20,6 +20,7 @@ import yaml
 from flows import drift as drift_flow
 from flows import score as score_flow
 from hms_pipeline.config import Paths
+from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.data.reading import DirectReader, ReadingProcess
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring import inbox as inboxes
@@ -254,3 +255,20 @@ def test_the_inbox_is_scored_as_the_recipe_says_and_without_one_as_the_champions
     recipe.write_text(tiny.replace("hop_s: 10", "hop_s: 40"))
     score_flow.score_new(paths, inbox, tmp_path / "other")
     assert list(read_inbox_scores(tmp_path / "other")["start_s"]) == [0, 40]
+
+
+def test_names_differ_over_folders_and_runs(folder: Path, inbox: Path, tmp_path: Path) -> None:
+    out, contents = tmp_path / "out", [folder / "test_eegs" / f"{k}.parquet" for k in (100, 101)]
+    for place, content in zip(("a", "b"), contents, strict=True):
+        (inbox / place).mkdir()
+        shutil.copy(content, inbox / place / "rec.parquet")
+    score_inbox(Scorer(), inbox, out, NOW)
+    assert set(read_inbox_scores(out)["id"]) == {"rec", "rec.2"}
+    write_parquet_of(inbox / "a" / "rec.parquet", seed=5)
+    score_inbox(Scorer(), inbox, out, NOW)
+    assert set(read_inbox_scores(out)["id"]) == {"rec", "rec.2", "rec.3"}
+    assert len(read_inbox_scores(out)) == 3
+
+
+def write_parquet_of(path: Path, seed: int) -> None:
+    path.write_bytes(eeg_to_parquet(noise(seconds=50, seed=seed).astype(np.float32)))

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.data.write import write_eeg, write_spectrogram
-from hms_pipeline.simulator.batch import Session
 from hms_pipeline.simulator.defects import DEFECTS, plant_defects
 from hms_pipeline.simulator.defects.desk import Desk
 from hms_pipeline.simulator.plan import EegPlan, WindowPlan, plan_train, train_rows
+from hms_pipeline.simulator.session import Session
 from hms_pipeline.simulator.truth import longest_still, simulated_findings, truth_table
 from hms_pipeline.system.errors import InputError
 

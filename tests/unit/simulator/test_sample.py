@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.windows import simulate_arrays
 from hms_pipeline.schema import (
     EEG_COLUMNS,
     SPECTROGRAM_COLUMNS,
@@ -16,7 +17,6 @@ from hms_pipeline.schema import (
     TRAIN_COLUMNS,
     VOTE_COLUMNS,
 )
-from hms_pipeline.simulator.batch import simulate_arrays
 from hms_pipeline.simulator.sample import write_sample
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_files

@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.processes import THREADS, process_pool
+from hms_pipeline.system.processes import THREADS, process_map, process_pool
 
 PARENT = """
 import os, time
@@ -40,6 +40,18 @@ def test_a_killed_worker_is_one_line():
     said = "This test needs its 2 worker processes, but one of them died, .* --workers .*; all is"
     with pytest.raises(InputError, match=said), process_pool(2, "This test", "all is well") as pool:
         list(pool.map(kill_oneself, range(3)))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("chunksize", [1, 4])
+def test_a_map_gives_results_in_the_order_of_the_items(workers, chunksize):
+    with process_map(workers, 9, "", "") as run:
+        assert list(run(abs, range(-9, 0), chunksize=chunksize)) == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+
+
+def test_a_map_over_little_work_starts_no_process():
+    with process_map(8, 1, "", "") as run:
+        assert list(run(lambda item: (item, os.getpid()), [3])) == [(3, os.getpid())]
 
 
 def test_workers_have_one_thread_and_are_initialised(monkeypatch):

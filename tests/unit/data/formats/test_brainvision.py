@@ -15,7 +15,7 @@ from hms_pipeline.data.content import content_hash, files_of, list_recordings
 from hms_pipeline.schema import EEG_COLUMNS
 from hms_pipeline.system.errors import InputError
 
-from ....recordings import noise, write_brainvision
+from ....recordings import difference, noise, write_brainvision
 
 
 def test_millivolts(tmp_path: Path) -> None:
@@ -188,3 +188,24 @@ def test_the_interval_is_exact(tmp_path: Path) -> None:
     path = write_brainvision(tmp_path, noise(seconds=100))
     path.write_text(path.read_text().replace("Interval=5000", "Interval=5000.5"))
     assert read_clinical(path).n_times == 20_002
+
+
+def test_references_that_the_header_names_count(tmp_path: Path) -> None:
+    """The second field of a channel; labels alone would make all of these one reference's."""
+    eeg = noise()
+    path = write_brainvision(tmp_path, eeg)
+    text = path.read_text(encoding="utf-8")
+    common = text.replace(",,1,mV", ",CPz,1,mV")
+    path.write_text(common, encoding="utf-8")
+    np.testing.assert_allclose(
+        difference(read_clinical(path).eeg, ("Fp1", "F3")),
+        difference(eeg, ("Fp1", "F3")),
+        atol=1e-3,
+    )
+    path.write_text(text.replace("=Fp1,,1", "=Fp1,F7,1"), encoding="utf-8")
+    recording = read_clinical(path)
+    assert recording.derivations == ("Fp1",)
+    np.testing.assert_allclose(difference(recording.eeg, ("Fp1", "F7")), eeg[0], atol=1e-3)
+    path.write_text(common.replace("Fp1,CPz", "Fp1,A1"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"derivations \['Fp1-F7', 'Fp1-F3'"):
+        read_clinical(path)

@@ -270,6 +270,17 @@ def test_a_header_may_be_longer(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_clinical(path).eeg, eeg, atol=0.01)
 
 
+def test_a_header_that_states_a_wrong_length_is_held_against_the_file(tmp_path: Path) -> None:
+    path, eeg = tmp_path / "rec.edf", noise(seconds=10)
+    write_edf(path, eeg)
+    content = path.read_bytes()
+    path.write_bytes(content[:184] + b"6000    " + content[192:])
+    np.testing.assert_allclose(read_clinical(path).eeg, eeg, atol=0.01)
+    path.write_bytes(content[:184] + b"6000    " + content[192:] + bytes(100))
+    with pytest.raises(InputError, match=r"20 channels has 5376 bytes, but .* states 6000"):
+        read_clinical(path)
+
+
 def test_what_stands_behind_the_records_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rec.edf"
     write_edf(path, noise(seconds=10))
@@ -320,3 +331,39 @@ def test_the_ending_may_be_the_other_one(tmp_path: Path) -> None:
     (tmp_path / "rec.bdf").rename(tmp_path / "rec.EDF")
     assert read_clinical(tmp_path / "rec.EDF").n_times == 800
     assert "edf" in FORMATS
+
+
+def test_an_interrupted_recording_without_annotations_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=10))
+    content = path.read_bytes()
+    path.write_bytes(content[:192] + b"EDF+D" + content[197:])
+    with pytest.raises(
+        InputError, match=r"pauses \(EDF\+D\) needs a time stamp .* rec\.edf has none"
+    ):
+        read_clinical(path)
+
+
+@pytest.mark.parametrize("label", [b"EDF annotations", b"EDF ANNOTATIONS"])
+def test_annotations_are_known_in_any_case(tmp_path: Path, label: bytes) -> None:
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=10))
+    restamp(path, [k if k < 5 else k + 7 for k in range(10)])
+    path.write_bytes(path.read_bytes().replace(b"EDF Annotations", label))
+    assert read_clinical(path).pauses == ((1000, 2400),)
+
+
+def test_an_event_at_the_head_of_a_record_is_no_time_stamp(tmp_path: Path) -> None:
+    """Some writers of EDF+C leave the stamps out, and put events where these belong."""
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=10))
+    restamp(path, list(range(10)), kind="EDF+C")
+    content = path.read_bytes()
+    for k in range(10):
+        stamp, event = b"+%d\x14\x14\0" % k, b"+%d\x14e\x14" % (k * 3)
+        content = content.replace(
+            stamp, event.ljust(len(stamp), b"\0")[: max(len(stamp), len(event))], 1
+        )
+    path.write_bytes(content[: path.stat().st_size])
+    recording = read_clinical(path)
+    assert (recording.n_times, recording.pauses) == (2000, ())

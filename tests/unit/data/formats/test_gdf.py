@@ -164,3 +164,13 @@ def test_a_file_cut_short_is_refused(tmp_path: Path, n_bytes: int) -> None:
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(InputError, match=r"rec\.gdf"):
         open_gdf(path)
+
+
+def test_an_unknown_number_of_records_is_told(tmp_path: Path) -> None:
+    eeg = noise(seconds=10)
+    write_gdf(tmp_path / "rec.gdf", eeg)
+    content = (tmp_path / "rec.gdf").read_bytes()
+    (tmp_path / "rec.gdf").write_bytes(content[:236] + struct.pack("<q", -1) + content[244:])
+    recording = read_clinical(tmp_path / "rec.gdf")
+    assert any("a table of events at the file's end" in text for text in recording.warnings)
+    np.testing.assert_allclose(recording.eeg, eeg, atol=0.026)

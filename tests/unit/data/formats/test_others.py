@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import mne
 import numpy as np
 import pytest
 
@@ -15,7 +16,7 @@ from hms_pipeline.data.formats.format import UnavailableError
 from hms_pipeline.schema import EEG_COLUMNS
 from hms_pipeline.system.errors import InputError
 
-from ....recordings import noise
+from ....recordings import noise, raw_array
 
 
 def write_persyst(folder: Path, eeg: np.ndarray, times: str = "0=3600") -> Path:
@@ -83,4 +84,41 @@ def test_whatever_a_file_holds_it_is_refused_in_a_sentence(
     path = tmp_path / f"rec{FORMATS[name].endings[0]}"
     path.write_bytes(content)
     with pytest.raises(InputError, match=rf"rec\{FORMATS[name].endings[0]}"):
+        read_clinical(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("HeaderLength=0", "HeaderLength=80"), ("Fp1-Ref=1\nF3-Ref=2", "Fp1-Ref=2\nF3-Ref=1")],
+)
+def test_persysts_samples_that_lie_otherwise_are_refused(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    path = write_persyst(tmp_path, noise(seconds=10))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputError, match=r"HeaderLength 0 and channels numbered from 1 in order"):
+        read_clinical(path)
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        "All EEG channels are not referenced to the same electrode.",
+        "sample count from header doesn't match actual data! file corrupted? will use data shape",
+        "Sample distance (1µs)\nand sample frequency (2Hz) in header file do not match!",
+    ],
+)
+def test_what_mne_doubts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, doubt: str
+) -> None:
+    def read_raw(*_: object, verbose: str, **__: object) -> mne.io.RawArray:
+        with mne.use_log_level(verbose):
+            mne.utils.warn(doubt)
+        return raw_array(noise())
+
+    path = tmp_path / "rec.cdt"
+    path.write_bytes(bytes(10))
+    monkeypatch.setattr(mne.io, "read_raw", read_raw)
+    with pytest.raises(InputError, match=r"rec\.cdt could not be read \(RuntimeWarning\)"):
         read_clinical(path)

@@ -107,7 +107,7 @@ def test_windows_at_both_ends(root: Path, twelve_minutes: np.ndarray) -> None:
     last = twelve_minutes.shape[1] - WINDOW_SAMPLES
     cut = run(Memory(twelve_minutes), [-1, 0, last, last + 1], root)
     assert [row["start_s"] for row in cut.rows] == [20.0, (last + LABEL) / 200]
-    assert [fault.kind for fault in cut.faults] == ["outside the recording"] * 2
+    assert [fault.kind for fault in cut.left_out] == ["outside the recording"] * 2
     assert {path.name for path in root.rglob("*.parquet")} == {path.name for path in cut.paths}
 
 
@@ -117,8 +117,8 @@ def test_under_ten_minutes_is_left_out_by_the_recipes_share(
     windows = [42_000, 43_000, 55_000, 79_000, 92_000]  # 65, 60, 0, 0, 65 s of ten minutes lack
     cut = run(Memory(twelve_minutes), windows, root, missing=0.1)
     assert [row["start_s"] * 200 - LABEL for row in cut.rows] == [43_000, 55_000, 79_000]
-    assert [fault.kind for fault in cut.faults] == ["under ten minutes"] * 2
-    assert "65 s of the ten minutes" in cut.faults[0].reason
+    assert [fault.kind for fault in cut.left_out] == ["under ten minutes"] * 2
+    assert "65 s of the ten minutes" in cut.left_out[0].reason
 
 
 def test_a_window_across_a_pause_is_left_out(root: Path, twelve_minutes: np.ndarray) -> None:
@@ -126,7 +126,7 @@ def test_a_window_across_a_pause_is_left_out(root: Path, twelve_minutes: np.ndar
     paused[:, 66_000:66_010] = np.nan
     cut = run(Memory(paused), [55_000, 56_001, 66_009, 66_010], root, missing=0.1)
     assert [row["start_s"] * 200 - LABEL for row in cut.rows] == [55_000, 66_010]
-    assert [fault.kind for fault in cut.faults] == ["pause"] * 2
+    assert [fault.kind for fault in cut.left_out] == ["pause"] * 2
     assert [row["eeg_sub_id"] for row in cut.rows] == [0, 0]
 
 
@@ -138,7 +138,7 @@ def test_a_window_across_a_known_pause_is_left_out(
     windows = [55_999, 56_001, pause[0] - 1, pause[1]]
     cut = run(Memory(twelve_minutes, (pause,)), windows, root, missing=0.1)
     assert [row["start_s"] * 200 - LABEL for row in cut.rows] == [55_999, pause[1]]
-    assert [fault.kind for fault in cut.faults] == ["pause"] * 2
+    assert [fault.kind for fault in cut.left_out] == ["pause"] * 2
     spectrogram = read_spectrogram(spectrogram_path(root, cut.rows[0]["spectrogram_id"]))
     starts = 55_999 - 55_000 + 400 * np.arange(spectrogram.shape[2])
     touched = (starts - 200 < pause[1]) & (starts + 600 > pause[0])
@@ -151,7 +151,7 @@ def test_an_eeg_without_a_whole_window_is_not_written(root: Path) -> None:
     eeg[3, 6_000] = np.inf
     cut = run(Memory(eeg), [0], root)
     assert not cut.rows
-    assert "['P3']" in cut.faults[0].reason
+    assert "['P3']" in cut.left_out[0].reason
     assert not list(root.rglob("*.parquet"))
 
 
@@ -189,7 +189,7 @@ def test_every_window_is_a_row_or_a_fault(
     eeg = np.ascontiguousarray(twelve_minutes[:, :30_000])
     cut = run(Memory(eeg), windows, root)
     kept = {round(row["start_s"] * 200) - LABEL for row in cut.rows}
-    gone = {round(fault.start_s * 200) - LABEL for fault in cut.faults}
+    gone = {round(fault.start_s * 200) - LABEL for fault in cut.left_out}
     assert kept == {w for w in windows if 0 <= w <= 20_000}
     assert gone == set(windows) - kept
     assert len({row["label_id"] for row in cut.rows}) == len(cut.rows)

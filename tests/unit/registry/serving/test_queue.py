@@ -49,7 +49,8 @@ def test_no_more_clients_are_remembered_than_stated() -> None:
             await asyncio.sleep(0)
             line.leave()
             await waiting
-        assert len(line._given) <= queue.MAX_CLIENTS
+            line.distrust(str(k))
+        assert max(len(line._given), len(line._faulty)) <= queue.MAX_CLIENTS
 
     asyncio.run(run())
 
@@ -80,6 +81,41 @@ def test_where_all_places_are_taken_the_client_with_most_gives_one_up(
             task.cancel()
 
     asyncio.run(run())
+
+
+def test_whoever_sends_faulty_requests_comes_after_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each client has one request, so that their number says nothing."""
+    monkeypatch.setattr(queue, "MAX_WAITING", 4)
+
+    async def run(distrust_s: float) -> list[str]:
+        monkeypatch.setattr(queue, "DISTRUST_S", distrust_s)
+        line, served = FairQueue(), []
+
+        async def one(client: str) -> None:
+            try:
+                await line.enter(1, client)
+            except RefusedError:
+                return
+            served.append(client)
+            await asyncio.sleep(0)
+            line.leave()
+
+        await line.enter(1, "first")
+        for client in ("bad 1", "bad 2", "bad 3", "bad 4"):
+            line.distrust(client)
+        clients = ("bad 1", "bad 2", "good 1", "bad 3", "good 2", "good 3", "bad 4")
+        waiting = []
+        for client in clients:
+            waiting.append(asyncio.create_task(one(client)))
+            await asyncio.sleep(0)
+        line.leave()
+        await asyncio.gather(*waiting)
+        return served
+
+    assert asyncio.run(run(60)) == ["good 1", "good 2", "good 3", "bad 1"]
+    assert asyncio.run(run(0)) == ["bad 1", "bad 2", "good 1", "bad 3"]  # that is over
 
 
 def test_the_place_is_never_held_twice_nor_lost() -> None:

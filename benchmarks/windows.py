@@ -1,15 +1,13 @@
-"""Sessions to arrays: in one process or many, in files or in memory."""
+"""Simulated windows in memory, without files."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
-from ..schema import (
+from hms_pipeline.schema import (
     EEG_COLUMNS,
     SFREQ,
     SPECTROGRAM_FREQS,
@@ -18,30 +16,10 @@ from ..schema import (
     VOTE_COLUMNS,
     WINDOW_SAMPLES,
 )
-from ..system.processes import process_pool
-from ..system.progress import Progress
-from .missing import EEG_SHARE, SPECTROGRAM_SHARE, drop_rows, drop_samples
-from .patient import draw_patient
-from .plan import EegPlan, SessionPlan, plan_train, train_rows
-from .recording import simulate_recording
-from .variation import check_sources
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Session:
-    """A simulated session.
-
-    Parameters
-    ----------
-    eegs : tuple of (EegPlan, array of shape (20, n_times))
-    spectrogram : array, shape (4, 100, n_rows)
-    """
-
-    eegs: tuple[tuple[EegPlan, np.ndarray], ...]
-    spectrogram: np.ndarray
+from hms_pipeline.simulator.plan import SessionPlan, plan_train, train_rows
+from hms_pipeline.simulator.session import simulate_session
+from hms_pipeline.simulator.variation import check_sources
+from hms_pipeline.system.processes import process_map
 
 
 @dataclass(frozen=True)
@@ -64,37 +42,6 @@ class SampleArrays:
     eeg_id: np.ndarray
 
 
-def simulate_session(
-    seed: int, plan: SessionPlan, missing: bool = True, leave_out: tuple[str, ...] = ()
-) -> Session:
-    """Signals of one session; the same whatever else is simulated, and where.
-
-    Parameters
-    ----------
-    seed : int
-        The sample's seed.
-    plan : SessionPlan
-    missing : bool
-        Let some files lack samples, as real ones do.
-    leave_out : tuple of str
-        Sources of variation to do without.
-    """
-    patient = draw_patient(np.random.default_rng([seed, plan.patient, 1]), leave_out)
-    rng = np.random.default_rng([seed, plan.patient, 2, plan.session])
-    recording = simulate_recording(rng, patient, list(plan.moments), plan.duration_s)
-    eegs = []
-    for eeg in plan.eegs:
-        start = int(eeg.start_s * SFREQ)
-        stop = start + int(eeg.duration_s * SFREQ)
-        samples = recording.eeg[:, start:stop].copy()
-        if rng.random() < EEG_SHARE and missing:
-            drop_samples(rng, samples)
-        eegs.append((eeg, samples))
-    if rng.random() < SPECTROGRAM_SHARE and missing:
-        drop_rows(rng, recording.spectrogram)
-    return Session(tuple(eegs), recording.spectrogram)
-
-
 def simulate_arrays(
     *,
     patients: int,
@@ -102,7 +49,6 @@ def simulate_arrays(
     limit: int | None = None,
     leave_out: tuple[str, ...] = (),
     workers: int | None = None,
-    progress: Progress | None = None,
 ) -> SampleArrays:
     """Simulate windows without files; of windows of one EEG with the same votes, the middle one.
 
@@ -117,8 +63,6 @@ def simulate_arrays(
         Sources of variation to do without.
     workers : int or None
         Processes; None: one per core.
-    progress : callable or None
-        Called with (sessions done, sessions in all).
 
     Returns
     -------
@@ -127,7 +71,7 @@ def simulate_arrays(
     """
     check_sources(leave_out)
     sessions = plan_train(seed, patients)
-    chosen = [(session, _middle_windows(session)) for session in sessions]
+    chosen = [(session, middle_windows(session)) for session in sessions]
     if limit is not None:
         total = np.cumsum([len(rows) for _, rows in chosen])
         chosen = chosen[: int(np.searchsorted(total, limit)) + 1]
@@ -136,13 +80,12 @@ def simulate_arrays(
     spectrogram = np.empty((n, 4, len(SPECTROGRAM_FREQS), SPECTROGRAM_ROWS), np.float32)
     rows: list[dict[str, Any]] = []
     tasks = [(seed, leave_out, session, picked) for session, picked in chosen]
-    for number, windows in enumerate(run_tasks(_session_windows, tasks, workers)):
-        for row, (samples, image) in zip(chosen[number][1], windows, strict=True):
-            if len(rows) < n:
-                eeg[len(rows)], spectrogram[len(rows)] = samples, image
-                rows.append(row)
-        if progress is not None:
-            progress(number + 1, len(tasks))
+    with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
+        for (_, picked), windows in zip(chosen, run(session_windows, tasks), strict=True):
+            for row, (samples, image) in zip(picked, windows, strict=True):
+                if len(rows) < n:
+                    eeg[len(rows)], spectrogram[len(rows)] = samples, image
+                    rows.append(row)
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], np.int64)
@@ -152,7 +95,7 @@ def simulate_arrays(
     return SampleArrays(eeg=eeg, spectrogram=spectrogram, votes=votes, **ids)
 
 
-def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
+def middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     """One row per EEG and votes: the middle one by offset."""
     groups: dict[tuple[object, ...], list[dict[str, Any]]] = {}
     for row in train_rows([session]):
@@ -161,7 +104,7 @@ def _middle_windows(session: SessionPlan) -> list[dict[str, Any]]:
     return [rows[len(rows) // 2] for rows in groups.values()]
 
 
-def _session_windows(
+def session_windows(
     task: tuple[int, tuple[str, ...], SessionPlan, list[dict[str, Any]]],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     seed, leave_out, plan, rows = task
@@ -176,22 +119,3 @@ def _session_windows(
             session.spectrogram[..., first : first + SPECTROGRAM_ROWS],
         ))  # fmt: skip
     return windows
-
-
-def run_tasks(
-    function: Callable[[T], R], tasks: Iterable[T], workers: int | None = None
-) -> Iterator[R]:
-    """Results in the order of the tasks, from ``workers`` processes (None: one per core).
-
-    Raises
-    ------
-    InputError
-        A process died.
-    """
-    tasks = list(tasks)
-    workers = min(workers or len(os.sched_getaffinity(0)), len(tasks))
-    if workers <= 1:
-        yield from map(function, tasks)
-        return
-    with process_pool(workers, "The simulation", "nothing of it stays") as pool:
-        yield from pool.map(function, tasks)
