@@ -50,11 +50,12 @@ fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
 
 slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
-	python -m tests.differential --n 5000
+	python -m tests.differential --n 5838
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
 	HMS_TEAM=whole python -m pytest tests/team
+	HMS_DECISIONS=5 python -m pytest tests/unit/registry/test_machines.py
 
 serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
 	hms serve

@@ -7,8 +7,10 @@
 Every step is what a user would type (``hms features mel --device cuda:1``); this script only
 starts several at once, spread over the GPUs, and watches. Folds are handed out by the flow's own
 ``flows.handout``, several of a member to one process; ``--one-fold-a-process`` is the former way,
-for comparison. Data lie in ``WORK/data``, artifacts in
-``WORK/<recipe>``, a log of every command in ``WORK/logs``, all numbers in ``WORK/full_size.jsonl``.
+for comparison, and so is ``HMS_COMPILE=off`` in the environment with ``--again``; ``--checkout``
+runs the commands of another checkout. ``--seed`` is the training's. Data lie in ``WORK/data``,
+artifacts in ``WORK/<recipe>``, a log of every command in ``WORK/logs``, all numbers in
+``WORK/full_size.jsonl``.
 Needs the core packages only (validation needs Great Expectations as well).
 
 ``--stand-in`` lets the step ``bundle`` go on where only some folds were trained: the others get
@@ -41,10 +43,12 @@ from hms_pipeline.config.params import write_params
 from hms_pipeline.config.recipes import compose
 from hms_pipeline.ensemble.blend import Blend
 from hms_pipeline.schema import CLASSES
+from hms_pipeline.system.compiler import SWITCH
 from hms_pipeline.system.files import write_sealed
 
 ROOT = Path(__file__).parents[1]
 RATE = re.compile(r"Epochs after the first: ([\d.]+) s, ([\d.]+) windows/s")
+KL = re.compile(r"^Fold (\w+), KL by votes: (.*)$", re.MULTILINE)
 QUERY = ["nvidia-smi", "--query-gpu=index,utilization.gpu,memory.used", "--format=csv,noheader"]
 
 
@@ -117,8 +121,13 @@ class Job:
 class Bench:
     """One recipe in one folder."""
 
-    def __init__(self, recipe: str, work: Path, devices: Sequence[str], slots: int) -> None:
+    def __init__(
+        self, recipe: str, work: Path, devices: Sequence[str], slots: int, seed: int, checkout: Path
+    ) -> None:
         self.params: Params = compose(ROOT / "recipes", recipe)
+        training = self.params.training.model_copy(update={"seed": seed})
+        self.params = self.params.model_copy(update={"training": training})
+        self.checkout = checkout
         self.work, self.devices, self.slots = work, list(devices), slots
         params = work / f"{recipe}.yaml"
         work.mkdir(parents=True, exist_ok=True)
@@ -187,9 +196,12 @@ class Bench:
 
     def _call(self, job: Job, more: list[str]) -> None:
         command = [sys.executable, "-m", "hms_pipeline", *self.options, *job.arguments, *more]
+        path = [str(self.checkout), os.environ.get("PYTHONPATH")]
         job.begin = time.monotonic()
         done = subprocess.run(
             command,
+            cwd=self.checkout,  # which `python -m` looks in first
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
@@ -206,7 +218,9 @@ class Bench:
         used, memory = watch.of_gpu(job.device, job.begin, job.end)
         record = {
             "recipe": self.params.recipe, "step": step, "name": job.name, "device": job.device,
-            "seconds": round(job.seconds, 1), "code": job.code,
+            "seconds": round(job.seconds, 1), "code": job.code, "checkout": self.checkout.name,
+            "seed": self.params.training.seed, "compile": os.environ.get(SWITCH, "on"),
+            "kl": dict(KL.findall(job.output)),
         }  # fmt: skip
         if job.device != "cpu":
             record |= {"gpu_percent": used, "gpu_gb": memory}
@@ -219,7 +233,9 @@ class Bench:
             line += f", GPU {busy:3.0f} %, {memory:5.1f} GB" if self.slots == 1 else ""
         if job.code:
             line += "   FAILED: " + " ".join(job.output.split()[-60:])
-        print(line, flush=True)
+        print(
+            line, *(f"\n    fold {fold}: KL {kl}" for fold, kl in record["kl"].items()), flush=True
+        )
         with (self.work / "full_size.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record) + "\n")
 
@@ -247,9 +263,10 @@ class Bench:
     def train(self, args: argparse.Namespace) -> None:
         folds = list(range(self.params.split.n_folds)) if args.folds is None else args.folds
         members = args.members or list(self.params.members)
+        more = ["--no-track", *["--again"] * args.again]
         if args.one_fold_a_process:
             jobs = [
-                Job(f"{member}-{fold}", ["train", member, str(fold), "--no-track"])
+                Job(f"{member}-{fold}", ["train", member, str(fold), *more])
                 for member in members
                 for fold in folds
             ]
@@ -268,7 +285,7 @@ class Bench:
                     raise Empty
                 name = "-".join([batch.stage, *map(str, batch.folds)])
                 numbers = [str(fold) for fold in batch.folds]
-                jobs.append(Job(name, ["train", batch.stage, *numbers, "--no-track"]))
+                jobs.append(Job(name, ["train", batch.stage, *numbers, *more]))
                 return jobs[-1]
 
         self._watch("train", jobs, take, on_gpu=True)
@@ -363,8 +380,14 @@ def main() -> int:
     parser.add_argument("--folds", type=int, nargs="+", help="default: all of the recipe")
     parser.add_argument("--members", nargs="+", help="default: all of the recipe")
     parser.add_argument("--stand-in", action="store_true", help="copies for folds not trained")
+    parser.add_argument("--again", action="store_true", help="train finished folds anew")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings")
+    parser.add_argument("--checkout", type=Path, default=ROOT, help="whose commands are run")
     args = parser.parse_args()
-    bench = Bench(args.recipe, args.work.resolve(), args.devices, args.at_once)
+    bench = Bench(
+        args.recipe, args.work.resolve(), args.devices, args.at_once, args.seed,
+        args.checkout.resolve(),
+    )  # fmt: skip
     for step in args.steps:
         STEPS[step](bench, args)
     if bench.failed:

@@ -1,13 +1,16 @@
-"""Training speed: the real loop against the plain eager loop of public solutions.
+"""Training speed: the real loop against what others write: an eager loop, a compiled one.
 
     python benchmarks/train.py                         # 128 x 256 pixels, batch 64
     python benchmarks/train.py --full                  # every member of recipes/full.yaml
     python benchmarks/train.py --height 64 --width 96 --batch 16 --windows 64 --small   # a CPU
 
-The first form trains the same network from the same store in the same process twice: by
-``training.fit`` (features on the device, augmentation, EMA, metrics and a checkpoint included)
-and by an eager loop over a DataLoader. Then both train once more without augmentation on the
-same batches, and their losses are compared. Needs the core packages only.
+The first form trains the same network from the same store in the same process: by
+``training.fit`` (features on the device, augmentation, EMA, metrics and a checkpoint included),
+compiled and only captured; by the eager loop of public solutions over a DataLoader; and by the
+same loop with channels innermost and ``torch.compile``. Then all train once more without
+augmentation and dropout on the same batches, and their losses are compared. Needs the core
+packages only. ``TORCHINDUCTOR_CACHE_DIR`` says where compiled code is kept; ``HMS_COMPILE=off``
+compiles nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +43,7 @@ from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.datasets.batches import ResidentViews, load_views
 from hms_pipeline.features.views import build_views
 from hms_pipeline.models import build_model
+from hms_pipeline.system.compiler import SWITCH
 from hms_pipeline.system.device import choose_device
 from hms_pipeline.training.checkpoint import Checkpoint
 from hms_pipeline.training.evaluate import Evaluator
@@ -47,7 +51,7 @@ from hms_pipeline.training.fit import Fit, fit
 from hms_pipeline.training.fold_data import FoldData
 from hms_pipeline.training.schedule import learning_rates
 from hms_pipeline.training.state import TrainState
-from hms_pipeline.training.step import PlainStep, kl_loss, make_step
+from hms_pipeline.training.step import COMPILED_STEPS, PlainStep, image_layout, kl_loss, make_step
 
 ROOT = Path(__file__).resolve().parents[1]
 # The competition after de-duplication: windows with fewer than 10 votes, with 10 or more.
@@ -130,9 +134,13 @@ def eager_losses(
     params: TrainingParams,
     device: torch.device,
     precision: str,
+    *,
+    compile_it: bool = False,
 ) -> Iterator[float]:
-    """AdamW, autocast, clipping and ``loss.item()`` each step, without graphs or layouts."""
-    model = model.to(device).train()
+    """AdamW, autocast, clipping and ``loss.item()`` each step, without a captured graph."""
+    network = model.to(device).train()
+    if compile_it:
+        network = torch.compile(model.to(memory_format=torch.channels_last), dynamic=False)
     optimizer = torch.optim.AdamW(
         [
             {"params": [p for p in model.parameters() if p.ndim > 1]},
@@ -149,10 +157,12 @@ def eager_losses(
             for group in optimizer.param_groups:
                 group["lr"] = float(rates[step])
             views = [view.to(device, non_blocking=True) for view in views]
+            if compile_it:
+                views = list(map(image_layout, views))
             target = target.to(device, non_blocking=True)
             optimizer.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-                logits = model(*views)
+                logits = network(*views)
             loss = kl_loss(logits, target)
             loss.backward()
             clip_grad_norm_(model.parameters(), params.clip_norm)
@@ -202,9 +212,10 @@ class Bench:
         checkpoint.remove()
         per_epoch = job.n_steps // self.params.stages[0].epochs * job.batch_size
         rate = per_epoch * (len(marks) - 1) / (marks[-1] - marks[0])
-        return {"images_s": rate, "first_epoch_s": marks[0] - start, "graphed": result.graphed}
+        path = "compiled" if result.compiled else "captured" if result.graphed else "eager"
+        return {"images_s": rate, "first_epoch_s": marks[0] - start, "path": path}
 
-    def eager(self, n_steps: int) -> float:
+    def eager(self, n_steps: int, *, compile_it: bool) -> float:
         """Images per second of the public loop after its warm-up."""
         loader = DataLoader(
             WindowDataset(self.data, self.data.train, augment=True),
@@ -218,15 +229,17 @@ class Bench:
         warm = max(3, n_steps // 4)
         rates = learning_rates(self.params.schedule, warm + n_steps, 1e-3)
         precision = self.job.precision
-        losses = eager_losses(self.build(), loader, rates, self.params, self.device, precision)
+        losses = eager_losses(
+            self.build(), loader, rates, self.params, self.device, precision, compile_it=compile_it
+        )
         for step, _ in enumerate(losses):
             if step == warm - 1:
                 start = time.perf_counter()
         self.sync()
         return n_steps * self.params.batch_size / (time.perf_counter() - start)
 
-    def curves(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
-        """Losses of both loops on the same batches, without augmentation and dropout."""
+    def curves(self, n_steps: int) -> dict[str, np.ndarray]:
+        """Losses of every loop on the same batches, without augmentation and dropout."""
         batch = self.params.batch_size
         rng = np.random.default_rng(0)
         order = np.stack([rng.choice(self.data.train, batch, False) for _ in range(n_steps)])
@@ -236,28 +249,41 @@ class Bench:
         )
         plain = self._no_dropout(self.build())
         precision = self.job.precision
-        eager = list(eager_losses(plain, loader, rates, self.params, self.device, precision))
+        eager = eager_losses(plain, loader, rates, self.params, self.device, precision)
+        return {
+            "eager": np.array(list(eager)),
+            "eager in float32": np.array(
+                list(
+                    eager_losses(
+                        self._no_dropout(self.build()), loader, rates, self.params, self.device,
+                        "float32",
+                    )
+                )
+            ),
+            "captured": self._curve(order, rates, 0),
+            "compiled": self._curve(order, rates, COMPILED_STEPS),
+        }  # fmt: skip
+
+    def _curve(self, order: np.ndarray, rates: np.ndarray, n_steps: int) -> np.ndarray:
+        """Losses of the real step, which is compiled where ``n_steps`` are many."""
         state = TrainState(
             self._no_dropout(self.build()).to(self.device, memory_format=torch.channels_last),
             self.params.weight_decay,
             ema=True,
         )
-        step = make_step(
-            PlainStep(
-                state, Augmenter({}, self.data.views), self.params.clip_norm, self.job.precision
-            ),
-            self.data.shapes,
-            batch,
+        plain = PlainStep(
+            state, Augmenter({}, self.data.views), self.params.clip_norm, self.job.precision
         )
+        step = make_step(plain, self.data.shapes, order.shape[1], n_steps)
         target = torch.from_numpy(self.data.smooth_target).float().to(self.device)
-        drawn = torch.zeros(batch, 0, device=self.device)
-        real = []
+        drawn = torch.zeros(order.shape[1], 0, device=self.device)
+        losses = []
         for i, views in enumerate(self.job.views.batches(list(order))):
             scalars = torch.tensor([rates[i], 0.1], dtype=torch.float32, device=self.device)
             step.loss_sum.zero_()
             step(views, target[torch.from_numpy(order[i]).to(self.device)], drawn, scalars)
-            real.append(float(step.loss_sum))
-        return np.array(real), np.array(eager)
+            losses.append(float(step.loss_sum))
+        return np.array(losses)
 
     @staticmethod
     def _no_dropout(model: nn.Module) -> nn.Module:
@@ -273,7 +299,6 @@ def compare(args: argparse.Namespace, params: Params, device: torch.device) -> N
     image = ViewInfo("image", (4, args.height, args.width), (1, 0, 3, 2), (1.0,) * 4)
     waves = ViewInfo("waves", (18, args.times), tuple(range(18)), (1.0,) * 18)
     small = {"width": 0.25, "depth": 0.25} if args.small else {}
-    rows = []
     for name, architecture, view, options in (
         ("EfficientNetV2-S", "efficientnet_v2s", image, small),
         ("EfficientNet-B4", "efficientnet_b4", image, small),
@@ -288,23 +313,63 @@ def compare(args: argparse.Namespace, params: Params, device: torch.device) -> N
                 params.training, args.epochs, args.batch, ema_decay=0.99, precision=args.precision
             )
             bench = Bench(name, member, data, training, device, Path(folder), args.workers)
-            eager = bench.eager(args.steps)
-            real = bench.real()
-            ours, theirs = bench.curves(args.curve)
-        ratio = real["images_s"] / eager
-        rows.append((name, real["images_s"], eager, ratio))
-        print(
-            f"{name:18s} real {real['images_s']:8.1f} images/s   eager {eager:8.1f} images/s  "
-            f" {ratio:5.2f} x   graph {'yes' if real['graphed'] else 'no'}  "
-            f" first epoch {real['first_epoch_s']:.1f} s",
-            flush=True,
-        )
-        print(
-            f"{'':18s} loss on the same {args.curve} batches: real {ours[0]:.4f} ->"
-            f" {ours[-1]:.4f}, eager {theirs[0]:.4f} -> {theirs[-1]:.4f}, largest difference"
-            f" {np.abs(ours - theirs).max():.4f}, mean {np.abs(ours - theirs).mean():.4f}",
-            flush=True,
-        )
+            for part in args.parts:
+                print(f"{name:18s} {PARTS[part](bench, args)}", flush=True)
+
+
+def _eager(bench: Bench, args: argparse.Namespace) -> str:
+    return f"eager loop {bench.eager(args.steps, compile_it=False):.0f} images/s"
+
+
+def _compiled(bench: Bench, args: argparse.Namespace) -> str:
+    return f"compiled loop {bench.eager(args.steps, compile_it=True):.0f} images/s"
+
+
+def _captured(bench: Bench, args: argparse.Namespace) -> str:
+    with not_compiled():
+        return _real(bench, args)
+
+
+def _real(bench: Bench, args: argparse.Namespace) -> str:
+    real = bench.real()
+    return (
+        f"real loop, {real['path']}, {real['images_s']:.0f} images/s; first epoch"
+        f" {real['first_epoch_s']:.1f} s"
+    )
+
+
+def _curves(bench: Bench, args: argparse.Namespace) -> str:
+    curves = bench.curves(args.curve)
+    first = curves.pop("eager")
+    moved = {which: np.abs(losses - first) for which, losses in curves.items()}
+    return (
+        f"loss on the same {args.curve} batches: eager {first[0]:.4f} -> {first[-1]:.4f};"
+        " difference from it, mean and largest: "
+        + ", ".join(f"{which} {m.mean():.4f} {m.max():.4f}" for which, m in moved.items())
+    )
+
+
+PARTS: dict[str, Callable[[Bench, argparse.Namespace], str]] = {
+    "eager": _eager,
+    "compiled": _compiled,
+    "captured": _captured,
+    "real": _real,
+    "curves": _curves,
+}
+
+
+@contextmanager
+def not_compiled() -> Iterator[None]:
+    """The former way: the step is only captured."""
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "off"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[SWITCH]
+        else:
+            os.environ[SWITCH] = before
 
 
 # ------------------------------------------------------------------ full recipe
@@ -348,6 +413,7 @@ def make_runner(
         PlainStep(state, augmenter, training.clip_norm, precision),
         [info.shape for info in infos],
         batch,
+        COMPILED_STEPS,
     )
     target = torch.full((len(views[0]), 6), 1 / 6, device=device)
     drawn = augmenter.draw(np.random.default_rng(0), 1, batch)[0].to(device)
@@ -443,14 +509,14 @@ def measure_member(
         "fold_s": fold_s,
         "hours": fold_s * folds / 3600,
         "limiter": "host" if host_s > 0.9 * device_s else "GPU" if cuda else "CPU",
-        "graph": "yes" if runners[0].step.graphed else "no",
+        "step": type(runners[0].step).__name__ + " compiled" * runners[0].step.compiled,
     }
 
 
 def full(args: argparse.Namespace, params: Params, device: torch.device) -> None:
     columns = ["images_s", "steps_s", "host_ms", "set_up_s", "memory_gb", "fold_s", "hours"]
     print(
-        f"{'member':12s}{'shape':>28s}" + "".join(f"{c:>10s}" for c in columns) + "  limiter graph"
+        f"{'member':12s}{'shape':>28s}" + "".join(f"{c:>10s}" for c in columns) + "  limiter step"
     )
     hours = 0.0
     for name in args.only or params.members:
@@ -458,8 +524,7 @@ def full(args: argparse.Namespace, params: Params, device: torch.device) -> None
         hours += row["hours"]
         numbers = "".join(f"{row[c]:10.2f}" for c in columns)
         print(
-            f"{name:12s}{row['shape']:>28s}{numbers}  {row['limiter']:7s} {row['graph']}",
-            flush=True,
+            f"{name:12s}{row['shape']:>28s}{numbers}  {row['limiter']:7s} {row['step']}", flush=True
         )
     n = len(args.only or params.members) * params.split.n_folds
     print(
@@ -492,6 +557,7 @@ def main() -> None:
     parser.add_argument("--precision", default="bfloat16", choices=["bfloat16", "float32"])
     parser.add_argument("--at-once", type=int, default=1, help="trainings that share the GPU")
     parser.add_argument("--only", nargs="+", help="architectures, or members with --full")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--small", action="store_true", help="scaled-down networks")
     parser.add_argument("--scratch", type=Path, default=None, help="folder for the synthetic store")
     args = parser.parse_args()

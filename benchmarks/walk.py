@@ -3,7 +3,8 @@
     python -m benchmarks.walk BUNDLE RECORDING
 
 Every function counts where it is called first; a room that is entered again after it was left is a
-return. The reading process is replaced by reading here, so that its calls are seen, too.
+return. The model is opened once a run, so its way is counted by itself. The reading process is
+replaced by reading here, so that its calls are seen, too.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def stays(calls: dict[str, str]) -> list[tuple[str, list[str]]]:
     return [(room, [name for name, _ in group]) for room, group in grouped]
 
 
-def walk(bundle: Path, recording: Path, out: Path) -> list[tuple[str, list[str]]]:
-    """Score a recording and say which way it took."""
+def walk(bundle: Path, recording: Path, out: Path) -> dict[str, list[tuple[str, list[str]]]]:
+    """Open a model, then score a recording; which way each took."""
     from hms_pipeline.data.reading import DirectReader
     from hms_pipeline.inference.predictor import Predictor
     from hms_pipeline.scoring.batch import score_inputs
@@ -62,23 +63,27 @@ def walk(bundle: Path, recording: Path, out: Path) -> list[tuple[str, list[str]]
     calls: dict[str, str] = {}
     with watch(calls):
         predictor = Predictor.open(bundle)
+    opening = dict(calls)
+    with watch(calls):
         scoring = predictor.bundle.params.scoring
         score_inputs(predictor, [recording], out, scoring, reader=DirectReader())
-    return stays(calls)
+    scored = {name: room for name, room in calls.items() if name not in opening}
+    return {"The model is opened": stays(opening), "The recording is scored": stays(scored)}
 
 
 def main() -> None:
-    """Print the way and the number of returns."""
+    """Print the ways and their numbers of returns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("recording", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        way = walk(arguments.bundle, arguments.recording, Path(folder) / "scores.csv")
-    for room, names in way:
-        print(f"{room:12} {', '.join(names)}")
-    rooms = {room for room, _ in way}
-    print(f"{len(way)} stays in {len(rooms)} rooms, {len(way) - len(rooms)} returns")
+        ways = walk(arguments.bundle, arguments.recording, Path(folder) / "scores.csv")
+    for title, way in ways.items():
+        rooms = {room for room, _ in way}
+        print(f"{title}: {len(way)} stays in {len(rooms)} rooms, {len(way) - len(rooms)} returns")
+        for room, names in way:
+            print(f"    {room:12} {', '.join(names)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from window_plot import plot_window
 from hms_pipeline.config import Paths
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.inference.predictor import Predictor
-from hms_pipeline.registry.api import champion_bundle
+from hms_pipeline.registry.api import bundle_of
 from hms_pipeline.schema import VOTE_COLUMNS
 
 FOLD = 0
@@ -36,7 +36,7 @@ def main() -> None:
     agreement = votes.iloc[:, 1:5].max(axis=1) / votes.sum(axis=1)
     row = windows.loc[agreement.where(held_out).idxmax()]
     window = WindowReader(paths.data).read(row)
-    _, bundle = champion_bundle(paths)
+    _, bundle = bundle_of(paths)
     scores = Predictor.open(bundle, folds=[FOLD]).predict([window])
     counts = row[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     plot_window(window.eeg, window.spectrogram, scores.probs[0], votes=counts, out=OUT)

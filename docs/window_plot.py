@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.gridspec import GridSpecFromSubplotSpec
 from numpy.typing import NDArray
 
-from hms_pipeline.report.montage import GROUPS, NAMES, SIDES, baselines, screen_traces, spacing_uv
+from hms_pipeline.report.montage import GROUPS, NAMES, SIDES, baselines, screen_traces
 from hms_pipeline.report.style import (
     ACCENT,
     CLASS_COLOURS,
@@ -40,6 +40,14 @@ REGION_NAMES = dict(
         strict=True,
     )
 )
+SPACINGS_UV = (30, 50, 75, 100, 150, 200, 300, 500, 1000)
+
+
+def spacing_uv(traces: np.ndarray) -> int:
+    """Distance between traces that shows typical activity without overlap, microvolts."""
+    present = traces[np.isfinite(traces)]
+    wanted = 1.1 * np.quantile(np.abs(present), 0.97) if present.size else 0.0
+    return next((s for s in SPACINGS_UV if s >= wanted), SPACINGS_UV[-1])
 
 
 def plot_window(

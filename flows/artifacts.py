@@ -101,28 +101,25 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
         create_markdown_artifact(
             markdown=f"What validation found: open `{docs.absolute()}`.", key="data-docs"
         )
-    address = _mlflow_address()
-    if address and mlflow_run:
-        create_link_artifact(
-            link=_mlflow_page(paths, address, mlflow_run),
-            link_text="MLflow",
-            key="mlflow",
-            description="This retrain's run",
-        )
-    elif mlflow_run:
-        create_markdown_artifact(
-            markdown=f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`.",
-            key="mlflow",
-        )
+    if mlflow_run:
+        named = f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`."
+        _link(paths, mlflow_run, "mlflow", "", "This retrain's run", named)
 
 
-def _mlflow_address() -> str:
-    """The MLflow server that people look at; empty where there is none."""
+def _link(
+    paths: Paths, mlflow_run: str | None, key: str, file: str, about: str, named: str
+) -> None:
+    """Link to a run's page or file on MLflow's server, or say ``named`` where there is none."""
     address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
-    return address if address.startswith("http") else ""
+    if mlflow_run and address.startswith("http"):
+        page = _mlflow_page(paths, address, mlflow_run, file)
+        text = about if file else "MLflow"
+        create_link_artifact(link=page, link_text=text, key=key, description=about)
+    else:
+        create_markdown_artifact(markdown=named, key=key)
 
 
-def _mlflow_page(paths: Paths, address: str, run: str, file: str = "") -> str:
+def _mlflow_page(paths: Paths, address: str, run: str, file: str) -> str:
     from hms_pipeline.tracking.pages import run_page
     from hms_pipeline.tracking.store import open_client
 
@@ -142,16 +139,8 @@ def show_file(
     paths: Paths, mlflow_run: str | None, key: str, file: Path, inside: str, about: str
 ) -> None:
     """Link to a file that MLflow's server shows, or name the file where there is no server."""
-    address = _mlflow_address()
-    if mlflow_run and address:
-        create_link_artifact(
-            link=_mlflow_page(paths, address, mlflow_run, f"{inside}/{file.name}"),
-            link_text=about,
-            key=key,
-            description=about,
-        )
-    else:
-        create_markdown_artifact(markdown=f"{about}: open `{file.absolute()}`.", key=key)
+    named = f"{about}: open `{file.absolute()}`."
+    _link(paths, mlflow_run, key, f"{inside}/{file.name}", about, named)
 
 
 def show_history(paths: Paths) -> None:

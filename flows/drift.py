@@ -17,7 +17,7 @@ from hms_pipeline.config.paths import MODELS
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
-from .environment import prepare, project_root
+from .environment import paths_of, prepare, project_root
 
 if TYPE_CHECKING:
     from hms_pipeline.scoring.drift import DriftReport
@@ -36,7 +36,7 @@ def drift(scores: str = "scores", days: float | None = None) -> State:
     """
     base = project_root()
     prepare(base)
-    paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
+    paths = paths_of(base)
     try:
         params = load_params(paths.params)
         report = compare_scores(paths, base / scores, days)
@@ -53,11 +53,11 @@ def compare_scores(paths: Paths, scores: Path, days: float | None) -> DriftRepor
     """Compare what the champion scored with its own training reference."""
     from hms_pipeline.inference.bundle import read_info
     from hms_pipeline.inference.reference import REFERENCE_FILE
-    from hms_pipeline.registry.api import champion_bundle
+    from hms_pipeline.registry.api import bundle_of
     from hms_pipeline.scoring.drift import compare
     from hms_pipeline.scoring.inbox import read_inbox_scores
 
-    _, bundle = champion_bundle(paths)
+    _, bundle = bundle_of(paths)
     reference = bundle / REFERENCE_FILE
     if not reference.exists():
         raise InputError(

@@ -46,6 +46,12 @@ def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
     return None
 
 
+def repro(stage: str, force: bool = False) -> list[str]:
+    """The command that runs one stage, if it is out of date or forced."""
+    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
+    return [*command, "--single-item", *["--force"] * force, stage]
+
+
 def install() -> None:
     """Let DVC, in this process, write beside a file's place and move what is complete there.
 

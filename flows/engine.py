@@ -10,11 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -29,13 +28,13 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, verdict_of
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, repro, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
 from .processes import Children, mark
 from .recovery import clear_up
-from .slots import Slots, hold
+from .slots import FreeSlots, Slots, hold
 from .trainings import Trainings
 
 FAILED, NOT_RUN = "Failed", "Not run"
@@ -71,6 +70,7 @@ class Job:
     env: Mapping[str, str] = field(repr=False)
     batch: Batch | None = None
     command: tuple[str, ...] = ()  # of the batch
+    gpu_slots: tuple[int, ...] = ()  # that it has while it runs
 
     @property
     def name(self) -> str:
@@ -136,7 +136,6 @@ class Engine:
         self.leases = run_folder(root) / "leases"
         self.env = {**mark(root), **(env or {})}
         self.progress = progress
-        self.devices = deque(range(slots.gpu))
         self.tried: set[str] = set()  # stages handed to DVC in this run
 
     def run(self, graph: Graph, stages: Sequence[str], forced: Sequence[str] = ()) -> list[Outcome]:
@@ -185,10 +184,7 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = list(job.command) or [
-            *(sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"),
-            *("--single-item", *["--force"] * job.force, job.stage),
-        ]
+        command = list(job.command) or repro(job.stage, job.force)
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -201,17 +197,13 @@ class Engine:
 
         again = job.name in self.tried
         self.tried.add(job.name)
-        device, env = self._device(job)
-        try:
-            code, late = self.children.run(
-                command,
-                cwd=job.root,
-                env=stage_environment(**job.env, **env),
-                time_limit_s=job.needs.time_limit_s,
-                line=line,
-            )
-        finally:
-            self.devices.extend(device)
+        code, late = self.children.run(
+            command,
+            cwd=job.root,
+            env=stage_environment(**job.env, **self.slots.visible(job.gpu_slots)),
+            time_limit_s=job.needs.time_limit_s,
+            line=line,
+        )
         if code == 0 and job.batch:
             return RAN, "Trained."
         if code == 0:
@@ -228,15 +220,6 @@ class Engine:
         for done in clear_up(self.root):
             log.warning(done)
         raise self._error(job, code, late, tail)
-
-    def _device(self, job: Job) -> tuple[list[int], dict[str, str]]:
-        """Give a stage GPUs of its own, as far as there are as many GPUs as slots."""
-        taken = [self.devices.popleft() for _ in range(min(job.needs.gpu, len(self.devices)))]
-        gpus = self.slots.gpus
-        if not taken or not gpus:
-            return taken, {}
-        chosen = sorted({gpus[slot % len(gpus)] for slot in taken})
-        return taken, {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
 
     def _error(self, job: Job, code: int, late: bool, tail: Sequence[str]) -> StageError:
         if late:
@@ -279,7 +262,7 @@ class _Schedule:
         self.jobs: dict[str, Job] = {}
         self.started: dict[str, float] = {}
         self.done: SimpleQueue[str] = SimpleQueue()
-        self.free = {"cpu": engine.slots.cpu, "gpu": engine.slots.gpu}
+        self.free = FreeSlots(engine.slots)
 
     def run(self) -> list[Outcome]:
         while self.waiting or self.jobs or self.handout.waiting:
@@ -364,8 +347,7 @@ class _Schedule:
         )
 
     def _fits(self, job: Job) -> bool:
-        cpu, gpu = self.engine.occupies(job.batch, job.needs)
-        return cpu <= self.free["cpu"] and gpu <= self.free["gpu"]
+        return self.free.has(*self.engine.occupies(job.batch, job.needs))
 
     def _needs(self, stage: str) -> StageNeeds:
         """Needs cut to what there is, so that no stage waits for ever."""
@@ -397,10 +379,12 @@ class _Schedule:
 
     def _start(self, job: Job, after: Sequence[PrefectFuture]) -> None:
         engine, name = self.engine, job.name
+        if job.reason is not None:
+            taken = self.free.take(*engine.occupies(job.batch, job.needs))
+            job = replace(job, gpu_slots=taken)
         self.jobs[name] = job
         for begun in {name, job.stage}:
             self.started.setdefault(begun, time.monotonic())
-        self._occupy(job, 1)
         self.futures[name] = run_stage.with_options(
             name=job.stage,
             task_run_name=name.replace("{", "{{").replace("}", "}}"),
@@ -412,7 +396,8 @@ class _Schedule:
 
     def _finish(self, name: str) -> None:
         job = self.jobs.pop(name)
-        self._occupy(job, -1)
+        if job.reason is not None:
+            self.free.give(self.engine.occupies(job.batch, job.needs)[0], job.gpu_slots)
         self.futures[name].wait()
         state = self.futures[name].state
         seconds = time.monotonic() - self.started[name]
@@ -433,12 +418,6 @@ class _Schedule:
                 self._conclude(Outcome(stage, FAILED, seconds, message))
         else:
             self.folds_open[stage] -= len(folds)
-
-    def _occupy(self, job: Job, sign: int) -> None:
-        if job.reason is not None:
-            cpu, gpu = self.engine.occupies(job.batch, job.needs)
-            self.free["cpu"] -= sign * cpu
-            self.free["gpu"] -= sign * gpu
 
     def _conclude(self, outcome: Outcome) -> None:
         self.outcomes[outcome.stage] = outcome

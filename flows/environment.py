@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from hms_pipeline.config.paths import Paths
 from hms_pipeline.system.quiet import QUIET
 
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
@@ -24,6 +25,11 @@ def run_folder(root: Path) -> Path:
 def project_root() -> Path:
     """The project that a flow works on: where ``HMS_ROOT`` points, else the current folder."""
     return Path(os.environ.get("HMS_ROOT", ".")).resolve()
+
+
+def paths_of(root: Path) -> Paths:
+    """Where the stages of the project in a folder read and write."""
+    return Paths(root / "data", root / "artifacts", root / "params.yaml")
 
 
 def prepare(root: Path) -> None:

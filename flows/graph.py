@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +13,7 @@ from typing import Any
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.quiet import keep_quiet
 
+from .dvc_process import repro
 from .environment import stage_environment
 
 KEYS = "keys"  # the stage whose output tells DVC of the code
@@ -73,10 +73,8 @@ def write_keys(root: Path) -> None:
     text = (root / "dvc.yaml").read_text(encoding="utf-8") if (root / "dvc.yaml").exists() else ""
     if f"\n  {KEYS}:\n" not in text:
         return
-    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
     done = subprocess.run(
-        [*command, "--single-item", KEYS],
-        cwd=root, env=stage_environment(), capture_output=True, check=False,
+        repro(KEYS), cwd=root, env=stage_environment(), capture_output=True, check=False,
         encoding="utf-8", errors="replace",
     )  # fmt: skip
     if done.returncode:

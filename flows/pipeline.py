@@ -22,7 +22,7 @@ from hms_pipeline.system.errors import InputError
 
 from . import artifacts, exchange, notify
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
-from .environment import prepare, project_root, run_folder
+from .environment import paths_of, prepare, project_root, run_folder
 from .graph import KEYS, Graph, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import end_orphans
@@ -188,7 +188,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     """Run the chosen stages and show what came out."""
     log = get_run_logger()
     start = time.monotonic()
-    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    paths = paths_of(root)
     slots, remarks = ensure_limits(machine_slots(params), private=not PREFECT_API_URL.value())
     for remark in remarks:
         log.warning(remark)
@@ -196,22 +196,26 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
         "%d stages, %d out of date; %d CPU and %d GPU slots.",
         *(len(plan.stages), len(plan.stale), slots.cpu, slots.gpu),
     )
-    tracking = Tracking.start(paths, plan, held)
+    run = start_tracking(paths, plan, held)
     engine = make_engine(engine_name)(
-        root, params, slots, env=tracking.env, progress=artifacts.progress_bar(len(plan.stages))
+        root,
+        params,
+        slots,
+        env={"HMS_RETRAIN_RUN": run} if run else {},
+        progress=artifacts.progress_bar(len(plan.stages)),
     )
     outcomes: list[Outcome] = []
     try:
         outcomes = engine.run(plan.graph, plan.stages, plan.forced)
     finally:
-        tracking.finish(outcomes)
+        finish_tracking(paths, run, outcomes)
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
     if "register" in plan.stages:
         artifacts.show_history(paths)
-    artifacts.show_links(paths, tracking.run)
+    artifacts.show_links(paths, run)
     if worth_a_report(plan, outcomes):
-        artifacts.show_report(paths, tracking.run)
+        artifacts.show_report(paths, run)
     return conclude(plan, outcomes, params, artifacts.read_registration(paths), start)
 
 
@@ -280,7 +284,7 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
         log.warning(done)
     if held.previous:
         close_killed(held.previous, log)
-        Tracking.close_killed(root, held.previous)
+        finish_tracking(paths_of(root), held.previous.get("mlflow_run"), [])
 
 
 def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
@@ -303,53 +307,40 @@ def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerA
         log.warning("Killed flow run %s is not known to this server: %s", identity, err)
 
 
-class Tracking:
-    """The retrain's parent run in MLflow; only where stages of this project have work to do."""
+def start_tracking(paths: Paths, plan: Plan, held: Held) -> str | None:
+    """Start the retrain's parent run in MLflow where a stage of this project has work to do.
 
-    def __init__(self, paths: Paths | None = None, run: str | None = None) -> None:
-        self.paths = paths
-        self.run = run
+    Returns
+    -------
+    str or None
+        The run's id; None where nothing is tracked or MLflow does not answer.
+    """
+    if not any(plan.graph.commands[stage].startswith(HMS) for stage in plan.stale):
+        return None
+    from hms_pipeline.registry.disk import check_disk
+    from hms_pipeline.tracking.runs import start_retrain
 
-    @classmethod
-    def start(cls, paths: Paths, plan: Plan, held: Held) -> Tracking:
-        """Start the parent run if anything that is tracked will run."""
-        ours = any(plan.graph.commands[stage].startswith(HMS) for stage in plan.stale)
-        if not ours:
-            return cls()
-        from hms_pipeline.registry.disk import check_disk
-        from hms_pipeline.tracking.runs import start_retrain
+    params = load_params(paths.params)
+    check_disk(paths, params, plan.touched)
+    try:
+        run = start_retrain(paths, params)
+    except Exception as err:
+        get_run_logger().warning("No parent run in MLflow: %s", err)
+        return None
+    held.record(mlflow_run=run)
+    return run
 
-        params = load_params(paths.params)
-        check_disk(paths, params, plan.touched)
-        try:
-            run = start_retrain(paths, params)
-        except Exception as err:
-            get_run_logger().warning("No parent run in MLflow: %s", err)
-            return cls()
-        held.record(mlflow_run=run)
-        return cls(paths, run)
 
-    @property
-    def env(self) -> dict[str, str]:
-        """Variables that carry the run into the stages."""
-        return {"HMS_RETRAIN_RUN": self.run} if self.run else {}
+def finish_tracking(paths: Paths, run: str | None, outcomes: Sequence[Outcome]) -> None:
+    """Finish the parent run with what became of every stage; without any it was killed."""
+    if not run:
+        return
+    from hms_pipeline.tracking.runs import finish_retrain
 
-    def finish(self, outcomes: Sequence[Outcome]) -> None:
-        """Finish the parent run with what became of every stage."""
-        if self.paths and self.run:
-            from hms_pipeline.tracking.runs import finish_retrain
-
-            try:
-                finish_retrain(self.paths, self.run, summarise(outcomes))
-            except Exception as err:
-                get_run_logger().warning("Parent run in MLflow not finished: %s", err)
-
-    @staticmethod
-    def close_killed(root: Path, previous: dict[str, Any]) -> None:
-        """Finish the parent run of a retrain that was killed."""
-        if previous.get("mlflow_run"):
-            paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
-            Tracking(paths, previous["mlflow_run"]).finish([])
+    try:
+        finish_retrain(paths, run, summarise(outcomes))
+    except Exception as err:
+        get_run_logger().warning("Parent run in MLflow not finished: %s", err)
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:

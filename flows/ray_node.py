@@ -132,7 +132,14 @@ def _run(
         command,
         cwd=workspace,
         # The workspace's own code, wherever else the package may be installed on the node.
-        env={**os.environ, **job.env, "PATH": path, "PYTHONPATH": str(workspace)},
+        env={
+            # Kept from one workspace to the next, where nobody else can write.
+            "TORCHINDUCTOR_CACHE_DIR": str(Path.home() / ".cache" / "hms-compiled"),
+            **os.environ,
+            **job.env,
+            "PATH": path,
+            "PYTHONPATH": str(workspace),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

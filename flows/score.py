@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from prefect import flow
@@ -13,7 +14,7 @@ from hms_pipeline.config import Paths
 from hms_pipeline.system.errors import InputError
 
 from . import notify
-from .environment import prepare, project_root, run_folder
+from .environment import paths_of, prepare, project_root, run_folder
 from .lock import exclusive
 
 
@@ -27,7 +28,7 @@ def score(inbox: str = "inbox", out: str = "scores") -> State:
     """
     base = project_root()
     prepare(base)
-    paths = Paths(base / "data", base / "artifacts", base / "params.yaml")
+    paths = paths_of(base)
     (base / inbox).mkdir(parents=True, exist_ok=True)
     try:
         with exclusive(run_folder(base) / "score.lock", wait_s=0.0, what="scoring of an inbox"):
@@ -43,9 +44,9 @@ def score(inbox: str = "inbox", out: str = "scores") -> State:
 
 
 def score_new(paths: Paths, inbox: Path, out: Path):
-    """Score the inbox with the champion; see ``inference.inbox.score_inbox``."""
+    """Score the inbox with the champion; see ``scoring.inbox.score_inbox``."""
+    from hms_pipeline.inference.reference import window_statistics
     from hms_pipeline.registry.scoring import open_predictor, scoring_settings
-    from hms_pipeline.scoring.drift import observer
     from hms_pipeline.scoring.inbox import score_inbox
 
     log = get_run_logger()
@@ -58,5 +59,5 @@ def score_new(paths: Paths, inbox: Path, out: Path):
     params, ignored = scoring_settings(paths, predictor.bundle.params.scoring)
     if ignored:
         log.warning("The champion's own settings count for: scoring.%s", ", scoring.".join(ignored))
-    observe = observer(predictor.views)
+    observe = partial(window_statistics, views=predictor.views)
     return score_inbox(predictor, inbox, out, params, observe=observe, progress=progress)

@@ -12,7 +12,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,34 @@ class Slots:
     cpu: int
     gpu: int
     gpus: tuple[str, ...] = ()
+
+    def visible(self, taken: Sequence[int]) -> dict[str, str]:
+        """Variables that show a process the GPUs behind the GPU slots that it took."""
+        if not taken or not self.gpus:
+            return {}
+        chosen = sorted({self.gpus[slot % len(self.gpus)] for slot in taken})
+        return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}
+
+
+class FreeSlots:
+    """What is free of one engine's slots; GPU slots are numbered, so that each has its GPU."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._cpu, self._gpu = slots.cpu, deque(range(slots.gpu))
+
+    def has(self, cpu: int, gpu: int) -> bool:
+        """Whether so many are free."""
+        return cpu <= self._cpu and gpu <= len(self._gpu)
+
+    def take(self, cpu: int, gpu: int) -> tuple[int, ...]:
+        """Take so many; the numbers of the GPU slots."""
+        self._cpu -= cpu
+        return tuple(self._gpu.popleft() for _ in range(gpu))
+
+    def give(self, cpu: int, gpu: Sequence[int]) -> None:
+        """Give back what ``take`` took."""
+        self._cpu += cpu
+        self._gpu.extend(gpu)
 
 
 def machine_slots(params: RetrainParams) -> Slots:

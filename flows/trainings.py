@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config import load_params
 from hms_pipeline.training.finished import missing_folds
+
+from .environment import paths_of
 
 PREFIX = "train@"
 HMS = "python -m hms_pipeline "  # how a stage of this project begins
@@ -27,7 +29,7 @@ class Trainings:
     """
 
     def __init__(self, root: Path, commands: dict[str, str], forced: frozenset[str]) -> None:
-        self.paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+        self.paths = paths_of(root)
         self.commands, self.forced = commands, forced
 
     def trains(self, stage: str) -> bool:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -49,14 +50,11 @@ class Context:
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
-        self._params: Params | None = None
 
-    @property
+    @cached_property
     def params(self) -> Params:
         """The recipe in force, read once."""
-        if self._params is None:
-            self._params = load_params(self.paths.params)
-        return self._params
+        return load_params(self.paths.params)
 
 
 def recipes_names(section: str) -> list[str]:
@@ -92,7 +90,9 @@ def options(
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
     logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
     notes.quiet = quiet
-    ctx.obj = Context(Paths(data=data, artifacts=artifacts, params=params))
+    paths = Paths(data=data, artifacts=artifacts, params=params)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
+    ctx.obj = Context(paths)
 
 
 def main() -> None:

@@ -114,6 +114,11 @@ class Paths:
         return self.artifacts / ".checkpoints"
 
     @property
+    def compiled(self) -> Path:
+        """What PyTorch's compiler made for the GPU, for all processes and nights."""
+        return self.artifacts / ".compiled"
+
+    @property
     def mlruns(self) -> Path:
         """MLflow's folder: beside the artifacts, so that another --artifacts has its own."""
         return self.artifacts.absolute().parent / "mlruns"

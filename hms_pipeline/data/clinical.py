@@ -33,7 +33,6 @@ from .formats.format import Segment, Source, SourceChannel, UnavailableError, re
 from .resample import sample_at
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
-_FACTS = ("sfreq", "available", "interpolated", "derivations", "bipolar_only")
 _MOST_NAMED = 20  # pauses or labels in one sentence
 
 
@@ -63,6 +62,8 @@ class ClinicalRecording:
         time passed.
     warnings : tuple of str
         What the user should know; nothing of the file's header is quoted but labels.
+    source : dict
+        Rate, columns and derivations, for a report.
     """
 
     name: str
@@ -74,13 +75,9 @@ class ClinicalRecording:
     bipolar_only: bool
     pauses: tuple[tuple[int, int], ...]
     warnings: tuple[str, ...]
+    source: dict[str, Any]
     _signals: Signals
     _matrix: np.ndarray
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """Rate, columns and derivations, for a report."""
-        return {name: getattr(self, name) for name in _FACTS}
 
     @property
     def eeg(self) -> np.ndarray:
@@ -157,16 +154,20 @@ def open_clinical(
     montage = reconstruct(channels, path.name, max_interpolated, left_out, others)
     _check_amplitude(judgement, channels, path.name, amplitude_uv)
     pauses, said = _pauses(source.segments)
+    facts: dict[str, Any] = {
+        "sfreq": float(_rate(source, used)),
+        "available": tuple(
+            c for c in EEG_COLUMNS if c in {end for ch in channels for end in (ch.plus, ch.minus)}
+        ),
+        "interpolated": montage.interpolated,
+        "derivations": tuple(c.label for c in channels if c.plus != EKG and c.is_derivation),
+        "bipolar_only": montage.bipolar_only,
+    }
     return ClinicalRecording(
         name=path.name,
         n_times=n_times,
-        sfreq=float(_rate(source, used)),
-        available=tuple(
-            c for c in EEG_COLUMNS if c in {end for ch in channels for end in (ch.plus, ch.minus)}
-        ),
-        interpolated=montage.interpolated,
-        derivations=tuple(c.label for c in channels if c.plus != EKG and c.is_derivation),
-        bipolar_only=montage.bipolar_only,
+        **facts,
+        source=facts,
         pauses=pauses,
         warnings=(
             *_left_out_remarks(left_out),

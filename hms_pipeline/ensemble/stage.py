@@ -100,6 +100,11 @@ def results_table(paths: Paths) -> list[dict[str, Any]]:
     """
     metrics = read_sealed(paths.ensemble / METRICS, "hms ensemble")
     members = read_sealed(paths.ensemble / WEIGHTS, "hms ensemble")["members"]
+    return table_of_results(metrics, members)
+
+
+def table_of_results(metrics: dict[str, Any], members: list[str]) -> list[dict[str, Any]]:
+    """The rows of ``results_table``, of ``metrics.json`` and the members in their order."""
     named = [
         *((name, metrics["members"][name]) for name in members),
         ("equal mean", metrics["blends"]["equal"]),

@@ -184,14 +184,15 @@ def _describe_member(paths: Paths, params: Params, name: str) -> dict[str, Any]:
             " Run hms ensemble again."
         )
     member = params.members[name]
-    folds = {}
-    for k, fold in enumerate(paths.answering(params.split.n_folds)):
-        folds[str(k)] = read_manifest(paths.fold(name, fold))["content_hash"]
+    answering = paths.answering(params.split.n_folds)
     return {
         "architecture": member.architecture,
         "views": list(member.views),
         "model": member.model,
-        "folds": folds,
+        "folds": {
+            str(k): read_manifest(paths.fold(name, fold))["content_hash"]
+            for k, fold in enumerate(answering)
+        },
     }
 
 
@@ -351,6 +352,14 @@ def copy_code(out: Path) -> Path:
     return out / "package"
 
 
+def with_code(bundle: Path, out: Path) -> Path:
+    """Copy a bundle without code, such as the starter, and give it this package's."""
+    shutil.copytree(bundle, out)
+    copy_code(out / "code")
+    write_json(out / CHECKSUMS, checksums(out))
+    return out
+
+
 def _code_files() -> dict[str, Path]:
     """The files of the rooms that scoring needs, by their place in the package."""
     root = Path(__file__).parents[1]
@@ -423,19 +432,23 @@ def check_bundle(folder: Path) -> str:
         A file is changed, missing or not listed; it is named.
     """
     listed = _read_json(folder / CHECKSUMS, "hms register")
-    found = checksums(folder)
-    for name in sorted(listed.keys() | found.keys()):
-        if listed.get(name) != found.get(name):
-            what = (
-                "is missing" if name not in found
-                else "was added" if name not in listed
-                else "was changed"
-            )  # fmt: skip
-            raise InputError(
-                f"The model's files must be as they were registered, but {name} {what}."
-                " Use another version, or register again."
-            )
+    different = first_difference(listed, checksums(folder))
+    if different:
+        raise InputError(
+            f"The model's files must be as they were registered, but {different}. Use another"
+            " version, or register again."
+        )
     return hash_json(listed)
+
+
+def first_difference(listed: Mapping[str, str], found: Mapping[str, str]) -> str | None:
+    """The first file whose hash is not the listed one, and what happened to it."""
+    for name in sorted(listed.keys() | found.keys()):
+        if name not in found:
+            return f"{name} is missing"
+        if listed.get(name) != found[name]:
+            return f"{name} was {'changed' if name in listed else 'added'}"
+    return None
 
 
 def read_info(folder: Path) -> dict[str, Any]:

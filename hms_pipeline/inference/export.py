@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
 from ..system.errors import InputError
-from ..system.files import atomic, write_json
-from .bundle import CHECKSUMS, check_bundle, checksums, copy_code, files_below
+from ..system.files import atomic
+from .bundle import check_bundle, files_below, with_code
 
 SUFFIX = ".zip"
 NEEDED = "code/package/scoring/offline.py"
@@ -61,8 +60,4 @@ def write_zip(bundle: Path, out: Path) -> Path:
 
 def _with_this_code(bundle: Path, out: Path) -> Path:
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch) / "bundle"
-        shutil.copytree(bundle, whole)
-        copy_code(whole / "code")
-        write_json(whole / CHECKSUMS, checksums(whole))
-        return write_zip(whole, out)
+        return write_zip(with_code(bundle, Path(scratch) / "bundle"), out)

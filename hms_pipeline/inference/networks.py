@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
+HALF_FROM = 16  # windows; casting the weights, with fewer, would cost launches
 # Networks side by side on a GPU: more hide the launches of small batches; with large ones they
 # only take memory.
 MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
@@ -107,6 +108,46 @@ def _put(network: nn.Module, path: str, module: nn.Module) -> None:
     setattr(network.get_submodule(parent), name, module)
 
 
+def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = "") -> nn.Module:
+    """A network of the same structure that holds other tensors; nothing is copied.
+
+    Parameters
+    ----------
+    network : nn.Module
+        What is no tensor is shared with it.
+    weights : mapping of str to Tensor
+        One for each name of its ``state_dict``.
+    path : str
+        Of the network in a larger one, with a full stop at the end.
+    """
+    twin = copy.copy(network)
+    state = vars(twin)
+    state["_parameters"] = state["_parameters"] | {
+        name: nn.Parameter(weights[path + name], requires_grad=False)
+        for name, _ in network.named_parameters(recurse=False)
+    }
+    state["_buffers"] = state["_buffers"] | {
+        name: weights[path + name] for name, _ in network.named_buffers(recurse=False)
+    }
+    state["_modules"] = state["_modules"] | {
+        name: with_weights(child, weights, f"{path}{name}.")
+        for name, child in network.named_children()
+    }
+    return twin
+
+
+def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
+    """Probabilities, shape (B, 6), float32; ``half``: convolutions and products in float16.
+
+    The views are float16 already, and its ten bits are those that a GPU's convolutions take of
+    float32 numbers (TF32); bfloat16 has seven.
+    """
+    device = views[0].device.type
+    with torch.autocast(device, torch.float16, enabled=half, cache_enabled=False):
+        logits = network(*views)
+    return logits.float().softmax(1)
+
+
 class GraphPool:
     """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it.
 
@@ -137,7 +178,8 @@ class FoldGroup:
     -----
     On the CPU the folds run one after another: a grouped convolution over stacked folds is
     slower there than folded normalisation with channels last. On a GPU small batches are bound
-    by kernel launches, so all folds are captured into one CUDA graph per batch size.
+    by kernel launches, so all folds are captured into one CUDA graph per batch size; convolutions
+    are in half precision there.
     """
 
     def __init__(
@@ -153,13 +195,17 @@ class FoldGroup:
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
         with torch.inference_mode():
             fold_normalisation(self.networks, _layout(example))
+        self._forget()
+
+    def _forget(self) -> None:
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+        self._asked: set[int] = set()  # sizes that a larger graph has answered once
 
     def only(self, positions: Sequence[int]) -> FoldGroup:
         """A group of some of these networks, shared."""
         group = copy.copy(self)
         group.networks = [self.networks[k] for k in positions]
-        group._graphs = {}  # noqa: SLF001 - of this class
+        group._forget()  # noqa: SLF001 - of this class
         return group
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
@@ -171,11 +217,21 @@ class FoldGroup:
             return self._replay(views)
 
     def _loop(self, views: Sequence[Tensor]) -> Tensor:
-        return torch.stack([network(*views).softmax(1) for network in self.networks])
+        return torch.stack([self._answer(network, views) for network in self.networks])
+
+    def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
+        half = self.pool.device.type == "cuda" and len(views[0]) >= HALF_FROM
+        return answer(network, views, half=half)
+
+    @torch.inference_mode()
+    def exactly(self, views: Sequence[Tensor]) -> Tensor:
+        """The same without half precision, for windows that it cannot hold."""
+        views = _layout(views)
+        return torch.stack([answer(network, views, half=False) for network in self.networks])
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
-        size = next(size for size in GRAPH_SIZES if size >= n)
+        size = self._size(n)
         if size not in self._graphs:
             blank = [view.new_zeros(size, *view.shape[1:]) for view in views]
             self._graphs[size] = self._capture(_layout(blank))
@@ -184,6 +240,18 @@ class FoldGroup:
             slot[:n].copy_(view)
         graph.replay()
         return output[:, :n].clone()
+
+    def _size(self, n: int) -> int:
+        """The graph for n windows; the first time, a larger one that is there saves a capture.
+
+        So the last windows of a long run, which are fewer, do not cost a graph of their own.
+        """
+        size = next(size for size in GRAPH_SIZES if size >= n)
+        larger = [there for there in self._graphs if there > size]
+        if size in self._graphs or size in self._asked or not larger:
+            return size
+        self._asked.add(size)
+        return min(larger)
 
     def _capture(self, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         device = self.pool.device
@@ -208,7 +276,7 @@ class FoldGroup:
         outputs = []
         for network, stream in zip(self.networks, cycle(streams), strict=False):
             with torch.cuda.stream(stream):
-                outputs.append(network(*inputs).softmax(1))
+                outputs.append(self._answer(network, inputs))
         for stream in streams:
             main.wait_stream(stream)
         return torch.stack(outputs)

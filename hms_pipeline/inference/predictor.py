@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ from ..system.errors import InputError
 from ..system.files import hash_json
 from .bundle import Bundle, read_bundle
 from .checks import check_window
-from .networks import FoldGroup, GraphPool
+from .networks import FoldGroup, GraphPool, with_weights
 
 T = TypeVar("T")
 BATCH_SIZE = {"cpu": 16, "cuda": 64}  # bounds the memory; larger ones gain nothing
@@ -187,6 +186,7 @@ class Predictor:
             [said for part in parts for said in part.warnings],
         )
 
+    @torch.inference_mode()
     def _score(self, windows: Sequence[Window], first: int) -> Scores:
         checked, warnings = zip(
             *(
@@ -204,8 +204,12 @@ class Predictor:
         member_probs = np.full((len(self.members), len(windows), len(CLASSES)), np.nan)
         for kind, names in ((True, self._with), (False, self._without)):
             rows = np.flatnonzero(has == kind)
-            if len(rows):
-                self._run([checked[row] for row in rows], names, member_probs, rows)
+            if not len(rows):
+                continue
+            views = {view: self.views[view] for name in names for view in self.inputs[name]}
+            batch = prepare([checked[row] for row in rows], self.device)
+            for name, probs in self.answers(compute(views, batch), names).items():
+                member_probs[self.members.index(name), rows] = probs.mean(0).double().cpu().numpy()
         left_out = [name for name in self._with if name not in self._without]
         said = [
             (*warning, f"left out: {', '.join(left_out)}") if left_out and not present else warning
@@ -215,16 +219,6 @@ class Predictor:
         return Scores(
             apply_blend(member_probs, self._blend), member_probs, self.members, used, said
         )
-
-    def _run(
-        self, windows: Sequence[Window], names: Sequence[str], out: np.ndarray, rows: np.ndarray
-    ) -> None:
-        with torch.inference_mode():
-            batch = prepare(windows, self.device)
-            needed = dict.fromkeys(view for name in names for view in self.inputs[name])
-            pictures = compute({view: self.views[view] for view in needed}, batch)
-            for name, probs in self.answers(pictures, names).items():
-                out[self.members.index(name), rows] = probs.mean(0).double().cpu().numpy()
 
     @torch.inference_mode()
     def answers(self, pictures: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
@@ -247,12 +241,12 @@ class Predictor:
             They are not finite.
         """
         pictures = {view: picture.float() for view, picture in pictures.items()}
-        found = {
-            name: self.groups[name]([pictures[view] for view in self.inputs[name]])
-            for name in names
-        }
-        for name, probs in found.items():
-            if not torch.isfinite(probs).all():
+        inputs = {name: [pictures[view] for view in self.inputs[name]] for name in names}
+        found = {name: self.groups[name](views) for name, views in inputs.items()}
+        for name, views in inputs.items():
+            if not torch.isfinite(found[name]).all():
+                found[name] = self.groups[name].exactly(views)
+            if not torch.isfinite(found[name]).all():
                 raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
         return found
 
@@ -289,9 +283,10 @@ def load_networks(
         The bundle lacks one.
     """
     member = bundle.members[name]
-    # Built once and copied, without memory: drawing random weights takes longer than reading.
+    # Built once, without memory: drawing random weights takes longer than reading trained ones.
     with torch.device("meta"):
         blank = build_model(member, [views[view].shape for view in member.views], name=name)
+    blank.eval()
     return [_trained(blank, bundle.weights(name, fold), device) for fold in folds]
 
 
@@ -301,11 +296,15 @@ def _trained(blank: nn.Module, path: Path, device: torch.device) -> nn.Module:
             f"weights/{path.parent.name}/{path.name} is needed, but the model lacks it. Use"
             " another version, or register again."
         )
-    network = copy.deepcopy(blank)
     # Copied: a tensor that safetensors maps from the file would change with it.
-    weights = load_file(path, device=str(device))
-    network.load_state_dict({key: _float32(value) for key, value in weights.items()}, assign=True)
-    return network.eval().requires_grad_(False).to(device)
+    weights = {key: _float32(value) for key, value in load_file(path, device=str(device)).items()}
+    shapes = {key: value.shape for key, value in blank.state_dict().items()}
+    if {key: value.shape for key, value in weights.items()} != shapes:
+        raise InputError(
+            f"weights/{path.parent.name}/{path.name} must fit the member's network, but has other"
+            " tensors. Use another version, or register again."
+        )
+    return with_weights(blank, weights)
 
 
 def _float32(value: Tensor) -> Tensor:

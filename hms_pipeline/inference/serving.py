@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,12 @@ from ..data.window import Window
 from ..schema import SPECTROGRAM_ROWS, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from .predictor import Predictor
+
+# Rows of each column's parquet, in words, and what reads it.
+_COLUMNS: Mapping[str, tuple[int, str, Callable[[bytes], np.ndarray]]] = {
+    "eeg": (WINDOW_SAMPLES, "50 s at 200 Hz", read_eeg),
+    "spectrogram": (SPECTROGRAM_ROWS, "10 min in steps of 2 s", read_spectrogram),
+}
 
 
 def score_frame(
@@ -64,10 +70,13 @@ class _Cells(Sequence[Window]):
         return len(self._eeg)
 
     def __getitem__(self, row: Any) -> Any:
-        return Window(
-            _eeg(self._eeg[row], row, self._most),
-            _spectrogram(self._spectrogram[row], row, self._most),
-        )
+        eeg = _values(self._eeg[row], "eeg", row, self._most)
+        if eeg is None:
+            raise InputError(
+                f"Row {row}, column eeg: needs the bytes of an EEG parquet, but is empty. Send"
+                " them."
+            )
+        return Window(eeg, _values(self._spectrogram[row], "spectrogram", row, self._most))
 
 
 def _check_frame(predictor: Predictor, frame: pd.DataFrame) -> None:
@@ -80,28 +89,22 @@ def _check_frame(predictor: Predictor, frame: pd.DataFrame) -> None:
         )
 
 
-def _eeg(cell: object, row: int, most: int) -> np.ndarray:
-    where = f"Row {row}, column eeg"
-    content = _content(cell, where, most)
-    if content is None:
-        raise InputError(f"{where}: needs the bytes of an EEG parquet, but is empty. Send them.")
-    _check_length(content, where, WINDOW_SAMPLES, "50 s at 200 Hz")
-    try:
-        return read_eeg(content)
-    except InputError as err:
-        raise InputError(f"{where}: {err}") from None
-
-
-def _spectrogram(cell: object, row: int, most: int) -> np.ndarray | None:
-    where = f"Row {row}, column spectrogram"
+def _values(cell: object, column: str, row: int, most: int) -> np.ndarray | None:
+    """A cell's signal; None where there is none. Its length is known before it is unpacked."""
+    where = f"Row {row}, column {column}"
     content = _content(cell, where, most)
     if content is None:
         return None
-    _check_length(content, where, SPECTROGRAM_ROWS, "10 min in steps of 2 s")
+    n_rows, span, read = _COLUMNS[column]
     try:
-        return read_spectrogram(content)
+        found = open_parquet(content, "The parquet").metadata.num_rows
+        if found == n_rows:
+            return read(content)
     except InputError as err:
         raise InputError(f"{where}: {err}") from None
+    raise InputError(
+        f"{where}: needs {n_rows} rows ({span}), but has {found}. Resample or cut the window."
+    )
 
 
 def _content(cell: object, where: str, most: int) -> bytes | None:
@@ -121,15 +124,3 @@ def _content(cell: object, where: str, most: int) -> bytes | None:
             " window a row."
         )
     return bytes(cell) or None
-
-
-def _check_length(content: bytes, where: str, n_rows: int, span: str) -> None:
-    """Refuse by the number of rows, before anything is unpacked."""
-    try:
-        found = open_parquet(content, "The parquet").metadata.num_rows
-    except InputError as err:
-        raise InputError(f"{where}: {err}") from None
-    if found != n_rows:
-        raise InputError(
-            f"{where}: needs {n_rows} rows ({span}), but has {found}. Resample or cut the window."
-        )

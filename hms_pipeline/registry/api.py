@@ -11,26 +11,10 @@ from ..config import Paths
 from ..system.errors import InputError
 from ..tracking.store import CHAMPION, has_store
 from . import promotion, tables
-from .cleanup import remove_fetched, remove_models, remove_trainings
-from .disk import check_disk
+from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trainings
 from .lineage import restore_commands
 from .package import BUNDLE
 from .versions import ROLLED_BACK, Registry, alias_of, number, reasons_of
-
-__all__ = [
-    "bundle_of",
-    "champion_bundle",
-    "check_disk",
-    "describe",
-    "gc",
-    "list_versions",
-    "model_of",
-    "origin_of",
-    "promote",
-    "rollback",
-    "trained_on",
-    "verify",
-]
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
@@ -126,11 +110,6 @@ def rollback(paths: Paths, reason: str) -> int:
         return promotion.rollback(registry, reason)
 
 
-def verify(paths: Paths, version: int | str | None = None) -> int:
-    """Compare a version's files with their hashes; gives its number. See ``model_of``."""
-    return model_of(paths, version)[0]
-
-
 def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
     """A version's number and its model folder, every file as it was registered.
 
@@ -165,7 +144,7 @@ def _number(registry: Registry, version: int | str | None) -> int:
 
 
 def bundle_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
-    """A version's number and its verified bundle's folder; see ``model_of``."""
+    """A version's number and its verified bundle's folder; the champion's by default."""
     found, model = model_of(paths, version)
     return found, model / BUNDLE
 
@@ -182,11 +161,6 @@ def origin_of(paths: Paths, version: int | str | None) -> dict[str, str]:
     tags = registry.get(_number(registry, version)).tags
     kind, digest = tags.get("data_origin", "of unknown origin"), tags.get("data", "unknown")
     return {"code": tags.get("git_commit", "unknown"), "data": f"{kind}, digest {digest}"}
-
-
-def champion_bundle(paths: Paths) -> tuple[int, Path]:
-    """The champion's number and its verified bundle's folder."""
-    return bundle_of(paths)
 
 
 def gc(paths: Paths, keep: int) -> list[int]:
@@ -222,6 +196,5 @@ def gc(paths: Paths, keep: int) -> list[int]:
         remove_models(registry)
         remove_fetched(registry)
         remove_trainings(paths)
-        if removed:
-            registry.log_ledger()
+        remove_compiled(paths)
         return sorted(int(version.version) for version in removed)

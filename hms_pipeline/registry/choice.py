@@ -84,9 +84,7 @@ def is_untouched(paths: Paths) -> bool:
 
     Whatever fails to answer raises: a damaged store never seems an empty one.
     """
-    if paths.ledger.exists():
-        return False
     if not has_store(paths):
-        return True
+        return not paths.ledger.exists()
     registry = Registry.open(paths)
-    return not registry.versions() and not registry.decisions().read()
+    return not registry.ledger.read() and not registry.versions()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
+COMPILED_BYTES = 4e9  # a network takes 200 MB
 
 
 def remove_models(registry: Registry) -> None:
@@ -37,9 +38,9 @@ def remove_models(registry: Registry) -> None:
     runs = client.search_runs(
         [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
     )
+    registry.decisions.check()  # so that none of these runs is one that another machine began since
     for run in runs:
-        known = run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there
-        if known or _elsewhere_at_work(run):
+        if run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there:
             continue
         try:
             _remove_model(registry, run)
@@ -53,12 +54,6 @@ def _place(uri: str) -> str:
     """One spelling of where artifacts lie."""
     folder = local_path(uri)
     return uri.rstrip("/") if folder is None else str(folder.resolve())
-
-
-def _elsewhere_at_work(run: Run) -> bool:
-    """Whether another machine, whose lock is not ours, may be registering just now."""
-    young = time.time() - run.info.start_time / 1000 < DAY_S
-    return run.info.status == "RUNNING" and young and local_path(run.info.artifact_uri) is None
 
 
 def _remove_model(registry: Registry, run: Run) -> None:
@@ -111,6 +106,17 @@ def remove_trainings(paths: Paths) -> None:
         if folder.name not in named and _age_s(folder) > DAY_S:
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_name(f"{folder.name}.lock").unlink(missing_ok=True)
+
+
+def remove_compiled(paths: Paths) -> None:
+    """Remove all compiled code if it is too large, or unused for a month.
+
+    Whoever needs it compiles it again. What was used within the last hour may be in use: it stays.
+    """
+    idle_s = _age_s(paths.compiled)
+    size = sum(path.stat().st_size for path in paths.compiled.rglob("*") if path.is_file())
+    if idle_s > 30 * DAY_S or (idle_s > DAY_S / 24 and size > COMPILED_BYTES):
+        shutil.rmtree(paths.compiled, ignore_errors=True)
 
 
 def _present(paths: Paths) -> Iterator[str]:

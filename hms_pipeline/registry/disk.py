@@ -57,7 +57,7 @@ def needed_bytes(paths: Paths, params: Params, stale: Collection[str] = ()) -> i
         n_bytes = 4 * sum(p.numel() for p in network.parameters())
         # The registered copy is counted as if nothing could be halved.
         weights += n_bytes * (2 * len(missing) + len(of.answering(params.split.n_folds)) + 3)
-        if name == STUDENT and params.student.overlaps and missing:
+        if name == STUDENT and params.student and params.student.overlaps and missing:
             beside = _n_overlapping(paths) * sum(sizes[view] for view in member.views)
     return 2 * features + weights + beside
 

@@ -19,7 +19,6 @@ from ..tracking.backends import Bucket, Database, backends, dvc_remote
 from ..tracking.servers import CLOSED, OPEN, Server, servers
 from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
 from .disk import GB, check_disk
-from .ledger import ADVICE
 from .versions import Registry
 
 PACKAGES = ("torch", "timm", "mlflow", "prefect", "dvc", "great-expectations", "numpy", "pandas")
@@ -189,8 +188,7 @@ def _registry(paths: Paths) -> Iterator[Finding]:
         yield Finding(CHAMPION, "none", NOTE)
         return
     for model in (paths, paths.student):
-        if model is paths or model.ledger.exists():
-            yield from _model(Registry.open(model))
+        yield from _model(Registry.open(model))
 
 
 def _model(registry: Registry) -> Iterator[Finding]:
@@ -211,10 +209,10 @@ def _model(registry: Registry) -> Iterator[Finding]:
 
 def check_ledger(registry: Registry) -> Iterator[Finding]:
     """Hold aliases and versions against the ledger."""
-    problems = registry.ledger.problems()
-    for problem in problems:
-        yield Finding("ledger", "broken chain", WRONG, f"{problem}. {ADVICE}")
-    if problems:
+    try:
+        registry.ledger.need_whole()
+    except InputError as err:
+        yield Finding("ledger", "broken chain", WRONG, str(err))
         return
     records = registry.ledger.read()
     yield Finding("ledger", f"{registry.model}: {len(records)} records")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ..ensemble.metrics import kl_per_window, plurality
 from ..ensemble.oof import OutOfFold
 from ..ensemble.stage import Made
 from ..inference.bundle import PLACE, read_info
+from ..inference.client import encode_request
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..student.compare import Comparison
 from ..system.errors import InputError
@@ -366,13 +368,12 @@ def _try_out(
     params: Params, oof: OutOfFold, model: Path, some: pd.DataFrame, windows: Sequence[Window]
 ) -> tuple[float, float, str]:
     served = load_served(model)
-    code = load_code(model / BUNDLE)
     predictor = served.unwrap_python_model()._predictor  # noqa: SLF001 - stored versions call it so
     worst = 0.0
     for fold, rows in some.groupby("fold"):
         scores = predictor.only([int(fold)]).predict([windows[k] for k in rows.index])
         worst = max(worst, _worst_member(oof, rows, scores))
-    worst = max(worst, _worst_served(served, code, predictor, windows[:2]))
+    worst = max(worst, _worst_served(served, predictor, windows[:2]))
     n = params.gate.latency_windows
     batch = [windows[k % len(windows)] for k in range(n)]
     predictor.predict(batch)
@@ -407,14 +408,6 @@ def _worst_member(oof: OutOfFold, rows: pd.DataFrame, scores: Any) -> float:
     return worst
 
 
-def _worst_served(served: Any, code: ModuleType, predictor: Any, windows: Sequence) -> float:
-    encode = module(code, "data.encode")
-    cells = {
-        "eeg": [encode.eeg_to_parquet(w.eeg) for w in windows],
-        "spectrogram": [
-            b"" if w.spectrogram is None else encode.spectrogram_to_parquet(w.spectrogram)
-            for w in windows
-        ],
-    }
-    answered = served.predict(pd.DataFrame(cells))
+def _worst_served(served: Any, predictor: Any, windows: Sequence[Window]) -> float:
+    answered = served.predict(pd.read_parquet(io.BytesIO(encode_request(windows))))
     return float(np.abs(answered.to_numpy(float) - predictor.predict(windows).probs).max())

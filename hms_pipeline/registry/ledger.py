@@ -2,58 +2,81 @@
 
 from __future__ import annotations
 
-import getpass
+import contextlib
 import json
-import os
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..system.errors import InputError
+from ..system.errors import InputError, StaleError
 from ..system.files import atomic, hash_json
+from .decisions import NAME, Decisions, who
 
 START = "0" * 64
-ADVICE = "Restore it from MLflow's copy."
+ADVICE = "Put back a copy (docs/how-to/operations.md)."
+STORE = f"MLflow's store (model {NAME})"
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """``mlruns/ledger.jsonl``.
+    """The decisions about one registered model, as of the first time it is asked.
 
-    A change of the alias is two lines: ``intent`` before it, ``commit`` (or ``abort``) after, so
-    that a process killed between them leaves something to finish.
+    They stand in MLflow's store, where all machines see them; a checkout with a store of its own
+    also keeps them in ``mlruns/ledger.jsonl``. A change of the alias is two lines: ``intent``
+    before it, ``commit`` (or ``abort``) after, so that a process killed between them leaves
+    something to finish.
 
     Parameters
     ----------
-    path : Path
-    text : bytes, optional
-        Its content, where that is not the file's: a copy that went on elsewhere. To read only.
+    path : Path or None
+        The file; None where the store is no checkout's own.
+    name : str
+        The registered model.
+    store : Decisions, optional
+        None: the file alone.
     """
 
-    path: Path
-    text: bytes | None = None
+    path: Path | None
+    name: str = ""
+    store: Decisions | None = None
 
     def append(self, action: str, **facts: Any) -> dict[str, Any]:
-        """Add a line and force it to the disk. Call it under the registry's lock."""
-        self._mend()
+        """Add a line, in the store and on the disk. Call it under the registry's lock.
+
+        Raises
+        ------
+        StaleError
+            The lock was lost, or another process has written the next line.
+        """
         records = self.read()
         record = {
             "n": len(records) + 1,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "who": f"{_user()}@{socket.gethostname()}",
+            "who": who(),
             "action": action,
             **facts,
             "previous": records[-1]["hash"] if records else START,
         }
         record["hash"] = hash_json(record)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as stream:
-            stream.write(json.dumps(record, sort_keys=True).encode() + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        line = json.dumps(record, sort_keys=True).encode()
+        self._share(line)
+        self.lines.append(line)
+        self._keep()
         return record
+
+    def _share(self, *lines: bytes) -> None:
+        """Write lines into the store, where of several with one number the first counts."""
+        if self.store is None:
+            return
+        for line in lines:
+            self.store.add(self.name, line)
+        if lines and not set(lines) <= set(self._counted()):
+            raise StaleError(
+                f"The next line of {self.name}'s ledger was written by another process. Nothing"
+                " more is changed; run the command again."
+            )
 
     def read(self) -> list[dict[str, Any]]:
         """All whole lines, oldest first; a line that was cut off by a kill never counted.
@@ -61,40 +84,59 @@ class Ledger:
         Raises
         ------
         InputError
-            A line is not JSON.
+            A line is not JSON, or file and store differ.
         """
-        return [_parsed(line, n) for n, line in enumerate(self.content().splitlines(), start=1)]
+        return [_parsed(line, n) for n, line in enumerate(self.lines, start=1)]
 
-    def content(self) -> bytes:
-        """Its whole lines."""
-        if self.text is not None:
-            return self.text
-        return whole_lines(self.path.read_bytes()) if self.path.exists() else b""
+    @cached_property
+    def lines(self) -> list[bytes]:
+        """Those of the file or of the store: one begins with the other."""
+        own, shared = self._own(), self.shared
+        longer, shorter = (own, shared) if len(own) > len(shared) else (shared, own)
+        if longer[: len(shorter)] != shorter:
+            raise InputError(
+                f"{self.path} and the ledger in {STORE} need to begin alike, but differ:"
+                f" {_why_apart(own, shared)}"
+            )
+        return list(longer)
 
-    def replace(self, content: bytes) -> None:
-        """Take over what it went on to be elsewhere."""
-        with atomic(self.path) as temporary:
-            temporary.write_bytes(content)
+    def _own(self) -> list[bytes]:
+        if self.path is None or not self.path.exists():
+            return []
+        text = self.path.read_bytes()
+        return text[: text.rfind(b"\n") + 1].splitlines()
 
-    def _mend(self) -> None:
-        if self.path.exists() and len(whole := self.content()) < self.path.stat().st_size:
-            os.truncate(self.path, len(whole))
+    @cached_property
+    def shared(self) -> list[bytes]:
+        """Those of the store."""
+        return self._counted()
+
+    def _counted(self) -> list[bytes]:
+        """Lines in the store, now, without those that came second to their place."""
+        found: list[bytes] = []
+        for line in self.store.lines(self.name) if self.store is not None else ():
+            place = _place(line)
+            if not isinstance(place, int) or place > len(found):
+                found.append(line)
+        return found
+
+    def catch_up(self) -> None:
+        """Bring file and store to the same lines: one has what a kill kept from the other."""
+        self.need_whole()
+        self._share(*self.lines[len(self.shared) :])
+        self._keep()
+
+    def _keep(self) -> None:
+        """Write the file, where it is not what it should be."""
+        content = b"".join(line + b"\n" for line in self.lines)
+        there = self.path is not None and self.path.exists()
+        if self.path is not None and content != (self.path.read_bytes() if there else b""):
+            with atomic(self.path) as temporary:
+                temporary.write_bytes(content)
 
     def problems(self) -> list[str]:
         """What is wrong with the chain, in sentences; empty where it is whole."""
-        previous, found = START, []
-        try:
-            records = self.read()
-        except InputError as err:
-            return [str(err).removesuffix(f". {ADVICE}")]
-        for n, record in enumerate(records, start=1):
-            body = {key: value for key, value in record.items() if key != "hash"}
-            if record.get("previous") != previous or record.get("n") != n:
-                found.append(f"line {n} of the ledger does not follow the line before it")
-            if record.get("hash") != hash_json(body):
-                found.append(f"line {n} of the ledger was changed")
-            previous = record.get("hash", "")
-        return found
+        return _problems(self.lines)
 
     def need_whole(self) -> None:
         """Refuse a ledger that is damaged.
@@ -106,7 +148,7 @@ class Ledger:
         """
         for problem in self.problems():
             raise InputError(
-                f"The ledger {self.path} needs to be as it was written, but {problem}. {ADVICE}"
+                f"The ledger of {self.name} needs to be as it was written, but {problem}. {ADVICE}"
             )
 
     def files_hash(self, version: int) -> str | None:
@@ -175,20 +217,43 @@ class Ledger:
         return None
 
 
-def whole_lines(text: bytes) -> bytes:
-    """Without a line that was cut off."""
-    return text[: text.rfind(b"\n") + 1]
+def _problems(lines: list[bytes]) -> list[str]:
+    previous = START
+    found: list[str] = []
+    for n, line in enumerate(lines, start=1):
+        try:
+            record = _parsed(line, n)
+        except InputError:
+            return [*found, f"line {n} of the ledger is not JSON"]
+        body = {key: value for key, value in record.items() if key != "hash"}
+        if record.get("previous") != previous or record.get("n") != n:
+            found.append(f"line {n} of the ledger does not follow the line before it")
+        if record.get("hash") != hash_json(body):
+            found.append(f"line {n} of the ledger was changed")
+        previous = record.get("hash", "")
+    return found
+
+
+def _why_apart(own: list[bytes], shared: list[bytes]) -> str:
+    for problem in _problems(own):
+        return f"{problem} in the file. Remove the file; hms gc --keep 1000 writes it anew."
+    for problem in _problems(shared):
+        return f"{problem} in the store. {ADVICE}"
+    return "both went on apart. Put back a copy of both (docs/how-to/operations.md)."
 
 
 def _parsed(line: bytes, n: int) -> dict[str, Any]:
     try:
-        return json.loads(line)
+        record = json.loads(line)
     except ValueError:
-        raise InputError(f"Line {n} of the ledger needs to be JSON, but is not. {ADVICE}") from None
+        record = None
+    if not isinstance(record, dict):
+        raise InputError(f"Line {n} of the ledger needs to be JSON, but is not. {ADVICE}")
+    return record
 
 
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())
+def _place(line: bytes) -> Any:
+    """The number that a line gives itself."""
+    with contextlib.suppress(InputError):
+        return _parsed(line, 0).get("n")
+    return None

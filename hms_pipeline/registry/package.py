@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,9 +21,9 @@ from ..config import Params, Paths
 from ..data.encode import eeg_to_parquet
 from ..inference.bundle import (
     CHECKSUMS,
-    checksums,
-    copy_code,
     files_below,
+    first_difference,
+    with_code,
     write_bundle,
     write_tables,
 )
@@ -86,11 +85,7 @@ def write_starter_model(starter: Path, out: Path) -> Path:
     out : Path
         A new folder.
     """
-    bundle = out.with_name("bundle")
-    shutil.copytree(starter, bundle)
-    copy_code(bundle / "code")
-    write_json(bundle / CHECKSUMS, checksums(bundle))
-    save_model(bundle, out)
+    save_model(with_code(starter, out.with_name("bundle")), out)
     return out
 
 
@@ -244,11 +239,4 @@ def _first_difference(model: Path, found: Mapping[str, str]) -> str:
         return f"{FILES} cannot be read"
     if hash_json(listed) == hash_json(found):
         return f"the list {FILES} itself was changed"
-    for name in sorted(listed.keys() | found.keys()):
-        if name not in found:
-            return f"{name} is missing"
-        if name not in listed:
-            return f"{name} was added"
-        if listed[name] != found[name]:
-            return f"{name} was changed"
-    return "they differ"
+    return first_difference(listed, found) or "they differ"

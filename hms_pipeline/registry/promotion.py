@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..system.errors import InputError
+from ..system.errors import InputError, StaleError
 from ..tracking.store import CHAMPION
 from .versions import Registry
 
@@ -54,13 +54,14 @@ def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -
     }
     registry.ledger.append("intent", **facts)
     _move(registry, facts)
-    with _stands(f"Version {version.version} is the champion"):
+    with _stands(registry, facts):
+        registry.decisions.check()
         registry.mark(facts)
         registry.ledger.append("commit", **facts)
-        registry.log_ledger()
 
 
 def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
+    registry.decisions.check()
     try:
         registry.client.set_registered_model_alias(registry.model, CHAMPION, str(facts["to"]))
     except Exception:  # every store has its own; the alias may have moved before it failed
@@ -70,15 +71,39 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _stands(done: str) -> Iterator[None]:
+def _stands(registry: Registry, facts: Mapping[str, Any]) -> Iterator[None]:
     """Say what is done where writing it down fails; the next change of the registry finishes it."""
     try:
         yield
+    except StaleError:
+        _put_right(registry, facts)
     except Exception as err:  # the store's, the disk's
         log.warning(
-            "%s, but that could not be written down everywhere (%s). The next command that"
-            " changes the registry does it.", done, err,
+            "Version %s is the champion, but that could not be written down everywhere (%s). The"
+            " next command that changes the registry does it.", facts["to"], err,
         )  # fmt: skip
+
+
+def _put_right(registry: Registry, facts: Mapping[str, Any]) -> None:
+    """Undo an alias' move that came after the lock was lost, unless the ledger has it by now.
+
+    Raises
+    ------
+    StaleError
+        Others decided meanwhile; the champion is the one that the ledger names.
+    """
+    with Registry.of(registry.paths, registry.client).held() as present:
+        champions = present.ledger.champions()
+        if champions[-1:] == [facts["to"]]:
+            return
+        if present.champion() == facts["to"] and champions:
+            present.client.set_registered_model_alias(present.model, CHAMPION, str(champions[-1]))
+        elif present.champion() == facts["to"]:
+            present.client.delete_registered_model_alias(present.model, CHAMPION)
+        raise StaleError(
+            f"Version {facts['to']} is not the champion, for another process decided meanwhile; the"
+            f" champion is {present.champion()}. Run the command again."
+        )
 
 
 def _networks(registry: Registry, version: int | None) -> str | None:
@@ -97,7 +122,6 @@ def refuse(
         reasons=list(reasons),
         judged_by=judged_by,
     )
-    registry.log_ledger()
 
 
 def set_verdict(

@@ -261,6 +261,7 @@ class Judge:
         """Decide, tag the version, and move the champion where it passed."""
         registry, model, number = self.registry, self.registry.model, version.version
         client = registry.client
+        registry.decisions.check()
         client.set_registered_model_alias(model, CHALLENGER, number)
         reasons, metrics, passed, judged_by = self._verdict(version, made)
         log_metrics(client, version.run_id, {f"gate/{k}": value for k, value in metrics.items()})

@@ -8,26 +8,27 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..system.errors import InputError
 from ..system.files import flush
 from ..system.locks import locked
-from ..tracking.artifacts import folder_of, log_file, read_file
+from ..tracking.artifacts import folder_of
 from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
-from .ledger import Ledger, whole_lines
+from .decisions import Decisions, create_model, is_absent, search
+from .ledger import Ledger
 from .package import check_model
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.exceptions import MlflowException
 
-LOCK = "registry.lock"
+LOCK, TICKET = "registry.lock", "registry.ticket"
+ABOUT = "Six probabilities for a 50 s window of ICU EEG. Research use."
 STAGING = ".staging"
 ROLLED_BACK = "rolled_back"  # a version's tag: why
 
@@ -40,11 +41,15 @@ class Registry:
     ----------
     paths : Paths
     client : MlflowClient
+    decisions : Decisions
+        The lock that all machines see; ``decisions.check()`` goes before every step that a process
+        without it must not take.
     ledger : Ledger
     """
 
     paths: Paths
     client: MlflowClient
+    decisions: Decisions
     ledger: Ledger
 
     @property
@@ -55,28 +60,56 @@ class Registry:
     @classmethod
     def open(cls, paths: Paths) -> Registry:
         """For reading; change things only inside ``changing``."""
-        return cls(paths, open_client(paths), Ledger(paths.ledger))
+        return cls.of(paths, open_client(paths))
+
+    @classmethod
+    def of(cls, paths: Paths, client: MlflowClient) -> Registry:
+        """As ``open``, with a client that is there."""
+        store = Decisions(client)
+        file = paths.ledger if is_own(paths) else None
+        return cls(paths, client, store, Ledger(file, paths.model, store))
 
     @classmethod
     @contextmanager
     def changing(cls, paths: Paths) -> Iterator[Registry]:
         """Under the registry's lock, with what a killed process left finished first.
 
+        A file lock lets in one process of the checkout, the lock in the store one checkout.
+
         Raises
         ------
         InputError, OSError
             The store or the ledger takes no changes; nothing was changed.
+        StaleError
+            The lock was lost on the way; what the ledger does not name by then is not done.
         """
-        with locked(paths.mlruns / LOCK):
-            registry = cls(paths, open_to_write(paths), Ledger(paths.ledger))
-            registry.ledger.need_whole()
-            registry._create_model()
-            registry._catch_up()
-            registry._recover()
+        with locked(paths.mlruns / LOCK), cls.of(paths, open_to_write(paths)).held() as registry:
+            yield registry
+
+    @contextmanager
+    def held(self) -> Iterator[Registry]:
+        """The store's part of ``changing``; call it under the checkout's lock."""
+        with self.decisions.alone(self.paths.mlruns / TICKET):
+            if not is_own(self.paths) and not self.ledger.lines:
+                self.ledger.lines.extend(self._former_lines())
+            self.ledger.catch_up()
+            self._create_model()
+            self._recover()
             try:
-                yield registry
+                yield self
             finally:
-                shutil.rmtree(registry.staging, ignore_errors=True)
+                shutil.rmtree(self.staging, ignore_errors=True)
+
+    def _former_lines(self) -> list[bytes]:
+        """A server's ledger as an earlier release kept it: a file of the run of its name."""
+        name = self.paths.ledger.stem
+        experiment = experiment_id(self.client, self.paths)
+        runs = self.client.search_runs([experiment], f"tags.`hms.kind` = '{name}'", max_results=1)
+        if not runs:
+            return []
+        with TemporaryDirectory() as folder:
+            file = self.client.download_artifacts(runs[0].info.run_id, f"{name}.jsonl", folder)
+            return Path(file).read_bytes().splitlines()
 
     @property
     def staging(self) -> Path:
@@ -94,43 +127,9 @@ class Registry:
         try:
             self.client.get_registered_model(self.model)
         except MlflowException as err:
-            if not _absent(err):
+            if not is_absent(err):
                 raise
-            self.client.create_registered_model(
-                self.model,
-                description="Six probabilities for a 50 s window of ICU EEG. Research use.",
-            )
-
-    def decisions(self) -> Ledger:
-        """The ledger with what was decided on other machines, to read by; it writes nothing.
-
-        Raises
-        ------
-        InputError
-            It is damaged, or differs from its copy in MLflow.
-        """
-        self.ledger.need_whole()  # a damaged line is a better reason than the copy's other one
-        found = replace(self.ledger, text=self._newest())
-        found.need_whole()
-        return found
-
-    def _newest(self) -> bytes:
-        copied, own = self._copied_ledger(), self.ledger.content()
-        if own.startswith(copied):
-            return own
-        if not copied.startswith(own):
-            raise InputError(
-                f"{self.ledger.path} and its copy in MLflow (the run named {self._ledger_kind})"
-                " need to begin alike, but differ: both went on apart, or one was edited. Put the"
-                " right one in both places."
-            )
-        return copied
-
-    def _catch_up(self) -> None:
-        """Take over what was decided on another machine: MLflow's copy of the ledger says it."""
-        newest = self._newest()
-        if newest != self.ledger.content():
-            self.ledger.replace(newest)
+            create_model(self.client, self.model, ABOUT)
 
     def _recover(self) -> None:
         """Finish what a killed process began: an intent whose alias moved, or did not."""
@@ -150,7 +149,6 @@ class Registry:
             **facts,
             note="finished after a kill" if done else "a kill came before the alias moved",
         )
-        self.log_ledger()
 
     def mark(self, facts: Mapping[str, Any]) -> None:
         """Tag what a rollback left, and free a champion of that tag."""
@@ -163,14 +161,7 @@ class Registry:
 
     def versions(self, model: str | None = None) -> list[ModelVersion]:
         """All versions of the model, or of another, newest first."""
-        found, token = [], None
-        asked = f"name = '{model or self.model}'"
-        while True:
-            page = self.client.search_model_versions(asked, page_token=token)
-            found += page
-            token = page.token
-            if not token:
-                return sorted(found, key=lambda version: -int(version.version))
+        return search(self.client, f"name = '{model or self.model}'")[::-1]
 
     def find(self, content_hash: str) -> ModelVersion | None:
         """The newest version with this content."""
@@ -191,7 +182,7 @@ class Registry:
         try:
             return self.client.get_model_version(self.model, str(version))
         except MlflowException as err:
-            if not _absent(err):
+            if not is_absent(err):
                 raise
             numbers = [int(v.version) for v in self.versions()]
             raise InputError(
@@ -205,7 +196,7 @@ class Registry:
         try:
             found = self.client.get_registered_model(self.model).aliases
         except MlflowException as err:
-            if not _absent(err):
+            if not is_absent(err):
                 raise
             return {}
         return {alias: int(version) for alias, version in found.items()}
@@ -250,7 +241,8 @@ class Registry:
             ) from None
 
     def _verified(self, version: ModelVersion) -> Path:
-        recorded = self.decisions().files_hash(int(version.version))
+        self.ledger.need_whole()
+        recorded = self.ledger.files_hash(int(version.version))
         if recorded is None:
             raise InputError(
                 "The ledger holds the hash of every version's files, but not of this one's: it was"
@@ -280,6 +272,7 @@ class Registry:
             target.mkdir(parents=True, exist_ok=True)
             shutil.move(model, target / "model")  # copies where the store is on another disk
             flush(target)
+        self.decisions.check()
         return self.client.create_model_version(
             self.model,
             f"{artifacts}/model",
@@ -287,43 +280,6 @@ class Registry:
             tags=dict(tags),
             description=description,
         )
-
-    def log_ledger(self) -> None:
-        """Copy the ledger to MLflow's artifacts, where people and other machines look."""
-        run = self._ledger_run()
-        if run is None:
-            run = self.client.create_run(
-                experiment_id(self.client, self.paths),
-                run_name=self._ledger_kind,
-                tags={"hms.kind": self._ledger_kind},
-            )
-        log_file(self.client, self.paths, run.info.run_id, self.ledger.path)
-        if run.info.status == "RUNNING":
-            self.client.set_terminated(run.info.run_id)
-
-    @property
-    def _ledger_kind(self) -> str:
-        return self.ledger.path.stem
-
-    def _ledger_run(self) -> Run | None:
-        found = self.client.search_runs(
-            [experiment_id(self.client, self.paths)],
-            f"tags.`hms.kind` = '{self._ledger_kind}'",
-            order_by=["attributes.start_time ASC"],
-            max_results=1,
-        )
-        return found[0] if found else None
-
-    def _copied_ledger(self) -> bytes:
-        """The whole lines of MLflow's copy; nothing where there is none yet."""
-        run = self._ledger_run()
-        copied = run and read_file(self.client, self.paths, run, self.ledger.path.name)
-        return whole_lines(copied or b"")
-
-
-def _absent(err: MlflowException) -> bool:
-    """Whether MLflow looked and found nothing, rather than failed to look."""
-    return err.error_code == "RESOURCE_DOES_NOT_EXIST"
 
 
 def reasons_of(tags: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,6 @@ from scipy.signal import butter, sosfiltfilt
 from ..schema import EEG_COLUMNS, LABEL_S, MIDLINE, REGION_PAIRS, SFREQ, WINDOW_S
 
 Array = NDArray[np.floating]
-SPACINGS_UV = (30, 50, 75, 100, 150, 200, 300, 500, 1000)
 DRAWN_SFREQ = 100.0  # Hz; a screen shows no more of 10 s
 RESOLUTION_UV = 0.2
 MISSING = -32768
@@ -36,15 +35,13 @@ NAMES = tuple(f"{a}-{b}" for a, b in DERIVATIONS)
 SIDES = tuple(group.split()[0] for group, pairs in GROUPS.items() for _ in pairs)
 
 
-def screen_traces(eeg: Array, band_hz: tuple[float, float] = BAND_HZ) -> Array:
-    """Derivations of the double banana, band-passed without phase shift.
+def screen_traces(eeg: Array) -> Array:
+    """Derivations of the double banana, band-passed to ``BAND_HZ`` without phase shift.
 
     Parameters
     ----------
     eeg : array, shape (20, n_times)
         Microvolts in the order of ``EEG_COLUMNS``; NaN = missing.
-    band_hz : tuple of float
-        Pass band.
 
     Returns
     -------
@@ -58,17 +55,8 @@ def screen_traces(eeg: Array, band_hz: tuple[float, float] = BAND_HZ) -> Array:
         warnings.simplefilter("ignore", RuntimeWarning)  # a derivation that is missing whole
         centre = np.nan_to_num(np.nanmedian(np.where(missing, np.nan, raw), axis=1))
     filled = np.where(missing, 0.0, raw - centre[:, None])
-    filtered = sosfiltfilt(butter(2, band_hz, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)
+    filtered = sosfiltfilt(butter(2, BAND_HZ, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)
     return np.where(missing, np.nan, filtered)
-
-
-def spacing_uv(traces: Array) -> int:
-    """Distance between traces that shows typical activity without overlap, microvolts."""
-    present = traces[np.isfinite(traces)]
-    if not present.size:
-        return SPACINGS_UV[0]
-    wanted = 1.1 * np.quantile(np.abs(present), 0.97)
-    return next((s for s in SPACINGS_UV if s >= wanted), SPACINGS_UV[-1])
 
 
 def baselines() -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..ensemble.blend import KINDS
+from ..ensemble.stage import table_of_results
 from ..registry.lineage import data_origin
 from ..schema import ACNS_NAMES, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..student.stage import by_votes
@@ -23,20 +24,18 @@ PLOTS = ("kl_by_votes", "weights", "reliability", "confusion", "member_correlati
 DASH = "–"
 
 
-def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) -> Path:
+def write_retrain_report(paths: Paths, params: Params) -> Path:
     """Write one self-contained HTML file about the present artifacts.
 
     Parameters
     ----------
     paths, params
         Stage `ensemble` has run; `register` too, if the verdict is to be shown.
-    out : Path, optional
-        The file; ``reports/retrain.html`` beside the artifacts where None.
 
     Returns
     -------
     Path
-        ``out``.
+        ``reports/retrain.html`` beside the artifacts.
 
     Raises
     ------
@@ -46,10 +45,9 @@ def write_retrain_report(paths: Paths, params: Params, out: Path | None = None) 
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     weights = read_sealed(paths.ensemble / "weights.json", "hms ensemble")
     deciding = metrics["ensemble"].get(DECIDING_SLICE, {})
-    out = paths.artifacts.absolute().parent / "reports" / "retrain.html" if out is None else out
     stage_columns, stages = _stages(metrics, weights["members"])
     return write_page(
-        Path(out),
+        paths.artifacts.absolute().parent / "reports" / "retrain.html",
         "retrain.html.j2",
         {
             "title": f"Retrain, recipe {params.recipe}",
@@ -91,24 +89,16 @@ def _span(low: float, high: float, signed: bool = False) -> str:
 
 
 def _results(metrics: Mapping[str, Any], members: list[str]) -> list[dict[str, Any]]:
-    named = [
-        *((name, metrics["members"][name]) for name in members),
-        ("equal mean", metrics["blends"]["equal"]),
-        (f"ensemble ({KINDS[metrics['chosen']]})", metrics["ensemble"]),
-        *((f"({name})", slices) for name, slices in metrics["baselines"].items()),
+    slices = [name for name in VOTE_SLICES if name in metrics["slices"]]
+    return [
+        {
+            "name": row["member"],
+            "cells": [_number(row[name]) for name in slices],
+            "interval": _span(*row["interval"]) if row["interval"] else DASH,
+            "strong": row["member"].startswith("ensemble"),
+        }
+        for row in table_of_results(dict(metrics), members)
     ]
-    rows = []
-    for name, slices in named:
-        deciding = slices.get(DECIDING_SLICE)
-        rows.append(
-            {
-                "name": name,
-                "cells": [_number(slices[s]["kl"]) for s in VOTE_SLICES if s in metrics["slices"]],
-                "interval": _span(deciding["low"], deciding["high"]) if deciding else DASH,
-                "strong": name.startswith("ensemble"),
-            }
-        )
-    return rows
 
 
 def _blend_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,14 +61,14 @@ RC = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float, dpi: int = 130) -> Iterator[Figure]:
+def figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """Draw into a new figure (inches) and save it as PNG; equal drawings give equal bytes."""
     with mpl.rc_context(RC):
         drawn = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawn)
         yield drawn
         path.parent.mkdir(parents=True, exist_ok=True)
-        drawn.savefig(path, dpi=dpi, format="png", metadata={"Software": None})
+        drawn.savefig(path, dpi=130, format="png", metadata={"Software": None})
 
 
 def decibels(power: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -86,7 +86,7 @@ def decibel_range(spectrogram: NDArray[np.floating]) -> tuple[float, float]:
     return float(low), float(max(high, low + 1))
 
 
-def gradient(stops: int = 9) -> str:
+def gradient() -> str:
     """The colours of power as stops of a CSS gradient, from the dimmest to the brightest."""
-    colours = mpl.colormaps[POWER_COLOURS](np.linspace(0, 1, stops))
+    colours = mpl.colormaps[POWER_COLOURS](np.linspace(0, 1, 9))
     return ", ".join(mpl.colors.to_hex(colour) for colour in colours)

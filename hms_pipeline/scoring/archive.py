@@ -31,8 +31,8 @@ from .units import reason
 BATCH = 8  # recordings that one call scores, one after the other
 
 Function = Callable[[Any], Any]
-# Runs a function on items, anywhere and in any order; gives each item with its result, or with a
-# LostError where the process or the machine went away for good.
+# Runs a function on some items, anywhere and in any order; gives each item with its result, or
+# with a LostError where the process or the machine went away for good.
 Spread = Callable[[Function, Sequence[Any]], Iterator[tuple[Any, Any]]]
 Aside = list[tuple[str, str]]  # ids and reasons
 
@@ -135,7 +135,7 @@ def _each(
     """Run batches; what was lost is run once more, one by one, so that it costs no neighbour."""
     lost: list[Any] = []
     batches = [items[k : k + BATCH] for k in range(0, len(items), BATCH)]
-    for batch, result in spread(function, batches):
+    for batch, result in spread(function, batches) if batches else ():
         if isinstance(result, LostError):
             lost += batch
         else:

@@ -26,7 +26,7 @@ from ..system.errors import InputError
 from ..system.files import atomic, read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
-from .inputs import Item, Names, RecordingItem, WindowItem, find_items, identified, refuse_empty
+from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
 from .recording import RecordingScores, WindowScorer
 from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
 
@@ -118,18 +118,18 @@ def score_inputs(
     parts = out.parent / f".{out.name}.parts"
     done = n_resumed = 0
     tables = []
-    opened: Any = nullcontext(reader) if reader else ReadingProcess()
-    with opened as opener:
+    reading: Any = nullcontext(reader) if reader else ReadingProcess()
+    with reading as opener:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
-                unit = [identified(unit[0], opener, names)]
+                unit = [opened(unit[0], opener, names, params, rename)]
             part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
             part, known = _resumed(part, unit[0], on_recording, is_reported)
             n_resumed += len(known)
             there = set(known["id"])
             rest = [item for item in unit if item.id not in there]
             if rest:
-                scored = score_group(predictor, rest, params, rename, opener, on_recording)
+                scored = score_group(predictor, rest, params, on_recording)
                 known = in_order(pd.concat([known, scored]) if there else scored, unit)
                 _keep(part, known)
             tables.append(known)

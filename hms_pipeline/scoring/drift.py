@@ -12,7 +12,7 @@ Yurdakul, "Statistical properties of population stability index", Western Michig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,9 +21,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 from ..config.scoring import DriftParams
-from ..data.window import Window
-from ..features.view import BuiltView
-from ..inference.reference import bin_shares, prediction_quantities, window_statistics
+from ..inference.reference import bin_shares, prediction_quantities
 from ..system.errors import InputError
 
 CONFIDENCE = 0.99  # of the PSI that chance alone explains
@@ -67,21 +65,6 @@ class DriftReport:
             f" {worst.quantity} (PSI {worst.psi:.2f}, median {worst.reference:.3g} in training,"
             f" {worst.scored:.3g} now)."
         )
-
-
-def observer(views: Mapping[str, BuiltView]) -> Callable[[Sequence[Window]], pd.DataFrame]:
-    """A function that gives the views' statistics of windows, for ``inbox.score_inbox``.
-
-    Parameters
-    ----------
-    views : mapping of str to BuiltView
-        The champion's views.
-    """
-
-    def observe(windows: Sequence[Window]) -> pd.DataFrame:
-        return window_statistics(windows, views)
-
-    return observe
 
 
 def compare(scored: pd.DataFrame, reference: Mapping[str, Any], params: DriftParams) -> DriftReport:

@@ -20,7 +20,7 @@ from ..system.files import read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .batch import BatchSummary
-from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file
+from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file, opened
 from .recording import WindowScorer
 from .units import COLUMNS, reason, save_part, score_group
 
@@ -64,8 +64,8 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    opened: Any = nullcontext(reader) if reader else ReadingProcess()
-    with opened as opener:
+    reading: Any = nullcontext(reader) if reader else ReadingProcess()
+    with reading as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):
@@ -172,12 +172,16 @@ def score_into(
     ----------
     part : Path
         Written whole or not at all; ``content_hash`` in it is the model's.
-    predictor, item, params, rename, reader
-        See ``units.score_group``.
+    predictor, item, params
+        See ``units.score_group``; a recording is opened here.
+    rename : mapping of str to str, optional
+    reader : Reader
     seen : sequence of DataFrame
         What ``predictor`` observed while it scored, kept beside the scores.
     """
-    table = score_group(predictor, [item], params, rename, reader)
+    if isinstance(item, RecordingItem):
+        item = opened(item, reader, Names(), params, rename)
+    table = score_group(predictor, [item], params)
     if seen and table["error"].isna().all():
         table = pd.concat([table, pd.concat(seen, ignore_index=True)], axis=1)
     table = table.assign(**{MADE_BY: predictor.content_hash})

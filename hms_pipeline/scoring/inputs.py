@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from ..config.scoring import ScoringParams
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
 from ..data.content import content_hash, is_clinical, is_parquet, list_recordings, unreadable_id
-from ..data.reading import Reader
+from ..data.reading import Reader, Recording
 from ..data.recording import open_parquet, read_eeg, read_spectrogram
 from ..data.window import Window, WindowReader, cut
 from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_bytes
+from .sources import open_recording
 
+NOT_OPEN = InputError("A recording needs to be open to be scored, but is not. Open it.")
 RESERVED = "index"  # the name of a report's first page
 
 
@@ -60,14 +63,14 @@ class RecordingItem:
         Empty until the content gives it, for clinical recordings that keep no name.
     content : str
         SHA-256 of all its files; empty until they were read.
-    fault : InputError or None
-        Why they could not be.
+    recording : Recording or InputError or OSError
+        It, once it is open, or why it is not.
     """
 
     path: Path
     id: str = ""
     content: str = ""
-    fault: InputError | None = None
+    recording: Recording | InputError | OSError = NOT_OPEN
 
     def key(self) -> str:
         """Hash of what it is made of."""
@@ -98,19 +101,25 @@ class Names:
         return found
 
 
-def identified(item: RecordingItem, reader: Reader, names: Names) -> RecordingItem:
-    """A recording with its content's hash and its name, which no other has."""
-    if item.content:
-        content, fault = item.content, None
-    else:
-        try:
-            content, fault = reader.identify(item.path), None
-        except InputError as err:
-            content, fault = "", err
+def opened(
+    item: RecordingItem,
+    reader: Reader,
+    names: Names,
+    params: ScoringParams,
+    rename: Mapping[str, str] | None,
+) -> RecordingItem:
+    """A recording that is open, with its content's hash and a name that no other has."""
+    content = item.content
+    recording: Recording | InputError | OSError
+    try:  # what is opened is held against what was identified
+        content = content or reader.identify(item.path)
+        recording = open_recording(item.path, params, rename, reader)
+    except (InputError, OSError) as err:
+        recording = err
     name = item.id or names.take(
         f"recording-{content[:12]}" if content else unreadable_id(item.path)
     )
-    return RecordingItem(item.path, name, content, fault)
+    return RecordingItem(item.path, name, content, recording)
 
 
 def find_items(

@@ -153,8 +153,8 @@ def score_opened(
 
     Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
     """
-    starts = _starts(recording, params.hop_s)
     spectrogram = own_spectrogram(recording, params.block_s)
+    starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
     kept: list[int] = []
     reasons: list[str] = []
@@ -168,7 +168,9 @@ def score_opened(
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
-    timeline = _timeline(starts[kept], batches, member_probs)
+    spread = disagreement(member_probs)
+    n_windows = len(window_starts(recording.n_times, params.hop_s))
+    timeline = _timeline(starts[kept], batches, spread)
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
         id=name,
@@ -183,8 +185,8 @@ def score_opened(
         pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
         warnings=(
             *recording.warnings,
-            *_interrupted(recording, params.hop_s, len(starts)),
-            *_left_out(len(starts), kept, reasons),
+            *_left_out(n_windows, len(starts), "a pause interrupts them."),
+            *_left_out(len(starts), len(kept), *reasons),
         ),
         source=recording.source,
     )
@@ -215,13 +217,6 @@ def _starts(recording: Recording, hop_s: int) -> np.ndarray:
             f" {recording.name} is interrupted. {' '.join(recording.warnings)}"
         )
     return starts
-
-
-def _interrupted(recording: Recording, hop_s: int, n_starts: int) -> tuple[str, ...]:
-    n_windows = len(window_starts(recording.n_times, hop_s))
-    if n_starts == n_windows:
-        return ()
-    return (f"{n_windows - n_starts} of {n_windows} windows left out: a pause interrupts them.",)
 
 
 def _batches(
@@ -262,20 +257,20 @@ def _predict(
     return [([row], scores) for row, found in singly for _, scores in found]
 
 
-def _left_out(n_windows: int, kept: Sequence[int], reasons: Sequence[str]) -> tuple[str, ...]:
-    if not reasons:
+def _left_out(n_windows: int, n_kept: int, *reasons: str) -> tuple[str, ...]:
+    if n_kept == n_windows:
         return ()
-    return (f"{n_windows - len(kept)} of {n_windows} windows left out: {reasons[0]}",)
+    return (f"{n_windows - n_kept} of {n_windows} windows left out: {reasons[0]}",)
 
 
-def _timeline(starts: np.ndarray, batches: Sequence[Any], member_probs: np.ndarray) -> pd.DataFrame:
+def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
     start_s = starts / SFREQ
     label_s = start_s + (WINDOW_S - LABEL_S) / 2
     table = pd.DataFrame(
         {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
     )
     table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
-    table["disagreement"] = disagreement(member_probs)
+    table["disagreement"] = spread
     table["members_used"] = [
         SEPARATOR.join(used) for scores in batches for used in scores.members_used
     ]

@@ -85,6 +85,7 @@ def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
         Row j covers [2j, 2j + 4] s and is centred at 2j + 2 s; NaN where that holds a pause.
     """
     n_rows = max(0, (recording.n_times - int(ROW_REACH_S * SFREQ)) // ROW_SAMPLES + 1)
+    paused = paused_rows(recording, n_rows)
     out = np.full((len(REGIONS), len(SPECTROGRAM_BINS), n_rows), np.nan, dtype=np.float32)
     step = max(1, int(block_s / SPECTROGRAM_STEP_S))
     for first in range(0, n_rows, step):
@@ -98,7 +99,7 @@ def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
         piece = recording.read(start, stop)
         rows = competition_spectrogram(torch.from_numpy(piece)[None])[0]
         out[:, :, first : first + n] = rows[:, :, 1 : n + 1].numpy()
-    out[:, :, paused_rows(recording, n_rows)] = np.nan
+    out[:, :, paused] = np.nan
     return out
 
 

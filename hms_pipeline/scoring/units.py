@@ -13,14 +13,12 @@ import pandas as pd
 from ..config.scoring import ScoringParams
 from ..data.content import files_of
 from ..data.formats.format import UnavailableError
-from ..data.reading import Reader
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import hash_bytes, hash_json, write_table
 from .inputs import Item, RecordingItem, WindowItem
 from .recording import SEPARATOR, RecordingScores, WindowScorer, score_opened
-from .sources import open_recording
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
@@ -58,8 +56,6 @@ def score_group(
     predictor: WindowScorer,
     items: Sequence[Any],
     params: ScoringParams,
-    rename: Mapping[str, str] | None,
-    reader: Reader,
     on_recording: Callable[[RecordingScores], None] | None = None,
 ) -> pd.DataFrame:
     """Score one group.
@@ -68,11 +64,8 @@ def score_group(
     ----------
     predictor : WindowScorer
     items : sequence of Item
-        Recordings that were identified.
+        Windows, or one recording that is open.
     params : ScoringParams
-    rename : mapping of str to str, optional
-    reader : Reader
-        Opens recordings.
     on_recording : callable, optional
         Told each recording's scores in full, for a report.
 
@@ -83,23 +76,20 @@ def score_group(
         ``transient``: whether that reason lies outside the input, so that another time may succeed.
     """
     if isinstance(items[0], RecordingItem):
-        return _score_recording(predictor, items[0], params, rename, reader, on_recording)
-    return score_windows(predictor, items, params.batch_windows)
+        return _score_recording(predictor, items[0], params, on_recording)
+    return pd.concat(score_batches(predictor, items, params.batch_windows), ignore_index=True)
 
 
 def _score_recording(
     predictor: WindowScorer,
     item: RecordingItem,
     params: ScoringParams,
-    rename: Mapping[str, str] | None,
-    reader: Reader,
     on_recording: Callable[[RecordingScores], None] | None,
 ) -> pd.DataFrame:
     try:
-        if item.fault:
-            raise item.fault
-        recording = open_recording(item.path, params, rename, reader)
-        scores = score_opened(predictor, recording, item.id, params)
+        if isinstance(item.recording, Exception):
+            raise item.recording
+        scores = score_opened(predictor, item.recording, item.id, params)
     except (InputError, OSError) as err:
         return _failure(item.id, 0.0, reason(err, item.path, item.id), _is_transient(err))
     if on_recording:
@@ -111,11 +101,6 @@ def _score_recording(
         SEPARATOR.join(filter(None, (*scores.warnings, own))) for own in table["warnings"]
     ]
     return table[[*COLUMNS, "error", "transient"]]
-
-
-def score_windows(predictor: WindowScorer, items: Sequence[WindowItem], batch: int) -> pd.DataFrame:
-    """Score windows; rows in the order given."""
-    return pd.concat(score_batches(predictor, items, batch), ignore_index=True)
 
 
 def score_batches(

@@ -12,7 +12,7 @@ from ..code_keys.roots import Keys
 from ..config import Params, Paths
 from ..config.keys import present_keys
 from ..config.student import STUDENT
-from ..inference.bundle import CHECKSUMS, check_bundle, checksums, read_bundle, write_bundle
+from ..inference.bundle import CHECKSUMS, checksums, write_bundle
 from ..inference.predictor import Predictor
 from ..schema import CLASS_LABELS
 from ..system.errors import InputError
@@ -90,23 +90,6 @@ def write_starter(paths: Paths, params: Params, out: Path, results: str = "") ->
                 " Give it fewer weights (student.model)."
             )
     return out
-
-
-def open_starter(folder: Path, device: str = "auto") -> Predictor:
-    """The starter, held against its checksums, run by this package's code.
-
-    Raises
-    ------
-    InputError
-        It is absent or was changed.
-    """
-    if not (folder / CHECKSUMS).is_file():
-        raise InputError(
-            "The starter is part of the package, but its weights are not there. Install the"
-            " package again, or give another --model."
-        )
-    check_bundle(folder)
-    return Predictor.open(read_bundle(folder), device=device)
 
 
 def example_probs(predictor: Predictor) -> list[list[float]]:

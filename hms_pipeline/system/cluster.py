@@ -90,7 +90,8 @@ def spread(
     def run(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": retries}
         remote = ray.remote(lambda item: function(item)).options(**options)  # no partial() for Ray
-        todo, running = iter(items), {}
+        todo = iter(items)
+        running: dict[Any, Any] = {}
         most = AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while True:
             while len(running) < most and (item := next(todo, None)) is not None:

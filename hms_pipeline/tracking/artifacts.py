@@ -15,7 +15,6 @@ from .store import is_own
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 
 def run_folder(client: MlflowClient, paths: Paths, run_id: str) -> Path | None:
@@ -49,14 +48,3 @@ def log_json(
     with TemporaryDirectory() as folder:
         write_json(Path(folder) / name, value)
         log_file(client, paths, run_id, Path(folder) / name)
-
-
-def read_file(client: MlflowClient, paths: Paths, run: Run, name: str) -> bytes | None:
-    """The bytes of one file beside a run; None where it has none of this name."""
-    folder = folder_of(paths, run.info.run_id, run.info.artifact_uri)
-    if folder is not None:
-        return (folder / name).read_bytes() if (folder / name).exists() else None
-    if name not in {file.path for file in client.list_artifacts(run.info.run_id)}:
-        return None
-    with TemporaryDirectory() as target:
-        return Path(client.download_artifacts(run.info.run_id, name, target)).read_bytes()

@@ -188,7 +188,7 @@ def elsewhere(paths: Paths) -> dict[str, list[str]]:
 
 
 def experiment_id(client: MlflowClient, paths: Paths) -> str:
-    """Id of the project's experiment; made under a lock where there is none.
+    """Id of the project's experiment; made where there is none.
 
     Raises
     ------
@@ -197,11 +197,15 @@ def experiment_id(client: MlflowClient, paths: Paths) -> str:
     """
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        with locked(paths.mlruns / "tracking.lock"):
+        from mlflow.exceptions import MlflowException
+
+        place = own_artifacts(paths).as_uri() if is_own(paths) else None
+        try:
+            return client.create_experiment(EXPERIMENT, artifact_location=place)
+        except MlflowException:
             found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                place = own_artifacts(paths).as_uri() if is_own(paths) else None
-                return client.create_experiment(EXPERIMENT, artifact_location=place)
+            if found is None:  # nor has another process made it
+                raise
     _need_usable(found, paths)
     return found.experiment_id
 

@@ -93,6 +93,7 @@ class Result:
     history: list[dict]
     probs: np.ndarray
     graphed: bool
+    compiled: bool
 
 
 def fit(
@@ -125,7 +126,7 @@ def fit(
     state = TrainState(_to_device(model, device), params.weight_decay, ema=params.ema_decay > 0)
     augmenter = Augmenter(params.augmentation, job.data.views)
     plain = PlainStep(state, augmenter, params.clip_norm, job.precision)
-    step = make_step(plain, job.data.shapes, batch_size)
+    step = make_step(plain, job.data.shapes, batch_size, job.n_steps)
     evaluator = Evaluator(
         state, job.views, job.data.held_out, batch_size, device, graphed=step.graphed
     )
@@ -176,7 +177,7 @@ def fit(
         epochs_before += stage.epochs
     if probs is None:  # resumed after the last epoch
         probs = _finite(evaluator("float32"), job.name)
-    return Result(state, history, probs, step.graphed)
+    return Result(state, history, probs, step.graphed, step.compiled)
 
 
 @torch.no_grad()

@@ -153,6 +153,7 @@ class Trainer:
             "pretrained": reports[0].to_dict(),
             "device": job.device.type,
             "cuda_graph": result.graphed,
+            "compiled": result.compiled,
         }
         manifest = write_outputs(folder, job, result, facts)
         checkpoint.remove()

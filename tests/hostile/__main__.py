@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from hms_pipeline.config.members import STARTER_FOLDER
-from hms_pipeline.student.starter import open_starter
+from hms_pipeline.registry.scoring import open_bundle
 
 from ..scorer import Scorer
 from .files import fill
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--way", choices=["score", "inbox"], default="score")
     parser.add_argument("--starter", action="store_true", help="score with the starter's network")
     arguments = parser.parse_args()
-    scorer = open_starter(STARTER_FOLDER) if arguments.starter else Scorer()
+    scorer = open_bundle(STARTER_FOLDER) if arguments.starter else Scorer()
     with tempfile.TemporaryDirectory() as place:
         good, hostile = fill(Path(place) / "in", arguments.n)
         run, started = by_score if arguments.way == "score" else by_inbox, time.monotonic()

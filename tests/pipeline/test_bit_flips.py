@@ -128,7 +128,7 @@ def part(maker: Maker) -> object:
 
 
 def version(maker: Maker) -> object:
-    number, bundle = api.champion_bundle(maker.paths)
+    number, bundle = api.bundle_of(maker.paths)
     registry = Registry.open(maker.paths)
     tables = training_tables(registry, registry.get(number))
     files = [p for p in (*bundle.parents[1].rglob("*"), *tables.rglob("*")) if p.is_file()]
@@ -143,7 +143,7 @@ def list_of_versions(maker: Maker) -> object:
         copy = Path(folder) / "project"
         shutil.copytree(root / "mlruns", copy / "mlruns")
         paths = Paths(root / "data", copy / "artifacts", maker.paths.params)
-        return api.list_versions(paths), api.verify(paths)
+        return api.list_versions(paths), api.model_of(paths)[0]
 
 
 def histories(maker: Maker) -> object:
@@ -183,7 +183,6 @@ KINDS: dict[str, tuple[str, Callable[[Maker], object]]] = {
     "version: other files": (f"{RUN}/model/**/*.[jym]*", version),
     "version: training's tables": (f"{RUN}/training/*.parquet", version),
     "ledger": ("mlruns/ledger.jsonl", version),
-    "ledger's copy": (f"{RUN}/ledger.jsonl", version),
     "database": ("mlruns/mlflow.db", list_of_versions),
 }  # fmt: skip
 TABLE: dict[str, Counter] = {}

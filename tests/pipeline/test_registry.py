@@ -98,11 +98,11 @@ def test_life_of_an_ensemble(maker):
     with pytest.raises(InputError, match="reason"):
         api.promote(paths, 3, " ")
     api.promote(paths, 3, "it was not the model")
-    assert api.champion_bundle(paths)[0] == 3
+    assert api.bundle_of(paths)[0] == 3
 
     assert api.gc(paths, keep=1) == [2]
     assert {row["version"] for row in api.list_versions(paths)} == {1, 3, 4}
-    assert api.verify(paths) == 3
+    assert api.model_of(paths)[0] == 3
     assert wrong(paths) == []
 
 
@@ -155,7 +155,7 @@ def test_a_missing_member_is_refused(maker):
         InputError, match=r"fold-1/weights.safetensors is missing. Run dvc checkout, or hms train"
     ):
         stage.run(maker.paths, maker.with_gate())
-    assert api.champion_bundle(maker.paths)[0] == 1
+    assert api.bundle_of(maker.paths)[0] == 1
 
 
 def votes_as_predictions(maker: Maker) -> None:
@@ -212,7 +212,7 @@ def test_a_flipped_bit_is_refused(maker, name):
     (bundle / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
         api.promote(maker.paths, 2, "it is better")
-    assert api.verify(maker.paths) == 1
+    assert api.model_of(maker.paths)[0] == 1
 
 
 def test_what_happens_behind_the_ledger_is_reported(maker):
@@ -277,7 +277,7 @@ def test_a_planted_leak_stops_the_gate(maker, monkeypatch):
     monkeypatch.setattr(evidence, "network_plan", leaking)
     with pytest.raises(InputError, match="were trained on patient 0"):
         stage.run(maker.paths, maker.with_gate())
-    assert api.champion_bundle(maker.paths)[0] == 1
+    assert api.bundle_of(maker.paths)[0] == 1
 
 
 def start(paths: Paths) -> subprocess.Popen:
@@ -304,7 +304,7 @@ def test_two_processes_at_once_give_one_champion(maker):
         _, err = process.communicate()
         assert process.returncode == 0, err.decode()
     assert len(api.list_versions(maker.paths)) == 1
-    assert api.verify(maker.paths) == 1
+    assert api.model_of(maker.paths)[0] == 1
     assert wrong(maker.paths) == []
 
 
@@ -325,11 +325,11 @@ def test_kills_at_any_point_leave_a_whole_champion(maker):
             os.killpg(process.pid, signal.SIGKILL)
             hits += 1
         process.communicate()
-        number, bundle = api.champion_bundle(maker.paths)
+        number, bundle = api.bundle_of(maker.paths)
         assert (bundle / "bundle.json").exists()
         result = stage.run(maker.paths, maker.with_gate())
         assert result["verdict"] in ("promoted", "refused")
-        assert api.verify(maker.paths) >= number
+        assert api.model_of(maker.paths)[0] >= number
         assert wrong(maker.paths) == []
     assert hits, "every process had ended before it was killed"
 
@@ -378,7 +378,7 @@ def test_the_model_stands_alone(maker, tmp_path):
     done = served(maker, ALONE, tmp_path, uri, str(tmp_path / "eeg"), str(tmp_path / "spectrogram"))
     assert done.returncode == 0, done.stderr
     probs, details, code, message = json.loads(done.stdout.splitlines()[-1])
-    _, bundle = api.champion_bundle(maker.paths)  # it still verifies after being loaded
+    _, bundle = api.bundle_of(maker.paths)  # it still verifies after being loaded
     from hms_pipeline.inference.predictor import Predictor
 
     np.testing.assert_allclose(probs, Predictor.open(bundle).predict([window]).probs[0], atol=1e-5)
@@ -391,7 +391,7 @@ def test_the_model_stands_alone(maker, tmp_path):
 def test_another_version_of_the_package_is_refused(maker, tmp_path):
     register(maker, POOR)
     other = tmp_path / "hms_pipeline"
-    shutil.copytree(api.champion_bundle(maker.paths)[1] / "code" / "package", other)
+    shutil.copytree(api.bundle_of(maker.paths)[1] / "code" / "package", other)
     with (other / "schema.py").open("a") as stream:
         stream.write("\n# a later version\n")
     script = (

@@ -17,7 +17,7 @@ from ...system.files import atomic
 from ..app import Context, app, out
 from ..progress import progress_bar
 from ..tables import print_table
-from .score import label_names
+from .score import Rename, label_names
 from .stages import refuse_filled
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ def import_(
     timezone: Annotated[
         str | None, typer.Option(help="Where it was recorded, such as Europe/Berlin.")
     ] = None,
-    rename: Annotated[
-        list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
-    ] = None,
+    rename: Rename = None,
     secret: Annotated[
         Path | None, typer.Option(help="File whose content enters the numbers of patients.")
     ] = None,

@@ -15,6 +15,7 @@ from ...system.errors import InputError
 from ..app import Context, app, note, out
 from ..progress import progress_bar
 from ..tables import Json, print_json
+from .stages import Device
 
 if TYPE_CHECKING:
     from ...config.scoring import ScoringParams
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 MOST_SAID = 5  # kinds of warnings that a submission prints
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Rename = Annotated[
+    list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
+]
 Model = Annotated[
     str | None,
     typer.Option(help="champion, student, student@N, starter, a version, URI or bundle's folder."),
@@ -45,9 +48,7 @@ def score(
         bool,
         typer.Option("--explain", help="Report why: what masking each region and 5 s changes."),
     ] = False,
-    rename: Annotated[
-        list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
-    ] = None,
+    rename: Rename = None,
     keep_names: Annotated[
         bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
     ] = False,

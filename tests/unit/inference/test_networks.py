@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from hms_pipeline.inference.networks import FoldGroup, GraphPool, fold_normalisation
+from hms_pipeline.config.members import MemberParams
+from hms_pipeline.inference.networks import (
+    FoldGroup,
+    GraphPool,
+    answer,
+    fold_normalisation,
+    with_weights,
+)
+from hms_pipeline.models import build_model
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -53,6 +61,19 @@ def test_folding_changes_no_answer_and_leaves_no_normalisation(x):
 
 
 @torch.inference_mode()
+def test_a_twin_answers_by_its_own_weights_and_leaves_the_first_alone(x):
+    with torch.device("meta"):
+        blank = plain().eval()
+    first, second = shaken(plain()), shaken(plain())
+    twins = [with_weights(blank, network.state_dict()) for network in (first, second)]
+    expected = [first(x), second(x)]
+    fold_normalisation(twins[:1], [x])
+    for twin, right in zip(twins, expected, strict=True):
+        torch.testing.assert_close(twin(x), right, atol=1e-5, rtol=1e-5)
+    assert all(weight.is_meta for weight in blank.state_dict().values())
+
+
+@torch.inference_mode()
 def test_folding_is_undone_where_it_would_change_the_answer(x):
     network = shaken(Shared())
     before, keys = network(x), set(network.state_dict())
@@ -82,3 +103,53 @@ def test_graphs_equal_the_loop_for_every_batch_size(x):
         batch = torch.randn(size, 4, 12, 12, device=device)
         expected = torch.stack([network(batch).softmax(1) for network in networks])
         torch.testing.assert_close(group([batch]), expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_smaller_batch_is_captured_when_it_comes_again():
+    group = FoldGroup([plain().eval()], [(4, 12, 12)], GraphPool(torch.device("cpu")))
+    used = []
+    for n in (60, 64, 4, 3, 4, 1, 50):
+        used.append(group._size(n))
+        group._graphs[used[-1]] = None
+    assert used == [64, 64, 64, 4, 4, 4, 64]
+
+
+WAVES, IMAGE = (18, 320), (4, 64, 64)
+OPTIONS = {"width": 0.25, "depth": 0.1}
+ARCHITECTURES = {
+    "efficientnet_v2s": ([IMAGE], OPTIONS),
+    "eegnet": ([WAVES], {"width": 8, "hidden": 16, "n_blocks": 2}),
+    "multi": ([WAVES, IMAGE], {"wave_width": 8, "hidden": 16, "n_blocks": 2, **OPTIONS}),
+}
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_half_precision_answers_as_float32(architecture):
+    shapes, options = ARCHITECTURES[architecture]
+    views = tuple(f"view{k}" for k in range(len(shapes)))
+    member = MemberParams(architecture=architecture, views=views, model=options)
+    torch.manual_seed(0)
+    network = build_model(member, shapes)
+    inputs = [torch.randn(4, *shape) for shape in shapes]
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network(*inputs)  # in training, normalisation makes windows differ
+    network.eval()
+    network.head.weight.data.div_(network(*inputs).std(0).mean())
+    network.head.bias.data.sub_(network(*inputs).mean(0))
+    exact = answer(network, inputs, half=False)
+    assert exact.std(0).max() > 0.05  # it answers the windows differently
+    moved = (answer(network, inputs, half=True) - exact).abs().max()
+    assert 0 < moved < 2e-2
+
+
+def test_a_window_that_half_precision_cannot_hold_is_answered_in_float32(x):
+    network = plain().eval()
+    network[0].weight.data.mul_(1e5)
+    network[3].weight.data.mul_(1e-5)
+    group = FoldGroup([network], [tuple(x.shape[1:])], GraphPool(torch.device("cpu")))
+    with torch.inference_mode():  # as scoring does; the group is opened outside of it
+        assert not torch.isfinite(answer(group.networks[0], [x], half=True)).all()
+    torch.testing.assert_close(group.exactly([x])[0].sum(1), torch.ones(3))

@@ -13,6 +13,7 @@ import pytest
 
 from hms_pipeline.config import Paths
 from hms_pipeline.inference.bundle import CHECKSUMS
+from hms_pipeline.registry.decisions import SOURCE
 from hms_pipeline.registry.package import BUNDLE, model_hashes
 from hms_pipeline.registry.promotion import promote, rollback
 from hms_pipeline.registry.tables import TRAINING
@@ -113,7 +114,7 @@ def addresses(paths: Paths) -> list[str]:
             uri
             for table, column in places.ADDRESSES
             for (uri,) in link.execute(f"SELECT {column} FROM {table}")
-            if uri and "REDACTED" not in uri
+            if uri and "REDACTED" not in uri and uri != SOURCE
         ]
 
 

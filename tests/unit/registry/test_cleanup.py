@@ -46,7 +46,7 @@ def test_folders_of_removed_versions_and_killed_registrations_go(shelf):
 
 @pytest.fixture
 def bucket(shelf, monkeypatch):
-    """Two versions, the older one superfluous, and a fresh registration of another machine."""
+    """Two versions, the older one superfluous, and what a killed registration left."""
     with sqlite3.connect(shelf.paths.mlruns / "mlflow.db") as connection:
         connection.execute("UPDATE experiments SET artifact_location = ?", (BUCKET,))
     connection.close()
@@ -84,7 +84,6 @@ def bucket(shelf, monkeypatch):
         "mlflow.store.artifact.artifact_repository_registry.get_artifact_repository", Repository
     )
     monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
-    monkeypatch.setattr(Registry, "log_ledger", lambda self: None)
     return runs, removed
 
 
@@ -93,8 +92,9 @@ def test_models_in_a_bucket_go_without_a_download(shelf, bucket):
     for number in (1, 2):
         (shelf.registry.fetched / f"{MODEL}-{number}" / "artifacts").mkdir(parents=True)
     assert api.gc(shelf.paths, keep=1) == [1]
-    places = [f"{BUCKET}/{runs[0]}/artifacts/{name}" for name in ("model", "training")]
-    assert removed == places
+    gone = (runs[0], runs[2])
+    places = {f"{BUCKET}/{r}/artifacts/{name}" for r in gone for name in ("model", "training")}
+    assert set(removed) == places
     assert [path.name for path in shelf.registry.fetched.iterdir()] == [f"{MODEL}-2"]
 
 
@@ -121,3 +121,25 @@ def test_checkpoints_stay_where_the_present_inputs_cannot_be_read(shelf):
     age(folder, 2)
     api.gc(shelf.paths, keep=1)
     assert folder.exists()
+
+
+def test_compiled_code_goes_when_it_is_unused_or_too_large(shelf, monkeypatch):
+    folder = shelf.paths.compiled
+    folder.mkdir(parents=True)
+    (folder / "kernel.so").write_bytes(bytes(100))
+    api.gc(shelf.paths, keep=5)
+    age(folder, days=20)
+    api.gc(shelf.paths, keep=5)
+    assert folder.exists()
+    monkeypatch.setattr(cleanup, "COMPILED_BYTES", 99)
+    age(folder, days=0.01)  # a quarter of an hour: a training may be reading it
+    api.gc(shelf.paths, keep=5)
+    assert folder.exists()
+    age(folder, days=0.1)
+    api.gc(shelf.paths, keep=5)
+    assert not folder.exists()
+    folder.mkdir()
+    (folder / "kernel.so").write_bytes(b"")
+    age(folder, days=40)
+    api.gc(shelf.paths, keep=5)
+    assert not folder.exists()

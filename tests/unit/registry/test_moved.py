@@ -249,7 +249,7 @@ def test_files_list_and_tags_rewritten_together_are_noticed(project):
         registry.client.set_model_version_tag(MODEL, "2", key, value)
     for use in (
         lambda: api.model_of(project.paths),
-        lambda: api.champion_bundle(project.paths),
+        lambda: api.bundle_of(project.paths),
         lambda: project.promote(2, "manual"),
     ):
         with pytest.raises(InputError, match=r"version 2 does not verify.*the ledger holds"):
@@ -275,9 +275,9 @@ def test_what_fails_after_the_alias_moved_is_told_and_finished_later(project, mo
         raise OSError("the disk is full")
 
     with monkeypatch.context() as full:
-        full.setattr(type(project.registry), "log_ledger", fail)
+        full.setattr(type(project.registry), "mark", fail)
         project.promote(1, "manual")
     assert "Version 1 is the champion, but" in caplog.text
     assert project.registry.champion() == 1
     project.add("three")
-    assert project.registry.decisions().champions() == [1, 2, 1]
+    assert project.registry.ledger.champions() == [1, 2, 1]

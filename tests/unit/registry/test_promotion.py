@@ -8,9 +8,11 @@ import pytest
 
 from hms_pipeline.config import Paths
 from hms_pipeline.registry import api
+from hms_pipeline.registry.ledger import Ledger
 from hms_pipeline.registry.promotion import predecessor
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.tracking.store import experiment_id
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -92,9 +94,42 @@ def test_another_checkout_knows_what_was_decided(shelf, other):
     assert shelf.registry.ledger.champions() == other.registry.ledger.champions()
 
 
-def test_two_ledgers_that_went_apart_are_refused(shelf, other):
+def test_a_ledgers_file_that_went_on_apart_is_refused(shelf, other):
     shelf.add("one")
     shelf.promote(1)
-    other.registry.ledger.append("register", version=9, content_hash="nine")
-    with pytest.raises(InputError, match="need to begin alike, but differ"):
-        other.promote(1)
+    Ledger(shelf.paths.ledger).append("register", version=9, content_hash="nine")
+    other.promote(other.add("two"))
+    with pytest.raises(InputError, match="need to begin alike, but differ: both went on apart"):
+        shelf.promote(1)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_a_ledgers_file_that_lags_behind_is_brought_up(shelf, kept):
+    shelf.add("one")
+    shelf.promote(1)
+    lines = shelf.paths.ledger.read_bytes().splitlines(keepends=True)
+    shelf.paths.ledger.write_bytes(b"".join(lines[:kept]))
+    assert shelf.actions() == ["register", "intent", "commit"]
+    shelf.add("two")
+    assert shelf.paths.ledger.read_bytes().splitlines(keepends=True)[:3] == lines
+
+
+def test_a_ledger_of_before_goes_into_the_store(shelf, other):
+    """An earlier release wrote the file alone."""
+    Ledger(shelf.paths.ledger).append("refuse", version=7, content_hash="seven", reasons=[])
+    shelf.add("one")
+    assert other.actions() == ["refuse", "register"]
+
+
+def test_a_servers_ledger_of_before_is_taken_over(other, tmp_path):
+    """An earlier release kept it as a file of the run named ledger."""
+    former = Ledger(tmp_path / "ledger.jsonl")
+    for version in (1, 2):
+        former.append("refuse", version=version, content_hash=str(version), reasons=[])
+    client = other.registry.client
+    run = client.create_run(experiment_id(client, other.paths), tags={"hms.kind": "ledger"})
+    client.log_artifact(run.info.run_id, str(former.path))
+    other.add("one")
+    other.add("two")
+    assert other.actions() == ["refuse", "refuse", "register", "register"]
+    assert other.registry.ledger.problems() == []

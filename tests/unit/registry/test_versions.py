@@ -37,7 +37,7 @@ class Locked:
 
 @pytest.mark.parametrize("ask", [Registry.champion, Registry._create_model, lambda r: r.get(1)])
 def test_a_locked_store_is_no_empty_one(shelf, ask):
-    registry = Registry(shelf.paths, Locked(), shelf.registry.ledger)
+    registry = Registry.of(shelf.paths, Locked())
     with pytest.raises(Exception, match="database is locked"):
         ask(registry)
 
@@ -65,7 +65,7 @@ def test_aliases():
 )
 def test_what_names_no_version_of_this_model_is_refused(shelf, value):
     with pytest.raises(InputError, match=r"A version of hms-ensemble is needed, but got"):
-        api.verify(shelf.paths, value)
+        api.model_of(shelf.paths, value)[0]
 
 
 def test_a_store_on_another_disk_gets_a_copy(shelf, monkeypatch):

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hms_pipeline.report.montage import (
-    DERIVATIONS,
-    NAMES,
-    SPACINGS_UV,
-    baselines,
-    screen_traces,
-    spacing_uv,
-)
+from hms_pipeline.report.montage import DERIVATIONS, NAMES, baselines, screen_traces
 from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, SFREQ
 
 RNG = np.random.default_rng(0)
@@ -57,9 +50,3 @@ def test_missing_samples_and_electrodes_stay_missing(eeg):
     assert np.isnan(traces[NAMES.index("Fz-Cz")]).all()
     assert np.isnan(traces[NAMES.index("P4-O2")]).sum() == 100
     assert np.isfinite(traces[0]).all()
-
-
-@pytest.mark.parametrize("scale", [0, 1, 60, 1e5])
-def test_spacing_is_a_round_number(eeg, scale):
-    assert spacing_uv(screen_traces(eeg / 50 * scale)) in SPACINGS_UV
-    assert spacing_uv(np.full((18, 10), np.nan)) == SPACINGS_UV[0]

@@ -254,7 +254,7 @@ def test_a_retrain(tmp_path, votes):
     )  # fmt: skip
     summary = {"kl": 0.5, "teacher": 0.4, "loss": 0.1, "loss_low": 0.05, "loss_high": 0.15}
     write_json(paths.student.ensemble / "summary.json", summary)
-    text = check(write_retrain_report(paths, tiny, tmp_path / "out.html"))
+    text = check(write_retrain_report(paths, tiny))
     assert "gain 0.0001 is below 0.001" in text
     assert "hms-student version 7" in text
     assert "+0.0500 to +0.1500" in text

@@ -70,6 +70,7 @@ class Machines:
     def __call__(
         self, function: Callable[[Any], Any], items: Sequence[Any]
     ) -> Iterator[tuple[Any, Any]]:
+        assert items  # Spark refuses to run a function on nothing
         for item in reversed(items):
             if len(self.calls) >= self._stop:
                 raise KeyboardInterrupt

@@ -219,7 +219,7 @@ def test_drift_compares_what_the_champion_scored(
     known = {"edges": [0.5], "shares": [0.9, 0.1], "median": 0.1, "n": 100}
     (tmp_path / "drift_reference.json").write_text(json.dumps({"prediction:seizure_vote": known}))
     (tmp_path / "bundle.json").write_text(json.dumps({"content_hash": "b" * 64}))
-    monkeypatch.setattr("hms_pipeline.registry.api.champion_bundle", lambda paths: (2, tmp_path))
+    monkeypatch.setattr("hms_pipeline.registry.api.bundle_of", lambda paths: (2, tmp_path))
     paths = Paths(tmp_path, tmp_path, write(tmp_path / "params.yaml"))
     nothing = drift_flow.compare_scores(paths, scores, 1)
     assert (nothing.n_windows, nothing.verdict) == (0, "too few")
@@ -245,7 +245,6 @@ def test_the_inbox_is_scored_as_the_recipe_says_and_without_one_as_the_champions
     scorer.bundle = SimpleNamespace(params=SimpleNamespace(scoring=scoring(hop_s=20, settle_s=0)))
     scorer.views = {}
     monkeypatch.setattr("hms_pipeline.registry.scoring.open_predictor", lambda _: (1, scorer))
-    monkeypatch.setattr("hms_pipeline.scoring.drift.observer", lambda _: None)
     monkeypatch.setattr(score_flow, "get_run_logger", lambda: logging.getLogger("test"))
     recipe = tmp_path / "params.yaml"
     paths = Paths(tmp_path, tmp_path, recipe)

@@ -15,14 +15,16 @@ from torch import nn
 from hms_pipeline.config.members import MemberParams
 from hms_pipeline.datasets.augmentations import Augmenter, ViewInfo
 from hms_pipeline.models import build_model
+from hms_pipeline.system import compiler
 from hms_pipeline.system.device import choose_device
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.training import step as step_module
 from hms_pipeline.training.checkpoint import write_tensors
 from hms_pipeline.training.fit import start_from_prior
 from hms_pipeline.training.metrics import by_slice, kl_divergence
 from hms_pipeline.training.schedule import ema_weights, learning_rates
 from hms_pipeline.training.state import TrainState
-from hms_pipeline.training.step import PlainStep, kl_loss
+from hms_pipeline.training.step import COMPILED_STEPS, PlainStep, kl_loss, make_step
 
 WAVES = ViewInfo("waves", (2, 16), (1, 0), (1.0, 1.0))
 
@@ -196,3 +198,32 @@ def test_weights_that_a_disk_does_not_take_are_an_error_of_the_system(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert error.value.errno == errno.EFBIG
     assert error.value.filename == str(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "works", "expected"),
+    [
+        (COMPILED_STEPS, True, True),
+        (COMPILED_STEPS, False, False),
+        (COMPILED_STEPS - 1, True, False),
+    ],
+)
+def test_long_trainings_are_compiled_and_captured_where_that_fails(
+    monkeypatch, n_steps, works, expected
+):
+    monkeypatch.setattr(compiler, "_failed", set())
+    monkeypatch.delenv(compiler.CACHE, raising=False)
+    monkeypatch.setattr(torch, "compile", lambda model, dynamic: lambda *views: model(*views))
+
+    class Captured:
+        def __init__(self, plain, shapes, batch_size) -> None:
+            self.compiled = plain.network is not plain.state.model
+            if self.compiled and not works:
+                raise RuntimeError("Failed to find C compiler")
+
+    monkeypatch.setattr(step_module, "GraphedStep", Captured)
+    plain = PlainStep(small_state(), Augmenter({}, [WAVES]), 1.0, "float32")
+    plain.device = torch.device("cuda")  # the step is not run
+    step = make_step(plain, [(2, 16)], 8, n_steps)
+    assert isinstance(step, Captured)
+    assert step.compiled == expected
