@@ -108,7 +108,7 @@ def test_a_remote_that_comes_back_is_asked_again(trainer, tmp_path, caplog):
     script = (
         f"echo x >> {tries}; echo no answer of s3://me:secret@host; [ $(wc -l < {tries}) -gt 2 ]"
     )
-    exchange._remote(trainer, ["bash", "-c", script], LOG)
+    exchange._remote(trainer, ["bash", "-c", script], LOG, waits=(0.0, 0.0, 0.0))
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
     assert "me:***@host" in caplog.text
     assert "secret" not in caplog.records[0].message.replace(script, "")
@@ -116,7 +116,7 @@ def test_a_remote_that_comes_back_is_asked_again(trainer, tmp_path, caplog):
 
 def test_a_remote_that_stays_away_is_one_line(trainer):
     with pytest.raises(InputError, match="A remote has to answer to") as caught:
-        exchange._remote(trainer, ["bash", "-c", "echo gone; exit 1"], LOG)
+        exchange._remote(trainer, ["bash", "-c", "echo gone; exit 1"], LOG, waits=(0.0,))
     assert "\n" not in str(caught.value)
 
 
