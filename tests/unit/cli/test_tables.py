@@ -29,6 +29,7 @@ ROWS = [
 def all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     discover(commands.__name__, list(commands.__path__))
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(out, "quiet", False)  # a command of another test may have asked for JSON
 
 
 @pytest.fixture
