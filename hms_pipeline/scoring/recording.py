@@ -156,21 +156,22 @@ def score_opened(
     spectrogram = own_spectrogram(recording, params.block_s)
     starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
+    spreads: list[np.ndarray] = []
     kept: list[int] = []
     reasons: list[str] = []
     for first, batch in _batches(recording, spectrogram, starts, params):
         for rows, scores in _predict(predictor, batch, reasons):
             kept += [first + row for row in rows]
             batches.append(scores)
+            spreads.append(disagreement(scores.member_probs))
         release_memory()
         if progress:
             progress(first + len(batch), len(starts))
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
-    spread = disagreement(member_probs)
     n_windows = len(window_starts(recording.n_times, params.hop_s))
-    timeline = _timeline(starts[kept], batches, spread)
+    timeline = _timeline(starts[kept], batches, np.concatenate(spreads))
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
         id=name,
