@@ -15,7 +15,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
-HALF_FROM = 16  # windows; casting the weights, with fewer, would cost launches
 # Networks side by side on a GPU: more hide the launches of small batches; with large ones they
 # only take memory.
 MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
@@ -136,18 +135,6 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = 
     return twin
 
 
-def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
-    """Probabilities, shape (B, 6), float32; ``half``: convolutions and products in float16.
-
-    The views are float16 already, and its ten bits are those that a GPU's convolutions take of
-    float32 numbers (TF32); bfloat16 has seven.
-    """
-    device = views[0].device.type
-    with torch.autocast(device, torch.float16, enabled=half, cache_enabled=False):
-        logits = network(*views)
-    return logits.float().softmax(1)
-
-
 class GraphPool:
     """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it.
 
@@ -178,8 +165,7 @@ class FoldGroup:
     -----
     On the CPU the folds run one after another: a grouped convolution over stacked folds is
     slower there than folded normalisation with channels last. On a GPU small batches are bound
-    by kernel launches, so all folds are captured into one CUDA graph per batch size; convolutions
-    are in half precision there.
+    by kernel launches, so all folds are captured into one CUDA graph per batch size.
     """
 
     def __init__(
@@ -220,14 +206,7 @@ class FoldGroup:
         return torch.stack([self._answer(network, views) for network in self.networks])
 
     def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        half = self.pool.device.type == "cuda" and len(views[0]) >= HALF_FROM
-        return answer(network, views, half=half)
-
-    @torch.inference_mode()
-    def exactly(self, views: Sequence[Tensor]) -> Tensor:
-        """The same without half precision, for windows that it cannot hold."""
-        views = _layout(views)
-        return torch.stack([answer(network, views, half=False) for network in self.networks])
+        return network(*views).softmax(1)
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])
