@@ -173,10 +173,8 @@ class FoldGroup:
     ) -> None:
         self.pool = pool
         images = any(len(shape) == 3 for shape in shapes)
-        self.networks = [
-            network.to(memory_format=torch.channels_last) if images else network
-            for network in networks
-        ]
+        layout = {"memory_format": torch.channels_last} if images else {"device": pool.device}
+        self.networks = [network.to(**layout) for network in networks]  # GRUs: in one piece
         generator = torch.Generator().manual_seed(0)
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
         with torch.inference_mode():
