@@ -30,6 +30,7 @@ from hms_pipeline.registry import api, stage
 from hms_pipeline.registry.package import FILES
 from hms_pipeline.registry.tables import training_tables
 from hms_pipeline.registry.versions import Registry
+from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.batch import _known
 from hms_pipeline.scoring.units import save_part
 from hms_pipeline.system.errors import InputError
@@ -77,7 +78,8 @@ def maker(tmp_path_factory: pytest.TempPathFactory) -> Maker:
     stage.run(paths, maker.with_gate())
     link_fold(paths.fold("eegnet", 0), paths.finished / "key")
     Checkpoint(paths.checkpoints / "key").save(State(), [{"epoch": 1}])
-    scores = pd.DataFrame({"id": ["a"], "start_s": [0.5], "seizure_vote": [0.25], "error": [None]})
+    votes = {column: [0.25] for column in VOTE_COLUMNS}
+    scores = pd.DataFrame({"id": ["a"], "start_s": [0.5], **votes, "error": [None]})
     save_part(paths.artifacts / "part.parquet", scores)
     with closing(sqlite3.connect(paths.mlruns / "mlflow.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
