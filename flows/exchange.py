@@ -24,7 +24,8 @@ from .environment import prepare, project_root, run_folder, stage_environment
 BRANCH = "HMS_BRANCH"
 LOCK = "dvc.lock"
 WAITS_S = (5.0, 15.0, 30.0, 60.0)  # before a remote is asked again
-ROBOT = ("-c", "user.name=hms retrain", "-c", "user.email=hms@localhost")
+EMAIL = "hms@localhost"
+ROBOT = ("-c", "user.name=hms retrain", "-c", f"user.email={EMAIL}")
 Log = logging.Logger | logging.LoggerAdapter
 
 
@@ -57,19 +58,27 @@ def take(root: Path, log: Log) -> None:
 
 
 def _take_commit(root: Path, branch: str, log: Log) -> None:
+    _fetch(root, branch, log)
+    _git(root, "checkout", "-q", "HEAD", "--", LOCK, may_fail=True)
+    _git(root, "merge", "-q", "--ff-only", "FETCH_HEAD")
+
+
+def _fetch(root: Path, branch: str, log: Log) -> None:
+    """Ask for the branch; this clone must have no change of its own but ``dvc.lock``."""
     if _git(root, "status", "--porcelain", "--untracked-files=no", "--", f":!{LOCK}"):
         raise InputError(
             f"A machine with {BRANCH} set needs the files of the commit, but some of {root}"
             " differ. Commit and push them, or unset it."
         )
     _remote(root, ["git", "fetch", "-q", "origin", branch], log)
-    if _git(root, "rev-list", "FETCH_HEAD..HEAD"):
+    own = _git(root, "log", "--format=%ae", "FETCH_HEAD..HEAD").split()
+    if own == [EMAIL]:  # of a retrain that ended before it could push
+        _git(root, "reset", "-q", "--soft", "HEAD~1")
+    elif own:
         raise InputError(
             f"A machine with {BRANCH} set needs a clone without commits of its own, but {root} has"
             f" some that {branch} lacks. Push them, or unset it."
         )
-    _git(root, "checkout", "-q", "HEAD", "--", LOCK, may_fail=True)
-    _git(root, "merge", "-q", "--ff-only", "FETCH_HEAD")
 
 
 def give(root: Path, log: Log) -> None:
@@ -88,6 +97,11 @@ def give(root: Path, log: Log) -> None:
         return
     push(root, ["--run-cache"], log)
     if not _git(root, "status", "--porcelain", "--", LOCK):
+        return
+    try:
+        _fetch(root, branch, log)  # what a run in changed files made is no news for the branch
+    except InputError as err:
+        log.warning("%s stays on this machine. %s", LOCK, err)
         return
     _git(root, "add", LOCK)
     _git(root, *ROBOT, "commit", "-q", "-m", f"{LOCK} of a retrain", "--", LOCK)

@@ -161,7 +161,12 @@ def run_graph(
             held.record(flow_run=str(flow_run.get_id()))
             plan = make_plan(root, only, until, force)
             state = run_plan(root, params, plan, engine, held)
-            exchange.give(root, log)
+            try:
+                exchange.give(root, log)
+            except InputError as err:
+                log.error("%s", err)
+                if state.is_completed():
+                    return Failed(message=f"{state.message} But: {err}")
             return state
     except InputError as err:
         return Failed(name=REFUSED, message=str(err))

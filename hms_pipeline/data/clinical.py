@@ -144,8 +144,8 @@ def open_clinical(
     path = Path(path)
     source = open_source(path)
     labels = [channel.label for channel in source.channels]
-    named = zip(source.channels, parse_labels(labels, rename), strict=True)
-    parsed = {pick: _referenced(c, stated.reference) for pick, (stated, c) in enumerate(named)}
+    read = parse_labels(labels, rename)
+    parsed = dict(enumerate(map(_referenced, read, _references(source.channels, read))))
     used = {pick: channel for pick, channel in parsed.items() if channel is not None}
     n_times = n_times_of(source, path.name)
     used, judgement, left_out = _usable(source, used)
@@ -217,6 +217,13 @@ def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
         replace(c, label=f"{c.label}-{next(numbers[c.label])}") if c.label in numbers else c
         for c in channels
     )
+
+
+def _references(stated: Sequence[SourceChannel], read: Sequence[Channel | None]) -> list[str]:
+    """References that the header names; one that all channels share is nobody's own."""
+    electrodes = [c is not None and c.plus != EKG for c in read]
+    found = {c.reference for c, wanted in zip(stated, electrodes, strict=True) if wanted}
+    return ["" if len(found) == 1 else channel.reference for channel in stated]
 
 
 def _referenced(channel: Channel | None, reference: str) -> Channel | None:

@@ -114,9 +114,16 @@ def remove_compiled(paths: Paths) -> None:
     Whoever needs it compiles it again. What was used within the last hour may be in use: it stays.
     """
     idle_s = _age_s(paths.compiled)
-    size = sum(path.stat().st_size for path in paths.compiled.rglob("*") if path.is_file())
+    size = sum(map(_size, paths.compiled.rglob("*")))
     if idle_s > 30 * DAY_S or (idle_s > DAY_S / 24 and size > COMPILED_BYTES):
         shutil.rmtree(paths.compiled, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a training that compiles replaces its files
+        return 0
 
 
 def _present(paths: Paths) -> Iterator[str]:

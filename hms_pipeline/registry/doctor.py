@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -17,7 +17,7 @@ from ..system.errors import InputError, hide_passwords
 from ..system.packages import package_versions
 from ..tracking.backends import Bucket, Database, backends, dvc_remote
 from ..tracking.servers import CLOSED, OPEN, Server, servers
-from ..tracking.store import CHAMPION, elsewhere, has_store, store_uri
+from ..tracking.store import CHAMPION, elsewhere, has_store, is_own, store_uri
 from .disk import GB, check_disk
 from .versions import Registry
 
@@ -69,10 +69,14 @@ def examine(paths: Paths, params: Params) -> list[Finding]:
     findings = []
     for name, part in parts:
         try:
-            findings += list(part())
+            for finding in part():
+                findings.append(finding)
         except Exception as err:  # a broken store must not hide the rest
             findings.append(Finding(name, type(err).__name__, WRONG, str(err)))
-    return findings
+    return [
+        replace(found, value=hide_passwords(found.value), advice=hide_passwords(found.advice))
+        for found in findings
+    ]
 
 
 def _packages() -> Iterator[Finding]:
@@ -215,6 +219,12 @@ def check_ledger(registry: Registry) -> Iterator[Finding]:
         yield Finding("ledger", "broken chain", WRONG, str(err))
         return
     records = registry.ledger.read()
+    if not records and not is_own(registry.paths) and registry.versions():
+        yield Finding(
+            "ledger", f"{registry.model}: none yet", WRONG,
+            "An earlier release registered its versions. hms gc --keep 1000 takes over the ledger.",
+        )  # fmt: skip
+        return
     yield Finding("ledger", f"{registry.model}: {len(records)} records")
     if registry.ledger.pending():
         yield Finding(

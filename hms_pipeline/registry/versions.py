@@ -104,12 +104,16 @@ class Registry:
         """A server's ledger as an earlier release kept it: a file of the run of its name."""
         name = self.paths.ledger.stem
         experiment = experiment_id(self.client, self.paths)
-        runs = self.client.search_runs([experiment], f"tags.`hms.kind` = '{name}'", max_results=1)
-        if not runs:
-            return []
-        with TemporaryDirectory() as folder:
-            file = self.client.download_artifacts(runs[0].info.run_id, f"{name}.jsonl", folder)
-            return Path(file).read_bytes().splitlines()
+        runs = self.client.search_runs(
+            [experiment], f"tags.`hms.kind` = '{name}'", order_by=["attributes.start_time ASC"]
+        )
+        for run in (run.info.run_id for run in runs):
+            if any(file.path == f"{name}.jsonl" for file in self.client.list_artifacts(run)):
+                with TemporaryDirectory() as folder:
+                    file = self.client.download_artifacts(run, f"{name}.jsonl", folder)
+                    data = Path(file).read_bytes()
+                return data[: data.rfind(b"\n") + 1].splitlines()  # a line cut off is none
+        return []
 
     @property
     def staging(self) -> Path:

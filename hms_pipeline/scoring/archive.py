@@ -21,7 +21,7 @@ from ..config.scoring import ScoringParams
 from ..data.content import list_recordings, unreadable_id
 from ..data.reading import ReadingProcess
 from ..system.errors import InputError, LostError
-from ..system.files import read_table
+from ..system.files import read_table, to_json, write_json
 from ..system.progress import Progress
 from .batch import BatchSummary
 from .inbox import recording_item, score_into, set_aside
@@ -89,7 +89,9 @@ def score_archive(
         An input does not exist, or none holds a recording.
     """
     job = replace(job, out=job.out.resolve() / f"model={job.content_hash[:16]}")
-    found, failed = _by_content(_recordings(inputs), spread)
+    recordings = _recordings(inputs)
+    _hold_settings(job)
+    found, failed = _by_content(recordings, spread)
     new = {key: path for key, path in found.items() if not _table(job, key).exists()}
     n_scored, n_done = 0, len(found) - len(new)
     for batch, result in _each(partial(score_batch, job), list(new.items()), spread):
@@ -102,6 +104,20 @@ def score_archive(
             progress(n_done, len(found))
     n_resumed = len(found) - len(new)
     return BatchSummary(job.out, None, n_scored, len(failed), n_resumed, tuple(failed))
+
+
+def _hold_settings(job: Job) -> None:
+    """One data set has one way of scoring, or its tables could not be told apart."""
+    path = job.out / "_settings.json"  # a name that readers of data sets pass over
+    params = job.params.model_dump(mode="json")
+    names = {"rename": dict(job.rename or {}), "keep_names": job.keep_names}
+    settings = {"scoring": params, **names}
+    if path.exists() and path.read_text(encoding="utf-8") != to_json(settings):
+        raise InputError(
+            f"All tables of an archive need the same settings, but those in {job.out} have another"
+            " section `scoring`, --rename or --keep-names. Give another --out."
+        )
+    write_json(path, settings)
 
 
 def _recordings(inputs: Sequence[Path]) -> list[Path]:

@@ -188,4 +188,4 @@ def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:
 def save_part(part: Path, table: pd.DataFrame) -> None:
     """Write a group's scores, whole or not at all, in types that all parts have."""
     votes = dict.fromkeys(VOTE_COLUMNS, "float64")
-    write_table(part, table.astype({"id": "str", "error": "str", **votes}))
+    write_table(part, table.astype({"id": "str", "error": "string", **votes}))

@@ -28,5 +28,9 @@ def hide_passwords(text: str) -> str:
     --------
     >>> hide_passwords("no answer of postgresql://hms:secret@db/mlflow")
     'no answer of postgresql://hms:***@db/mlflow'
+    >>> hide_passwords("https://token@host/x: postgresql://db/x?user=a&password=b")
+    'https://***@host/x: postgresql://db/x?user=a&password=***'
     """
-    return re.sub(r"(\w://[^/\s:@]*):[^\s/]*@", r"\1:***@", text)
+    text = re.sub(r"(\w://[^/\s:@]*):[^\s'\"]*@", r"\1:***@", text)
+    text = re.sub(r"(https?://)[^/\s:@'\"]+@", r"\1***@", text)
+    return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)

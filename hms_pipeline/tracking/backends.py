@@ -57,7 +57,10 @@ class Database:
         from sqlalchemy.engine import make_url
         from sqlalchemy.exc import SQLAlchemyError
 
-        url = make_url(self.url).set(drivername="postgresql+psycopg")
+        try:
+            url = make_url(self.url).set(drivername="postgresql+psycopg")
+        except (SQLAlchemyError, ValueError) as err:
+            raise _silent(self.name, "its address", err) from None
         engine = create_engine(url, connect_args={"connect_timeout": TIMEOUT_S})
         where = f"{url.host}:{url.port or 5432}/{url.database}"
         query = text(
@@ -121,16 +124,16 @@ class Bucket:
             retries={"max_attempts": 1}, connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S
         )
         session = boto3.Session(self.key, self.secret)
-        client = session.client("s3", endpoint_url=self.endpoint, config=brief)
         parts = urlsplit(self.url)
-        pages = client.get_paginator("list_objects_v2").paginate(
-            Bucket=parts.netloc,
-            Prefix=parts.path.strip("/"),
-            PaginationConfig={"MaxItems": COUNTED},
-        )
         try:
+            client = session.client("s3", endpoint_url=self.endpoint, config=brief)
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=parts.netloc,
+                Prefix=parts.path.strip("/"),
+                PaginationConfig={"MaxItems": COUNTED},
+            )
             sizes = [entry["Size"] for page in pages for entry in page.get("Contents", [])]
-        except (BotoCoreError, ClientError) as err:
+        except (BotoCoreError, ClientError, ValueError) as err:
             raise _silent(self.name, self.url, err) from None
         found = session.get_credentials()
         user = found.access_key if found else "nobody"

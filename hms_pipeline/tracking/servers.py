@@ -55,7 +55,7 @@ class Server:
     def knows_user(self) -> bool:
         """Whether it answers to this machine's user and password."""
         secret = base64.b64encode(self.login.encode()).decode()
-        code, _ = self._ask({"Authorization": f"Basic {secret}"})
+        code = self._code({"Authorization": f"Basic {secret}"})
         return code is not None and code not in (401, 403)
 
     @property
@@ -65,12 +65,16 @@ class Server:
 
     def state(self) -> str:
         """``OPEN``, ``CLOSED`` or ``SILENT``, by asking without a password."""
-        code, said = self._ask({})
+        code = self._code({})
+        return SILENT if code is None else CLOSED if code in (401, 403) else OPEN
+
+    def _code(self, headers: Mapping[str, str]) -> int | None:
+        code, said = self._ask(headers)
         if code == 403 and b"Host header" in said:
             # MLflow refuses host names that it does not know, because of web pages in a browser.
             # Any other program may send a name that it knows.
-            code, _ = self._ask({"Host": "localhost"})
-        return SILENT if code is None else CLOSED if code in (401, 403) else OPEN
+            code, _ = self._ask({**headers, "Host": "localhost"})
+        return code
 
     def _ask(self, headers: Mapping[str, str]) -> tuple[int | None, bytes]:
         """Status and beginning of the answer; no status without an answer."""

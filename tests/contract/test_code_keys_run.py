@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 import threading
 from collections.abc import Iterator
@@ -89,8 +90,18 @@ class Watch:
             if path.is_relative_to(PACKAGE):
                 parts = path.relative_to(PACKAGE).with_suffix("").parts
                 module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-                self._own[code] = module, code.co_qualname.partition(".<locals>")[0]
+                own = code.co_qualname.partition(".<locals>")[0]
+                self._own[code] = module, holder(path, code) if own == "<lambda>" else own
         return self._own[code]
+
+
+def holder(path: Path, code: CodeType) -> str:
+    """Name of the definition whose decorators hold a lambda."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        decorators = getattr(node, "decorator_list", ())
+        if decorators and decorators[0].lineno <= code.co_firstlineno < node.body[0].lineno:
+            return node.name
+    return "<lambda>"
 
 
 watch = Watch()

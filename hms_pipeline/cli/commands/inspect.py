@@ -88,6 +88,6 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
         print_json([asdict(finding) for finding in findings])
     else:
         print_table("Doctor", [{"state": f.state, "what": f.what, "is": f.value} for f in findings])
-        print_facts({finding.what: finding.advice for finding in wrong})
+        print_facts({f"{finding.what} ({finding.value})": finding.advice for finding in wrong})
     if wrong:
         raise typer.Exit(2)

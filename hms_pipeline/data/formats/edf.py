@@ -81,7 +81,7 @@ def _records(path: Path) -> tuple[Records, tuple[str, ...], bool]:
         )
     n_bytes = sum(signal.n_bytes for signal in signals)
     stated = int(exact(fixed[236:244]) or 0)
-    first_byte = _first_byte(fixed, size - stated * n_bytes, n_signals, path)
+    first_byte = _first_byte(fixed, n_signals, size, max(0, stated) * n_bytes, path)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
     records = Records(path, signals, first_byte, n_records, duration)
     return records, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
@@ -98,13 +98,18 @@ def _n_signals(fixed: str, size: int, path: Path) -> int:
     return int(stated)
 
 
-def _first_byte(fixed: str, before_records: int, n_signals: int, path: Path) -> int:
-    """Where the records begin; some headers are longer than their channels need."""
+def _first_byte(fixed: str, n_signals: int, size: int, n_bytes: int, path: Path) -> int:
+    """Where the records begin; some headers are longer than their channels need.
+
+    The number of records decides between what the header states and what its channels need. Where
+    it is unknown, or the file is cut, the header is believed.
+    """
     needed = _PART * (n_signals + 1)
     stated = exact(fixed[184:192])
-    if stated is None or stated <= needed or before_records == needed:
+    if stated is None or stated <= needed or (n_bytes and size - n_bytes == needed):
         return needed
-    if stated != before_records:
+    unknown = not n_bytes or size - n_bytes < needed
+    if not (stated % _PART == 0 and stated < size if unknown else stated == size - n_bytes):
         raise InputError(
             f"An EDF or BDF header of {n_signals} channels has {needed} bytes, but that of"
             f" {path.name} states {float(stated):g}, and neither leaves the number of data records"

@@ -155,8 +155,11 @@ def _check_parquet(body: bytes | bytearray, limits: Limits) -> int:
         )  # fmt: skip
     if metadata.num_columns > MAX_COLUMNS or metadata.num_row_groups > limits.rows:
         raise PageError("it has too many columns or row groups")
+    columns = {name: metadata.schema.column(at) for name, at in leaves(metadata).items()}
     kinds = {
-        name: metadata.schema.column(at).physical_type for name, at in leaves(metadata).items()
+        name: column.physical_type
+        for name, column in columns.items()
+        if column.logical_type.type != "NULL"  # pandas writes a column of None so
     }
     if kinds.get("eeg") != "BYTE_ARRAY" or kinds.get("spectrogram", "BYTE_ARRAY") != "BYTE_ARRAY":
         raise unfit()

@@ -103,6 +103,25 @@ def test_a_branch_that_moved_keeps_its_commits_and_the_clone_stays_usable(author
     assert (trainer / "dvc.lock").read_text() == "first\n"
 
 
+def test_what_changed_files_or_own_commits_made_is_not_given(author, trainer, caplog):
+    start = git(author.parent / "origin.git", "rev-parse", "main")
+    (trainer / "dvc.lock").write_text("made here\n")
+    (trainer / "params.yaml").write_text("changed\n")
+    exchange.give(trainer, LOG)
+    git(trainer, "commit", "-q", "-m", "mine", "params.yaml")
+    exchange.give(trainer, LOG)
+    assert git(author.parent / "origin.git", "rev-parse", "main") == start
+    assert caplog.text.count("dvc.lock stays on this machine") == 2
+
+
+def test_a_retrain_that_ended_before_its_push_is_no_obstacle(author, trainer):
+    (trainer / "dvc.lock").write_text("made here\n")
+    git(trainer, *exchange.ROBOT, "commit", "-q", "-m", "dvc.lock of a retrain", "dvc.lock")
+    publish(author, "README.md", "news\n")
+    exchange.take(trainer, LOG)
+    assert git(trainer, "rev-parse", "HEAD") == git(author, "rev-parse", "HEAD")
+
+
 def test_a_remote_that_comes_back_is_asked_again(trainer, tmp_path, caplog):
     tries = tmp_path / "tries"
     script = (

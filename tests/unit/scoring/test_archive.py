@@ -6,6 +6,7 @@ import pickle
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ def test_a_second_run_scores_nothing_and_another_model_all(folder: Path, tmp_pat
     again = Machines()
     second = score_archive(job(tmp_path), [folder], again)
     assert (second.n_scored, second.n_resumed, again.scored()) == (0, N + 1, [])
+    with pytest.raises(InputError, match="have another section `scoring`, --rename"):
+        score_archive(replace(job(tmp_path), rename={"X1": "Fp1"}), [folder], Machines())
     other = score_archive(job(tmp_path, "b"), [folder], Machines())
     assert (other.n_scored, other.n_resumed) == (first.n_scored, 0)
     assert pd.read_parquet(tmp_path)["model"].nunique() == 2

@@ -196,6 +196,8 @@ def test_references_that_the_header_names_count(tmp_path: Path) -> None:
     path = write_brainvision(tmp_path, eeg)
     text = path.read_text(encoding="utf-8")
     common = text.replace(",,1,mV", ",CPz,1,mV")
+    path.write_text(text.replace(",,1,mV", ",Cz,1,mV"), encoding="utf-8")
+    assert read_clinical(path).derivations == ()  # one reference, an electrode or not
     path.write_text(common, encoding="utf-8")
     np.testing.assert_allclose(
         difference(read_clinical(path).eeg, ("Fp1", "F3")),

@@ -281,6 +281,22 @@ def test_a_header_that_states_a_wrong_length_is_held_against_the_file(tmp_path: 
         read_clinical(path)
 
 
+@pytest.mark.parametrize(("n_records", "cut"), [(b"-1      ", 0), (b"10      ", 300)])
+def test_a_longer_header_is_believed_where_the_records_do_not_tell(
+    tmp_path: Path, n_records: bytes, cut: int
+) -> None:
+    path, eeg = tmp_path / "rec.edf", noise(seconds=10)
+    write_edf(path, eeg)
+    whole = path.read_bytes()
+    assert whole[236:244].strip() == b"10"
+    longer = whole[:184] + b"5632    " + whole[192:236] + n_records + whole[244:5376] + bytes(256)
+    longer += whole[5376:]
+    path.write_bytes(longer[: len(longer) - cut])
+    found = read_clinical(path).eeg
+    np.testing.assert_allclose(found, eeg[:, : found.shape[1]], atol=0.01)
+    assert found.shape[1] >= 1800
+
+
 def test_what_stands_behind_the_records_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "rec.edf"
     write_edf(path, noise(seconds=10))
