@@ -31,6 +31,6 @@ def hide_passwords(text: str) -> str:
     >>> hide_passwords("https://token@host/x: postgresql://db/x?user=a&password=b")
     'https://***@host/x: postgresql://db/x?user=a&password=***'
     """
-    text = re.sub(r"(\w://[^/\s:@]*):[^\s'\"]*@", r"\1:***@", text)
+    text = re.sub(r"(\w://[^/\s:@]*):(?!\d+/)[^\s'\"]*@", r"\1:***@", text)
     text = re.sub(r"(https?://)[^/\s:@'\"]+@", r"\1***@", text)
     return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)
