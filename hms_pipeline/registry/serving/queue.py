@@ -80,10 +80,12 @@ class FairQueue:
         if len(self._waiting) < MAX_WAITING:
             return None
         distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
-        if distrusted and not self._is_distrusted(client):
+        is_distrusted = self._is_distrusted(client)
+        if distrusted and not is_distrusted:
             return max(distrusted, key=lambda place: place.due)
-        count = Counter(place.client for place in self._waiting)
-        most, n = count.most_common(1)[0]
+        # A client that sent a faulty request takes no place of one that did not.
+        count = Counter(p.client for p in (distrusted if is_distrusted else self._waiting))
+        ((most, n),) = count.most_common(1) or [("", 0)]
         if n <= count[client] + 1:
             raise _full()
         return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)

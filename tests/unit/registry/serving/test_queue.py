@@ -118,6 +118,26 @@ def test_whoever_sends_faulty_requests_comes_after_the_others(
     assert asyncio.run(run(0)) == ["bad 1", "bad 2", "good 1", "bad 3"]  # that is over
 
 
+def test_who_sent_a_faulty_request_takes_no_place_of_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "MAX_WAITING", 4)
+
+    async def run() -> None:
+        line = FairQueue()
+        await line.enter(1, "many")
+        many = [asyncio.create_task(line.enter(1, "many")) for _ in range(4)]
+        await asyncio.sleep(0)
+        line.distrust("bad")
+        with pytest.raises(RefusedError):
+            line.check("bad")
+        line.check("one")
+        for task in many:
+            task.cancel()
+
+    asyncio.run(run())
+
+
 def test_the_place_is_never_held_twice_nor_lost() -> None:
     async def run() -> None:
         line, inside = FairQueue(), 0
