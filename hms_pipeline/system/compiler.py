@@ -60,9 +60,7 @@ def compiled(what: object, make: Callable[[], T]) -> T | None:
             return make()
     except torch.OutOfMemoryError:
         raise
-    except (
-        Exception
-    ) as err:  # the compiler, its C compiler and its drivers have errors of their own
+    except Exception as err:  # the compiler, a C compiler and drivers have errors of their own
         if not _failed:
             said = " ".join(str(err).split())[:300]
             log.warning(

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[
-    :8
-]  # a process id means something on its own host only
+# A process id means something on its own host only.
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 SEAL = "seal"  # in JSON and in a table's metadata: the hash of the rest
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import copy_files
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -44,21 +46,7 @@ class Project:
 
 def copy_of_checkout(target: Path) -> Project:
     """The files git tracks or would track, with the tiny recipe, its data and a git history."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        source = ROOT / name
-        if source.is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target / name)
-    project = Project(target)
-    for name in ("dvc.lock", "data.dvc"):
-        (target / name).unlink(missing_ok=True)
+    project = Project(copy_files(target, ("dvc.lock", "data.dvc")))
     project.run("git", "init", "-q")
     project.run("hms", "recipe", "tiny")
     project.run("hms", "sample", "--out", "data")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.postgres_s3 import Servers, free_ports, missing, servers
+from tests.checkout import copy_files
 
-ROOT = Path(__file__).parents[2]
 PREFECT_LOGIN = f"team:prefect-{secrets.token_hex(8)}"
 
 
@@ -75,19 +75,8 @@ class Team:
 
 
 def clone(target: Path) -> Path:
-    """The files git tracks or would track, without data and results."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file() and name not in ("dvc.lock", "data.dvc"):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (target / name).write_bytes((ROOT / name).read_bytes())
-    return target
+    """This checkout's files, without data and results."""
+    return copy_files(target, ("dvc.lock", "data.dvc"))
 
 
 @pytest.fixture(scope="module")
