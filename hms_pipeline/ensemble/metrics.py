@@ -10,29 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from ..schema import CLASSES
-from ..training.metrics import kl_divergence, slice_rows
-
-Array = NDArray[np.float64]
-FLOOR = 1e-15  # the official metric's clip
-
-
-def kl_per_window(target: Array, probs: Array) -> Array:
-    """KL divergence of every window.
-
-    Parameters
-    ----------
-    target, probs : array, shape (n_windows, 6)
-        Vote shares and probabilities; rows sum to 1.
-
-    Returns
-    -------
-    array, shape (n_windows,)
-        Σ t ln(t / p) in nats; terms with t = 0 are 0.
-    """
-    positive = target > 0
-    t = np.where(positive, target, 1.0)
-    p = np.clip(probs, FLOOR, 1 - FLOOR)
-    return np.where(positive, t * np.log(t / p), 0.0).sum(axis=1)
+from ..training.metrics import FLOOR, Array, kl_divergence, slice_rows
 
 
 def disagreement(member_probs: Array) -> Array:

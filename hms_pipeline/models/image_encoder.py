@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..system.errors import InputError
-from .build import Shape, only_image
+from .build import Classifier, Shape, only_view
 
 Layout = Literal["stacked", "tiled"]
 Norm = Literal["batch", "group"]
@@ -99,20 +99,6 @@ def _build_trunk(name: str, width: float, depth: float, options: dict[str, Any])
     )
 
 
-class ImageClassifier(nn.Module):
-    """An image encoder, dropout and a linear head."""
-
-    def __init__(self, encoder: ImageEncoder, n_outputs: int, drop_rate: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(encoder.n_features, n_outputs)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(batch, regions, n_freqs, n_times) → logits (batch, n_outputs)."""
-        return self.head(self.dropout(self.encoder(image)))
-
-
 def classifier(
     shapes: Sequence[Shape],
     architecture: str,
@@ -120,7 +106,7 @@ def classifier(
     n_outputs: int,
     drop_rate: float,
     **options: Any,
-) -> ImageClassifier:
+) -> Classifier:
     """The architecture of one image view, by its trunk's name in timm; see ``ImageEncoder``."""
-    encoder = ImageEncoder(only_image(shapes, architecture), trunk, **options)
-    return ImageClassifier(encoder, n_outputs, drop_rate)
+    encoder = ImageEncoder(only_view(shapes, "image", architecture), trunk, **options)
+    return Classifier(encoder, n_outputs, drop_rate)

@@ -92,12 +92,7 @@ def multi(
         shapes[0], width=wave_width, hidden=hidden, n_blocks=n_blocks, pool=pool, stride=stride
     )
     image = ImageEncoder(
-        shapes[1],
-        "tf_efficientnetv2_s",
-        width=width,
-        depth=depth,
-        layout=layout,
-        drop_path=drop_path,
-        norm=norm,
-    )
+        shapes[1], "tf_efficientnetv2_s",
+        width=width, depth=depth, layout=layout, drop_path=drop_path, norm=norm,
+    )  # fmt: skip
     return Multi(waves, image, n_outputs, fusion, drop_rate)

@@ -140,11 +140,11 @@ class _Work:
         kept = windows.label_ids[: len(windows.label_ids) - len(self.more)]
         answers = self.teacher.answers(kept, *args)
         return StudentData(
-            windows,
-            len(kept),
-            self.params.student.votes_share,
-            lambda fold: self.teacher.soft_targets(answers, fold),
-            self.inputs,
+            **vars(windows),
+            n_kept=len(kept),
+            votes_share=self.params.student.votes_share,
+            teach=lambda fold: self.teacher.soft_targets(answers, fold),
+            inputs_of=self.inputs,
         )
 
 

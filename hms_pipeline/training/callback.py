@@ -22,17 +22,5 @@ class TrainingCallback(Protocol):
         """Training ended without outputs; the error is raised again afterwards."""
 
 
-class NoCallback:
-    """Hears nothing."""
-
-    def on_start(self, info: dict[str, Any]) -> None:
-        """A fold's training starts."""
-
-    def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
-        """An epoch ended."""
-
-    def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
-        """The fold is finished and stored in ``folder``."""
-
-    def on_error(self, err: BaseException) -> None:
-        """The training failed."""
+class NoCallback(TrainingCallback):
+    """Hears everything and does nothing."""

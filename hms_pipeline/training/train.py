@@ -20,7 +20,7 @@ from ..system.progress import Progress
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
-from .fold_data import TrainingData
+from .fold_data import MemberData
 from .outputs import write_outputs
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Trainer:
         paths: Paths,
         params: Params,
         member: str,
-        read: Callable[[], TrainingData],
+        read: Callable[[], MemberData],
         device: str = "auto",
     ) -> None:
         self.paths, self.params, self.member, self._read = paths, params, member, read
@@ -55,7 +55,7 @@ class Trainer:
             torch.cuda.set_device(self.device)  # graphs and streams are made on it
 
     @cached_property
-    def data(self) -> TrainingData:
+    def data(self) -> MemberData:
         """Windows, folds and verified features."""
         return self._read()
 

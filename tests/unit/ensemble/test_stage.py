@@ -10,7 +10,7 @@ import pytest
 
 from hms_pipeline.ensemble import stage
 from hms_pipeline.ensemble.blend import Blend
-from hms_pipeline.ensemble.metrics import kl_per_window
+from hms_pipeline.training.metrics import kl_per_window
 from hms_pipeline.ensemble.oof import read_oof
 from hms_pipeline.schema import CLASSES, VOTE_SLICES
 from hms_pipeline.system.errors import InputError

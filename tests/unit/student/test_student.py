@@ -12,7 +12,7 @@ import pytest
 from hms_pipeline.config import Params, Paths
 from hms_pipeline.config.paths import FINAL
 from hms_pipeline.config.student import STUDENT
-from hms_pipeline.ensemble.metrics import kl_per_window
+from hms_pipeline.training.metrics import kl_per_window
 from hms_pipeline.inference.bundle import PresentBundle
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.student import stage
