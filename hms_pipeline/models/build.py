@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..catalogue import Catalogue
 from ..config.members import MemberParams
+from ..config.options import checked, options_of
 from ..schema import CLASSES
 from ..system.errors import InputError
 
@@ -46,28 +45,11 @@ def build_model(
         architecture does not take.
     """
     builder = MODELS[member.architecture]
-    _check_options(builder, member.model, f"members.{name}.model")
+    checked(options_of(builder), member.model, f"members.{name}.model")
     try:
-        return builder(tuple(map(tuple, shapes)), n_outputs=len(CLASSES), **member.model)
+        return builder(tuple(map(tuple, shapes)), **member.model)
     except InputError as err:
         raise InputError(f"members.{name}: {err}") from None
-
-
-def _check_options(builder: Callable[..., nn.Module], options: dict, where: str) -> None:
-    hints = typing.get_type_hints(builder, include_extras=True)
-    accepted = {
-        key: hints[key]
-        for key, parameter in inspect.signature(builder).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and key != "n_outputs"
-    }
-    for key, value in options.items():
-        if key not in accepted:
-            raise InputError(f"{where} has no option {key!r}. Choose one of {sorted(accepted)}.")
-        try:
-            TypeAdapter(accepted[key]).validate_python(value, strict=True)
-        except ValidationError as err:
-            said = err.errors()[0]["msg"]
-            raise InputError(f"{where}.{key}: {said}, but is {value!r}. Correct it.") from None
 
 
 def only_view(shapes: Sequence[Shape], kind: Kind, architecture: str) -> Shape:
@@ -84,12 +66,12 @@ def only_view(shapes: Sequence[Shape], kind: Kind, architecture: str) -> Shape:
 class Classifier(nn.Module):
     """The encoder of one view, dropout and a linear head."""
 
-    def __init__(self, encoder: Any, n_outputs: int, drop_rate: float) -> None:
+    def __init__(self, encoder: Any, drop_rate: float) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(encoder.n_features, n_outputs)
+        self.head = nn.Linear(encoder.n_features, len(CLASSES))
 
     def forward(self, view: Tensor) -> Tensor:
-        """One view of a batch → logits (batch, n_outputs)."""
+        """One view of a batch → logits (batch, 6)."""
         return self.head(self.dropout(self.encoder(view)))

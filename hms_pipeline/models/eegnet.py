@@ -161,7 +161,6 @@ class WaveEncoder(nn.Module):
 def eegnet(
     shapes: Sequence[Shape],
     *,
-    n_outputs: int = 6,
     width: Channels = 24,
     hidden: Channels = 128,
     n_blocks: Few = 4,
@@ -174,4 +173,4 @@ def eegnet(
     encoder = WaveEncoder(
         shape, width=width, hidden=hidden, n_blocks=n_blocks, pool=pool, stride=stride
     )
-    return Classifier(encoder, n_outputs, drop_rate)
+    return Classifier(encoder, drop_rate)
