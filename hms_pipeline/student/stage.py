@@ -15,13 +15,14 @@ from ..config.student import STUDENT
 from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
 from ..system.files import hash_file, hash_json, write_json, write_sealed, write_table
+from ..system.progress import Progress
 from ..training.callback import NoCallback, TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
 from ..training.stage import finish_fold
 from ..training.train import Trainer
 from .compare import Comparison, suffix
 from .teacher import Teacher
-from .windows import Progress, StudentData, overlapping, read_training_windows, student_views
+from .windows import StudentData, overlapping, read_training_windows, student_views
 
 
 def run(

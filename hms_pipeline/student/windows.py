@@ -20,9 +20,9 @@ from ..features.view import BuiltView
 from ..features.views import build_views
 from ..system.errors import InputError
 from ..system.files import atomic, read_table
+from ..system.progress import Progress
 from ..training.fold_data import FoldData, MemberData
 
-Progress = Callable[[int, int], None]
 RULE = "overlap"  # of validation
 
 

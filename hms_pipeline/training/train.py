@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -150,7 +151,7 @@ class Trainer:
             "architecture": spec.architecture,
             "views": list(spec.views),
             "model": spec.model,
-            "pretrained": reports[0].to_dict(),
+            "pretrained": asdict(reports[0]),
             "device": job.device.type,
             "cuda_graph": result.graphed,
             "compiled": result.compiled,
