@@ -62,10 +62,10 @@ def by_slice(target: np.ndarray, probs: np.ndarray, n_votes: np.ndarray) -> dict
     target, probs : array, shape (n, 6)
     n_votes : array, shape (n,)
     """
-    result = {}
-    for name, rows in slice_rows(n_votes).items():
-        result[name] = kl_divergence(target[rows], probs[rows]) if rows.any() else math.nan
-    return result
+    return {
+        name: kl_divergence(target[rows], probs[rows]) if rows.any() else math.nan
+        for name, rows in slice_rows(n_votes).items()
+    }
 
 
 def slice_rows(n_votes: np.ndarray) -> dict[str, np.ndarray]:
