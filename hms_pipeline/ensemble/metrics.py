@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from ..schema import CLASSES
-from ..training.metrics import FLOOR, Array, kl_divergence, slice_rows
+from ..training.metrics import FLOOR, Array, kl_per_window, slice_rows
 
 
 def disagreement(member_probs: Array) -> Array:
@@ -180,7 +180,7 @@ def evaluate(votes: Array, probs: Array, bins: int) -> dict[str, object]:
     calibration = calibration_error(target, probs, bins)
     return {
         "n_windows": len(votes),
-        "kl": float(kl_divergence(target, probs)),
+        "kl": float(kl_per_window(target, probs).mean()),
         "log_loss": log_loss(target, probs),
         "accuracy": float(np.trace(confusion(votes, probs)) / len(votes)),
         "agreement": agreement(votes, probs),

@@ -45,6 +45,20 @@ class OutOfFold:
         """Vote shares, shape (n, 6)."""
         return self.votes / self.n_votes[:, None]
 
+    def frame(self) -> pd.DataFrame:
+        """One row per window and member.
+
+        ``label_id, member, fold, patient_id, votes``, six probabilities.
+        """
+        about = {"fold": self.folds, "patient_id": self.patients, "votes": self.n_votes.astype(int)}
+        parts = [
+            pd.DataFrame({"label_id": self.label_ids, "member": member, **about}).join(
+                pd.DataFrame(probs, columns=list(CLASSES))
+            )
+            for member, probs in zip(self.members, self.probs, strict=True)
+        ]
+        return pd.concat(parts, ignore_index=True)
+
     @property
     def deciding(self) -> NDArray[np.bool_]:
         """Windows with enough votes to decide by."""

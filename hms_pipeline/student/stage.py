@@ -16,7 +16,7 @@ from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
 from ..system.files import hash_file, hash_json, write_json, write_sealed, write_table
 from ..system.progress import Progress
-from ..training.callback import NoCallback, TrainingCallback
+from ..training.callback import TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
 from ..training.stage import finish_fold
 from ..training.train import Trainer
@@ -30,7 +30,7 @@ def run(
     params: Params,
     *,
     device: str = "auto",
-    callback: Callable[[], TrainingCallback] = NoCallback,
+    callback: Callable[[], TrainingCallback] = TrainingCallback,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Train one student a fold and the one that answers; compare them with the ensemble.
