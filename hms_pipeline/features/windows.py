@@ -98,23 +98,27 @@ def prepare(windows: Sequence[Window], device: torch.device | str = "cpu") -> Wi
     """
     if not windows:
         raise InputError("A batch needs at least one window, but has none. Give some.")
-    eeg = [fill_eeg(_shaped(w.eeg, EEG_SHAPE, "EEG")) for w in windows]
+    eeg = np.stack([fill_eeg(_shaped(w.eeg, EEG_SHAPE, "EEG")) for w in windows])
     having = [w.spectrogram is not None for w in windows]
     if any(having) != all(having):
         raise InputError(
             f"A batch needs a spectrogram for every window or for none, but {sum(having)} of"
             f" {len(having)} have one. Score the two kinds apart."
         )
-    given = (w.spectrogram for w in windows if w.spectrogram is not None)
-    filled = [fill_spectrogram(_shaped(s, SPECTROGRAM_SHAPE, "spectrogram")) for s in given]
-    return WindowBatch(_stacked(eeg, device), _stacked(filled, device) if filled else None)
+    spectrogram = None
+    if having[0]:
+        spectrogram = torch.from_numpy(
+            np.stack(
+                [
+                    fill_spectrogram(_shaped(w.spectrogram, SPECTROGRAM_SHAPE, "spectrogram"))
+                    for w in windows
+                ]
+            )
+        ).to(device)
+    return WindowBatch(torch.from_numpy(eeg).to(device), spectrogram)
 
 
-def _stacked(arrays: list[np.ndarray], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(np.stack(arrays)).to(device)
-
-
-def _shaped(array: np.ndarray, shape: tuple[int, ...], what: str) -> np.ndarray:
+def _shaped(array: np.ndarray | None, shape: tuple[int, ...], what: str) -> np.ndarray:
     array = np.asarray(array, np.float32)
     if array.shape != shape:
         raise InputError(
