@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -114,8 +114,10 @@ class Engine:
         Retries, needs and time limits.
     slots : Slots
         What may be used at the same time.
-    env : mapping
-        Variables for the stages, beside this process's.
+    later : callable
+        Gives variables for the stages, beside this process's; it may wait for them, and raise.
+    early : collection of str
+        Stages that run without these variables.
     progress : callable
         Told ``(done, total)`` after every stage.
     """
@@ -126,7 +128,8 @@ class Engine:
         params: RetrainParams,
         slots: Slots,
         *,
-        env: Mapping[str, str] | None = None,
+        later: Callable[[], Mapping[str, str]] = dict,
+        early: Collection[str] = (),
         progress: Progress = lambda done, total: None,
     ) -> None:
         self.root = root
@@ -134,7 +137,8 @@ class Engine:
         self.slots = slots
         self.children = Children()
         self.leases = run_folder(root) / "leases"
-        self.env = {**mark(root), **(env or {})}
+        self.env = mark(root)
+        self.later, self.early = later, early
         self.progress = progress
         self.tried: set[str] = set()  # stages handed to DVC in this run
 
@@ -380,6 +384,8 @@ class _Schedule:
     def _start(self, job: Job, after: Sequence[PrefectFuture]) -> None:
         engine, name = self.engine, job.name
         if job.reason is not None:
+            if job.stage not in engine.early:
+                engine.env.update(engine.later())  # the job's, too
             taken = self.free.take(*engine.occupies(job.batch, job.needs))
             job = replace(job, gpu_slots=taken)
         self.jobs[name] = job

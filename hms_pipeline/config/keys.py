@@ -48,6 +48,12 @@ def present_keys(params: Params) -> dict[str, Any]:
     return _keys(json.dumps(params.model_dump(mode="json"), sort_keys=True))
 
 
+def keys_stand(paths: Paths, params: Params) -> bool:
+    """Whether ``keys.yaml`` states the keys of the code as its files are now."""
+    _keys.cache_clear()
+    return present_keys(params) == _stated(paths)
+
+
 def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
     """Write ``keys.yaml``, which DVC reads as parameters of the stages."""
     with atomic(paths.keys) as temporary:

@@ -110,5 +110,5 @@ def test_the_disk_is_asked_for_what_is_stale(monkeypatch, paths):
         GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "python -m hms_pipeline something")
     )
     with pytest.raises(ZeroDivisionError):
-        pipeline.start_tracking(paths, Plan(graph, STAGES, []), held=None)
+        pipeline.start_tracking(paths, Plan(graph, STAGES, []), held=None, log=None)
     assert asked == [["train@a-0"]]
