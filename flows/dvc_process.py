@@ -10,14 +10,20 @@ beside it.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.files import atomic
 
+COMMAND = (sys.executable, "-m", "flows.dvc_process")
+WAIT = "wait-for-order"
+ON_ORDER = (*COMMAND, WAIT)
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -47,9 +53,25 @@ def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
 
 
 def repro(stage: str, force: bool = False) -> list[str]:
-    """The command that runs one stage, if it is out of date or forced."""
-    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
-    return [*command, "--single-item", *["--force"] * force, stage]
+    """DVC's arguments that run one stage, if it is out of date or forced."""
+    return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
+
+
+def order(arguments: Sequence[str], env: Mapping[str, str]) -> str:
+    """What ``ON_ORDER`` waits for: DVC's arguments, and variables beside those it has."""
+    return json.dumps({"arguments": list(arguments), "env": dict(env)}) + "\n"
+
+
+def _wait_for_order() -> list[str]:
+    """Load what every stage needs, then wait. Without an order there is nothing to do."""
+    for name in ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run"):
+        import_module(name)
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    given = json.loads(line)
+    os.environ.update(given["env"])
+    return given["arguments"]
 
 
 def install() -> None:
@@ -82,4 +104,4 @@ if __name__ == "__main__":
     from dvc.cli import main
 
     install()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(_wait_for_order() if sys.argv[1:] == [WAIT] else sys.argv[1:]))

@@ -28,7 +28,17 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, repro, verdict_of
+from .dvc_process import (
+    ADVICE,
+    EXIT,
+    ON_ORDER,
+    OUTPUTS_ALONE,
+    RAN,
+    UP_TO_DATE,
+    order,
+    repro,
+    verdict_of,
+)
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -158,6 +168,8 @@ class Engine:
             self.children.stop()
             schedule.drain()
             raise
+        finally:
+            self.children.dismiss()
 
     def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.
@@ -188,7 +200,10 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = list(job.command) or repro(job.stage, job.force)
+        command, env, given = job.command, {**job.env, **self.slots.visible(job.gpu_slots)}, ""
+        if not command:  # by DVC: the next stage's process gets its own variables with its order
+            command, given = ON_ORDER, order(repro(job.stage, job.force), env)
+            env = dict(job.env)
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -204,9 +219,10 @@ class Engine:
         code, late = self.children.run(
             command,
             cwd=job.root,
-            env=stage_environment(**job.env, **self.slots.visible(job.gpu_slots)),
+            env=stage_environment(**env),
             time_limit_s=job.needs.time_limit_s,
             line=line,
+            order=given,
         )
         if code == 0 and job.batch:
             return RAN, "Trained."

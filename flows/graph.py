@@ -13,7 +13,7 @@ from typing import Any
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.quiet import keep_quiet
 
-from .dvc_process import repro
+from .dvc_process import COMMAND, repro
 from .environment import stage_environment
 
 KEYS = "keys"  # the stage whose output tells DVC of the code
@@ -77,8 +77,8 @@ def write_keys(root: Path) -> None:
         It fails.
     """
     done = subprocess.run(
-        repro(KEYS), cwd=root, env=stage_environment(), capture_output=True, check=False,
-        encoding="utf-8", errors="replace",
+        [*COMMAND, *repro(KEYS)], cwd=root, env=stage_environment(), capture_output=True,
+        check=False, encoding="utf-8", errors="replace",
     )  # fmt: skip
     if done.returncode:
         last = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
