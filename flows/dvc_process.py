@@ -14,7 +14,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from hms_pipeline.system.files import atomic
 
 COMMAND = (sys.executable, "-m", "flows.dvc_process")
 WAIT = "wait-for-order"
-ON_ORDER = (*COMMAND, WAIT)
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -57,9 +56,13 @@ def repro(stage: str, force: bool = False) -> list[str]:
     return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
 
 
-def order(arguments: Sequence[str], env: Mapping[str, str]) -> str:
-    """What ``ON_ORDER`` waits for: DVC's arguments, and variables beside those it has."""
-    return json.dumps({"arguments": list(arguments), "env": dict(env)}) + "\n"
+def on_order(stage: str, force: bool, env: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """As ``repro``: a command that can be started ahead, and the order that it waits for.
+
+    The variables come with the order, beside those that the process has.
+    """
+    order = {"arguments": repro(stage, force), "env": dict(env)}
+    return (*COMMAND, WAIT), json.dumps(order) + "\n"
 
 
 def _wait_for_order() -> list[str]:

@@ -28,17 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import (
-    ADVICE,
-    EXIT,
-    ON_ORDER,
-    OUTPUTS_ALONE,
-    RAN,
-    UP_TO_DATE,
-    order,
-    repro,
-    verdict_of,
-)
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -200,10 +190,11 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command, env, given = job.command, {**job.env, **self.slots.visible(job.gpu_slots)}, ""
-        if not command:  # by DVC: the next stage's process gets its own variables with its order
-            command, given = ON_ORDER, order(repro(job.stage, job.force), env)
-            env = dict(job.env)
+        command, order = job.command, ""
+        env = {**job.env, **self.slots.visible(job.gpu_slots)}
+        if not command:
+            command, order = on_order(job.stage, job.force, env)
+            env = dict(job.env)  # of the process that is started ahead, for whichever stage
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -222,7 +213,7 @@ class Engine:
             env=stage_environment(**env),
             time_limit_s=job.needs.time_limit_s,
             line=line,
-            order=given,
+            order=order,
         )
         if code == 0 and job.batch:
             return RAN, "Trained."
