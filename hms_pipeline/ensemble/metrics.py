@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ..schema import CLASSES
 from ..training.metrics import FLOOR, Array, kl_per_window, slice_rows
@@ -60,6 +59,8 @@ def auroc(positive: NDArray[np.bool_], score: Array) -> float | None:
     >>> auroc(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
+    from scipy.stats import rankdata  # slow to import; not for what only reads metrics
+
     n_pos = int(positive.sum())
     n_neg = positive.size - n_pos
     if n_pos == 0 or n_neg == 0:

@@ -22,8 +22,9 @@ from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
 from ..ensemble.stage import Made
-from ..inference.bundle import PLACE, read_info
+from ..inference.bundle import read_info
 from ..inference.client import encode_request
+from ..inference.write import PLACE
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..student.compare import Comparison
 from ..system.errors import InputError

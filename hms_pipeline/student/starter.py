@@ -12,8 +12,9 @@ from ..code_keys.roots import Keys
 from ..config import Params, Paths
 from ..config.keys import present_keys
 from ..config.student import STUDENT
-from ..inference.bundle import CHECKSUMS, checksums, write_bundle
+from ..inference.bundle import CHECKSUMS, checksums
 from ..inference.predictor import Predictor
+from ..inference.write import write_bundle
 from ..schema import CLASS_LABELS
 from ..system.errors import InputError
 from ..system.files import atomic, hash_file, write_json
