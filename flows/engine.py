@@ -1,8 +1,8 @@
 """Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
 
-Any DVC repository will do. The engine decides what may run and when; whether a stage has to run
-is DVC's word, and what a stage does is its command's. A stage that trains has its folds trained
-first, each batch of them as a task of its own; the stage itself then finds them finished.
+It works on any DVC repository. The engine decides which stage may run, and when. DVC decides
+whether the stage has to run, and the stage's command does the work. Before a stage that trains, its
+folds are trained, each batch as a task of its own; the stage then finds them finished.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class StageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, or a batch of its folds, as its task needs it."""
+    """What a task needs to run one stage, or a batch of its folds."""
 
     stage: str
     root: Path
@@ -117,7 +117,7 @@ class Engine:
     env : mapping
         Variables for the stages, beside this process's.
     progress : callable
-        Told ``(done, total)`` after every stage.
+        Called with ``(done, total)`` after every stage.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class Engine:
         Returns
         -------
         state, message : str
-            What became of it by DVC's own words.
+            What became of it, by DVC's log.
         """
         command = list(job.command) or repro(job.stage, job.force)
         tail: deque[str] = deque(maxlen=TAIL)
@@ -286,7 +286,7 @@ class _Schedule:
         return all(parent in self.outcomes for parent in self.parents[stage])
 
     def _hand_out_folds(self) -> None:
-        """Let the folds wait that ready stages have to train before they run themselves."""
+        """Queue the folds that ready stages need before they can run themselves."""
         for stage in self.waiting:
             reason = (
                 None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
@@ -350,14 +350,14 @@ class _Schedule:
         return self.free.has(*self.engine.occupies(job.batch, job.needs))
 
     def _needs(self, stage: str) -> StageNeeds:
-        """Needs cut to what there is, so that no stage waits for ever."""
+        """Reduce needs to the slots that there are, so that no stage waits for ever."""
         needs, slots = self.engine.params.needs(stage), self.engine.slots
         return needs.model_copy(
             update={"cpu": min(needs.cpu, slots.cpu), "gpu": min(needs.gpu, slots.gpu)}
         )
 
     def _reason(self, stage: str) -> str | None:
-        """Why a stage is handed to DVC; None: nothing that it reads can have changed."""
+        """Say why DVC is asked to run a stage; None: nothing that it reads can have changed."""
         if stage in self.forced:
             return "forced"
         moved = [p for p in self.parents[stage] if self.outcomes[p].state != UP_TO_DATE]
@@ -366,7 +366,7 @@ class _Schedule:
         return self.graph.changed.get(stage)
 
     def _give_up(self) -> None:
-        """Set aside what waits for a stage that failed."""
+        """Mark the stages that wait for a failed one as not run."""
         for stage in list(self.waiting):
             broken = [
                 parent

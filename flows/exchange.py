@@ -1,8 +1,9 @@
-"""What a machine without shared folders takes and gives: ``python -m flows.exchange`` takes.
+"""Pull before a retrain and push after it, on a machine without shared folders.
 
+``python -m flows.exchange`` pulls.
 With ``HMS_BRANCH`` set, `retrain/nightly` starts from that branch of the git remote ``origin`` and
 from DVC's remote; at its end outputs go to DVC's remote and ``dvc.lock`` to the branch. Without it
-nothing of this happens.
+neither happens.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ Log = logging.Logger | logging.LoggerAdapter
 def take(root: Path, log: Log) -> None:
     """Bring code, recipe, data and recorded outputs to the remotes' state.
 
-    The present ``dvc.lock`` goes: its outputs are in DVC's run cache, where the next run finds
-    them. Outputs that the remote lacks are left for the run to make.
+    The present ``dvc.lock`` is dropped: its outputs are in DVC's run cache, where the next run
+    finds them. Outputs that the remote lacks are left for the run to make.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def push(root: Path, targets: Sequence[str], log: Log) -> None:
 
 
 def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float] = WAITS_S) -> None:
-    """Run what asks a remote; where it fails, say so, wait and ask again."""
+    """Run a command that uses a remote; if it fails, say so, wait and try again."""
     name = " ".join(command[-3:] if command[0] == sys.executable else command)
     for wait_s in (*waits, None):
         done = _run(root, command)
@@ -168,7 +169,7 @@ def _dvc(*arguments: str) -> list[str]:
 
 
 def main() -> int:
-    """Take; 2 with one line where that cannot be."""
+    """Pull; print one line and return 2 if that is not possible."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     root = project_root()
     prepare(root)

@@ -133,7 +133,7 @@ class Stack:
     def direct(self) -> bool:
         """Whether stages write to MLflow's store themselves, so that they need no server.
 
-        They do to the project's own, which they find without being told.
+        They do if it is the project's own store, which they find without an address.
         """
         own = _own_store(self.root)
         return (self.mlflow_store, self.mlflow_artifacts) == own
@@ -181,7 +181,7 @@ class Stack:
 
 
 def _own_store(root: Path) -> tuple[str, str]:
-    """MLflow's database and files where nothing else is said."""
+    """MLflow's database and files, if the environment names no others."""
     mlruns = root.absolute() / "mlruns"
     return f"sqlite:///{mlruns}/mlflow.db", str(mlruns / "artifacts")
 
@@ -356,7 +356,7 @@ def running(root: Path, name: str) -> int | None:
 
 
 def _record(root: Path, name: str) -> dict[str, Any] | None:
-    """What was written of a service when it was started; None where it does not live."""
+    """Read what was recorded when a service was started; None if it no longer runs."""
     try:
         record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

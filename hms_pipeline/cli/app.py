@@ -148,7 +148,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def note(sentence: str) -> None:
-    """Print one line that is good to know, unless the user asked for quiet."""
+    """Print one line of information, unless ``--quiet`` was given."""
     notes.print(f"hms: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

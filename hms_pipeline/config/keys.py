@@ -1,4 +1,4 @@
-"""The key of the code behind a stage, held against what DVC was told of it."""
+"""The key of the code behind a stage, compared with the key that DVC was given."""
 
 from __future__ import annotations
 

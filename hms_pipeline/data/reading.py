@@ -1,7 +1,7 @@
-"""Recordings opened in a process of their own, which hands blocks over.
+"""Open recordings in a separate process, which hands over blocks of samples.
 
-Readers of thirty formats crash, hang and take memory on odd files. Here that ends one process and
-costs one file.
+Readers of thirty formats crash, hang or take too much memory on odd files. Then only that process
+ends, and only that file is lost.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ def read(path: Path, start: int, stop: int) -> np.ndarray:
 
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Whatever is raised becomes a sentence, of a type that can be handed over."""
+    """Turn whatever is raised into a sentence, in a type that can be handed over."""
     try:
         yield
     except InputError as err:

@@ -194,9 +194,9 @@ def fit_blend(
 ) -> FittedBlend:
     """Fit every kind of blend, estimate each nested by group, and use the lowest estimate.
 
-    What a kind is made of (its weights, its calibration, which member is the best) is found
-    without the group that judges it. The strengths are fixed: to choose them inside the nesting
-    costs as much as it brings.
+    Everything of a kind (its weights, its calibration, which member is best) is found without the
+    windows of the group that then judges it. ``shrinkage`` and ``ridge`` are fixed: choosing them
+    inside the nesting, too, was tried and gained nothing.
 
     Parameters
     ----------

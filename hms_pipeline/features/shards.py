@@ -2,7 +2,7 @@
 
 New shards are made in a staging folder outside the store, each with a note of its rows and hash;
 the store itself changes only at the end, by renames. A killed run therefore leaves the old store,
-or a store without manifest whose shards the notes still vouch for; the next run continues there.
+or a store without a manifest whose shards still have their notes; the next run continues there.
 """
 
 from __future__ import annotations

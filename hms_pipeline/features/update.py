@@ -105,7 +105,7 @@ class Update:
 
 
 def stale_others(paths: Paths, params: Params, own: str) -> Iterator[Update]:
-    """Other views of the recipe that lack rows; what hinders one is said by its own stage."""
+    """Other views of the recipe that lack rows; if one cannot be read, its own stage says why."""
     for name in params.views:
         with suppress(InputError, StaleError):
             if name != own:

@@ -177,4 +177,4 @@ def _write(wanted: dict[str, Target]) -> dict[str, Known]:
 
 
 def _ignore(_: int) -> None:
-    """In the place of a step that nobody counts."""
+    """Do nothing: the callback where nobody counts steps."""

@@ -119,7 +119,7 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
 
 
 def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
-    """What is said of channels that are there in part; feature views fill their gaps."""
+    """Warn of channels that have gaps; the views fill them."""
     share = np.where(present, 1 - finite.mean(axis=1), 0)
     lost = share > MOST_MISSING
     # Gaps in every channel are one sentence; a few channels' own would drown in the mean.
@@ -132,7 +132,7 @@ def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
 
 
 def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
-    """Electrodes by which training would have left the window out, but for those named already."""
+    """Warn of electrodes whose signal training would have refused, unless named already."""
     scalp = slice(0, len(schema.ELECTRODES))
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}

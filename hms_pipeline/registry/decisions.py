@@ -137,7 +137,7 @@ class Decisions:
         self.check()
 
     def _before(self, token: str) -> list[ModelVersion]:
-        """Tickets before ours. MLflow's client may have asked twice for ours: that one is none."""
+        """Tickets before ours, without a double of ours (MLflow's client may have asked twice)."""
         return [
             ticket
             for ticket in self._tickets()

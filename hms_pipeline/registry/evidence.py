@@ -76,7 +76,7 @@ def module(code: ModuleType, name: str) -> ModuleType:
 
 
 def check_version(model: Path, tables: Path, made: Made) -> None:
-    """Hold a version's blend and its training's tables against the members' predictions.
+    """Compare a version's blend and its training's tables with the members' predictions.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
 
 
 def judged_otherwise(paths: Paths, params: Params) -> list[str]:
-    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    """Say what is trained and judged differently from the recipe, because votes are too few."""
     votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
     return unmet(params, votes.tolist())
 

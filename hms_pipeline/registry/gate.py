@@ -172,5 +172,5 @@ def limits(size_mb: float, latency_ms: float, device: str, params: GateParams) -
 
 
 def failed(checks: Sequence[Check]) -> list[Check]:
-    """The checks that do not hold; a value that is no number holds against nothing."""
+    """The checks that do not hold; a value that is NaN never holds."""
     return [check for check in checks if not check.holds]

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -> None:
     """Make a version the champion.
 
-    Whatever can refuse was asked before: the store and the ledger by ``Registry.changing``, the
-    files here. The intent is written down, then the alias moves, in one transaction. Should it not
-    move, the ledger says so; once it has moved, the promotion stands whatever fails afterwards.
+    Everything that can refuse is checked first: the store and the ledger by ``Registry.changing``,
+    the files here. Then the intent is written down, and the alias moves in one transaction. If it
+    does not move, the ledger says so. Once it has moved, no later failure undoes the promotion.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _stands(registry: Registry, facts: Mapping[str, Any]) -> Iterator[None]:
-    """Say what is done where writing it down fails; the next change of the registry finishes it."""
+    """If the commit cannot be written, say what was done; the registry's next change writes it."""
     try:
         yield
     except StaleError:

@@ -231,7 +231,7 @@ class Judge:
 
     @cached_property
     def made(self) -> Made:
-        """What is judged, made anew; the stage's files are held against it."""
+        """What is judged: the ensemble, computed again; the stage's files are compared with it."""
         if not self.of_student:
             return check_ensemble(self.whole, self.whole_params)
         made = self.compared.made(self.whole, self.whole_params)

@@ -155,7 +155,7 @@ class Registry:
         )
 
     def mark(self, facts: Mapping[str, Any]) -> None:
-        """Tag what a rollback left, and free a champion of that tag."""
+        """Tag the version that a rollback left, and remove this tag from one that is champion."""
         if facts["kind"] == "rollback" and facts["from"] is not None:
             self.client.set_model_version_tag(
                 self.model, str(facts["from"]), ROLLED_BACK, facts["reason"]

@@ -140,7 +140,7 @@ def _new_recordings(
 
 
 def _names(out: Path) -> Names:
-    """Names of which those of the recordings that were scored are taken."""
+    """Names for new recordings; those of recordings that were scored are taken already."""
     names = Names()
     for path in sorted(out.glob("*.parquet")):
         table = read_table(path, ["id", "error"])

@@ -44,7 +44,7 @@ def run(
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     callback : callable
-        Makes what hears of one training.
+        Makes the callback of one training.
     progress : callable
         Takes steps done and in all, of what is worked on.
 

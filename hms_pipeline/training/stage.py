@@ -45,7 +45,7 @@ def run(
     again : bool
         Train finished folds anew.
     callback : callable
-        Makes what hears of one fold's training.
+        Makes the callback of one fold's training.
     progress : callable
         Takes steps done and in all, of the fold that is trained.
 

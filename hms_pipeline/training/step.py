@@ -158,7 +158,7 @@ class GraphedStep:
 def make_step(
     plain: PlainStep, shapes: Sequence[tuple[int, ...]], batch_size: int, n_steps: int
 ) -> PlainStep | GraphedStep:
-    """The fastest step for the device; what cannot be compiled or captured is said, not hidden.
+    """Make the fastest step for the device; warn if it cannot be compiled or captured.
 
     Parameters
     ----------

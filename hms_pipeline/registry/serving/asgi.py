@@ -83,7 +83,7 @@ class Upload:
         return body
 
     async def drain(self) -> None:
-        """Read on and forget, slowly and for a moment."""
+        """Read the rest of an upload for a moment, slowly, and discard it."""
         if "expect" in self.headers:  # its sender waits for a word before it sends
             return
         with contextlib.suppress(TimeoutError, GoneError):
@@ -93,7 +93,7 @@ class Upload:
                     await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
-        """The work's result; it is cancelled where the caller leaves first.
+        """Wait for the work's result; cancel the work if the caller leaves first.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Upload:
 
 
 def too_large(most: int) -> RefusedError:
-    """The body has more bytes than a request may."""
+    """Make the refusal of a body that has more bytes than a request may have."""
     return RefusedError(
         413, "body",
         f"A request may have {most / 2**20:g} MB, but has more. Send fewer windows a request.",

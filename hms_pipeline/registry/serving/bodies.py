@@ -111,7 +111,7 @@ def check_body(kind: str, body: bytes | bytearray, limits: Limits) -> int:
 
 
 def unfit() -> RefusedError:
-    """The table is none that the model reads."""
+    """Make the refusal of a table that the model cannot read."""
     return RefusedError(
         400, "schema",
         "A request needs a table with the binary column eeg and, where there is one, spectrogram:"

@@ -1,4 +1,4 @@
-"""Who is scored next: one request at a time, small ones soon, and no more waiting than stated."""
+"""Which request is scored next: one at a time, small ones early, a limited number waiting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DISTRUST_S = 60.0  # after a faulty request its client comes after all others
 
 
 def busy(reason: str, what: str) -> RefusedError:
-    """Come again later."""
+    """Make the refusal that asks a caller to come again later."""
     return RefusedError(503, reason, f"The server has {what}. Send the request again.", RETRY_S)
 
 

@@ -85,9 +85,10 @@ def create_app() -> Server:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Hide this package: a model refuses to share a process with other code than its own.
+    """Hide this package from a model that loads: it refuses where another version is imported.
 
-    It may share this one, since its code has a name of its own and meets only bytes and tables.
+    Here this is safe. The model's code is imported under a name of its own, and only bytes and
+    tables pass between the two.
     """
     name = __name__.partition(".")[0]
     package = sys.modules.pop(name)
