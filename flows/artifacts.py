@@ -28,7 +28,7 @@ from .engine import Outcome
 
 log = logging.getLogger(__name__)
 
-PROGRESS_S = 2.0  # a busy server is not asked more often
+PROGRESS_S = 2.0  # a busy server gets no more than one update in this time
 
 
 def progress_bar(total: int) -> Progress:

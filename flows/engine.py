@@ -64,13 +64,13 @@ class Job:
 
     stage: str
     root: Path
-    reason: str | None  # why it is run; None: it is up to date
+    reason: str | None  # why it runs; None: it is up to date
     force: bool
     needs: StageNeeds
     env: Mapping[str, str] = field(repr=False)
     batch: Batch | None = None
-    command: tuple[str, ...] = ()  # of the batch
-    gpu_slots: tuple[int, ...] = ()  # that it has while it runs
+    command: tuple[str, ...] = ()  # the batch's command
+    gpu_slots: tuple[int, ...] = ()  # GPU slots that it holds while it runs
 
     @property
     def name(self) -> str:
@@ -214,7 +214,7 @@ class Engine:
                     permanent=True,
                 )
             state, message = verdict[-1]
-            if again and state == UP_TO_DATE:  # what reads it was written before
+            if again and state == UP_TO_DATE:  # the stages that read it were run before
                 return RAN, "An earlier attempt had finished it."
             return state, message
         for done in clear_up(self.root):
@@ -405,7 +405,7 @@ class _Schedule:
         if job.batch:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
-            seconds = time.monotonic() - self.started[job.stage]  # its folds' included
+            seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
             self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:

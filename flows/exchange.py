@@ -24,7 +24,7 @@ from .environment import prepare, project_root, run_folder, stage_environment
 
 BRANCH = "HMS_BRANCH"
 LOCK = "dvc.lock"
-WAITS_S = (5.0, 15.0, 30.0, 60.0)  # before a remote is asked again
+WAITS_S = (5.0, 15.0, 30.0, 60.0)  # pauses before a remote is asked again
 EMAIL = "hms@localhost"
 ROBOT = ("-c", "user.name=hms retrain", "-c", f"user.email={EMAIL}")
 Log = logging.Logger | logging.LoggerAdapter
@@ -73,7 +73,7 @@ def _fetch(root: Path, branch: str, log: Log) -> None:
         )
     _remote(root, ["git", "fetch", "-q", "origin", branch], log)
     own = _git(root, "log", "--format=%ae", "FETCH_HEAD..HEAD").split()
-    if own == [EMAIL]:  # of a retrain that ended before it could push
+    if own == [EMAIL]:  # commits of a retrain that ended before it could push
         _git(root, "reset", "-q", "--soft", "HEAD~1")
     elif own:
         raise InputError(
@@ -100,7 +100,7 @@ def give(root: Path, log: Log) -> None:
     if not _git(root, "status", "--porcelain", "--", LOCK):
         return
     try:
-        _fetch(root, branch, log)  # what a run in changed files made is no news for the branch
+        _fetch(root, branch, log)  # refuses a clone with changed files: what it made is not pushed
     except InputError as err:
         log.warning("%s stays on this machine. %s", LOCK, err)
         return

@@ -16,8 +16,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-START_S = 10.0  # what a process takes before its first step; a batch is to be worth it
-FOLD_S = 60.0  # assumed of a member that was never trained here
+START_S = 10.0  # time of a process before its first step; a batch should take longer
+FOLD_S = 60.0  # assumed time of a fold of a member that was never trained here
 
 
 @dataclass(frozen=True)

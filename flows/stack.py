@@ -168,7 +168,8 @@ class Stack:
             # not in the command, which every user of the machine sees: it may hold a password
             MLFLOW_STORE: self.mlflow_store,
             MLFLOW_FILES: self.mlflow_artifacts,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else eight idle processes more
+            # Otherwise eight more processes run idle.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         return Service("mlflow", command, f"{self.mlflow.reachable}/health", env, self.mlflow)
 
@@ -374,7 +375,8 @@ def _pid_file(root: Path, name: str) -> Path:
 
 
 def _answers(url: str) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    # The server is on this machine: use no proxy.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=2) as answer:
             return answer.status == 200

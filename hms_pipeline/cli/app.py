@@ -100,7 +100,8 @@ def main() -> None:
     for name, value in (QUIET | PATIENT).items():
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no error
+        # A character that the terminal cannot show is no error.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     # Python's last collection walks everything that was imported, for seconds.
     atexit.register(gc.freeze)

@@ -63,7 +63,7 @@ def _stated(paths: Paths) -> dict[str, Any]:
     try:
         stated = yaml.safe_load(paths.keys.read_text(encoding="utf-8"))
     except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
-        return {}  # nothing was told to DVC, or `hms keys` writes it anew
+        return {}  # DVC was given no keys yet, or `hms keys` will write the file again
     return stated if isinstance(stated, dict) else {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-MODELS = ("hms-ensemble", "hms-student")  # that are registered
+MODELS = ("hms-ensemble", "hms-student")  # names of the registered models
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Paths:
         return self.artifacts.absolute().parent / "mlruns"
 
 
-FINAL = "final"  # in a fold's place: the student that answers, which holds nobody out
+FINAL = "final"  # instead of a fold's number: the student that answers, trained on all patients
 
 
 class StudentPaths(Paths):

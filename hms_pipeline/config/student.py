@@ -10,7 +10,7 @@ from .members import MemberParams
 from .section import Name
 from .training import StageParams
 
-STUDENT = "student"  # its name where members are named
+STUDENT = "student"  # the student's name wherever members are listed by name
 
 
 class StudentParams(MemberParams):

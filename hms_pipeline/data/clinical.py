@@ -33,7 +33,7 @@ from .formats.format import Segment, Source, SourceChannel, UnavailableError, re
 from .resample import sample_at
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
-_MOST_NAMED = 20  # pauses or labels in one sentence
+_MOST_NAMED = 20  # most pauses or labels that one sentence lists
 
 
 @dataclass(frozen=True)

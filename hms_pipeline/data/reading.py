@@ -23,9 +23,9 @@ from .formats.format import UnavailableError
 from .recording import open_parquet, read_eeg
 from .window import cut
 
-MEMORY_BYTES = 4 * 2**30  # that reading one recording may take
-PATIENCE_S = 60.0  # for an answer, and the time that its bytes take on a slow disk
-SLOWEST = 10e6  # bytes a second
+MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
+PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
+SLOWEST = 10e6  # speed of a slow disk, bytes a second
 
 
 class Recording(Protocol):
@@ -167,8 +167,8 @@ class ReadingProcess:
 
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
-        self._patience: tuple[Path, float] | None = None  # of the last path
-        self._found: dict[Path, Facts] = {}  # what files were when they were identified
+        self._patience: tuple[Path, float] | None = None  # patience with the last path
+        self._found: dict[Path, Facts] = {}  # state of the files when they were identified
 
     def __enter__(self) -> ReadingProcess:
         return self
@@ -226,7 +226,7 @@ def _facts(path: Path) -> Facts:
     try:
         return _facts_of(files_of(path))
     except (InputError, OSError):
-        return {}  # said by whoever reads it
+        return {}  # whoever reads the file reports this
 
 
 def _facts_of(files: Iterable[Path]) -> Facts:

@@ -26,8 +26,8 @@ KINDS = {
     "equal_calibrated": "equal mean, calibrated",
     "shrunk": "shrunk weights, calibrated",
 }
-MAX_GROUPS = 10  # groups to nest by; more are merged
-DIGITS = 6  # stated weights, temperature and offsets are the ones that are applied
+MAX_GROUPS = 10  # most groups for the nested estimate; more groups are merged
+DIGITS = 6  # decimals of weights, temperature and offsets, in the file and in use
 
 
 @dataclass(frozen=True)

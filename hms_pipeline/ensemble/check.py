@@ -12,7 +12,7 @@ from ..system.errors import InputError
 from ..system.files import read_sealed, read_table
 from .stage import METRICS, TABLE, WEIGHTS, Made, compute
 
-ATOL = 1e-4  # by which processors may differ
+ATOL = 1e-4  # largest difference that two processors may give
 
 
 def check_ensemble(paths: Paths, params: Params) -> Made:

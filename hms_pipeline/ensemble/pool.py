@@ -16,7 +16,7 @@ from scipy.special import log_softmax, softmax
 
 Array = NDArray[np.float64]
 FLOOR = 1e-9  # least probability of a member, so that no logarithm is infinite
-TOLERANCE = 1e-7  # largest slope that is left, nats
+TOLERANCE = 1e-7  # the fit stops when no slope is larger, nats
 
 
 def fit_pool(

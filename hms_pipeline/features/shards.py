@@ -85,7 +85,7 @@ def find_known(store: Path, staging: Path, threads: int = 1) -> list[Known]:
         path = next(found, None)
         return None if path is None else Known(path, keys, sha256)
 
-    with ThreadPoolExecutor(threads) as pool:  # hashing leaves other threads running
+    with ThreadPoolExecutor(threads) as pool:  # hashing does not block other threads
         found = pool.map(whole, [*_noted(staging), *_published(store)])
         return [known for known in found if known is not None]
 
@@ -102,7 +102,7 @@ def are_noted(wanted: list[Target], store: Path, staging: Path) -> bool:
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
     for path in sorted(staging.glob("shard-*.json")):
-        with contextlib.suppress(InputError):  # a damaged note vouches for nothing
+        with contextlib.suppress(InputError):  # a damaged note counts as none
             note = read_sealed(path, "hms features")
             yield f"{path.stem}.npy", tuple(note["keys"]), note["sha256"]
 
@@ -183,7 +183,7 @@ def _create(path: Path, source: Source, n_rows: int) -> np.memmap:
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     try:
         reserve(path)
-    except OSError as err:  # of a full disk, which names no file
+    except OSError as err:  # a full disk raises an error that names no file
         err.filename = str(path)
         raise
     return out

@@ -71,7 +71,7 @@ class Update:
             DVC was told of other code.
         """
         view = build_view(params, name)
-        code_key(paths, params, "views", name)  # refuses where DVC was told of other code
+        code_key(paths, params, "views", name)  # refuses if DVC was given the key of other code
         code = code_key(paths, params, "rows", name)
         staging = paths.checkpoints / "features" / name
         update = cls(view, code, plan_rows(paths, view, code), paths.view(name), staging)

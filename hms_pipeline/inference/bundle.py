@@ -49,7 +49,7 @@ ROOMS = (
     "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
-TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients
+TABLES = ("folds.parquet", "oof.parquet")  # tables of the training, which name patients
 PLACE = (
     "eeg_id", "eeg_label_offset_seconds", "spectrogram_id", "spectrogram_label_offset_seconds",
 )  # fmt: skip

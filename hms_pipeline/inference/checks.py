@@ -12,9 +12,10 @@ from ..features.windows import MOST_MISSING
 from ..system.errors import InputError
 
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
-MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound
+MAX_SPECTROGRAM = 1e12  # uV^2/Hz, the power of a signal of that amplitude
 MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
-GAP_SHARE = 0.05  # gaps below this share, of the window and of a channel, are filled without a word
+# Smaller shares of gaps, in the window and in a channel, are filled without a warning.
+GAP_SHARE = 0.05
 
 
 def check_window(

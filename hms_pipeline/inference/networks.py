@@ -183,7 +183,7 @@ class FoldGroup:
 
     def _forget(self) -> None:
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
-        self._asked: set[int] = set()  # sizes that a larger graph has answered once
+        self._asked: set[int] = set()  # sizes for which a larger graph was used once
 
     def only(self, positions: Sequence[int]) -> FoldGroup:
         """A group of some of these networks, shared."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NAME = "hms-decisions"
 ABOUT = "Who decided what about the registered models, one version a line. Never delete any."
-SOURCE = "hms:/decisions"  # MLflow asks for one; these versions have no files
+SOURCE = "hms:/decisions"  # MLflow requires a source; these versions have no files
 LEDGER, LINE = "ledger", "line"  # tags of a line
 TICKET, OWNER, BEAT = "ticket", "owner", "beat"  # tags of who wants the lock
 BEAT_S, DEAD_S, POLL_S = 5.0, 60.0, 0.5
@@ -47,7 +47,7 @@ class Decisions:
 
     def __init__(self, client: MlflowClient) -> None:
         self.client = client
-        self.number: str | None = None  # of the version that stands for this process
+        self.number: str | None = None  # number of this process's ticket
 
     def lines(self, ledger: str) -> list[bytes]:
         """The lines of a registered model's ledger in the order in which they were written."""
@@ -116,7 +116,7 @@ class Decisions:
             try:
                 self._remove(token)
                 token_file.unlink(missing_ok=True)
-            except Exception as err:  # the store's, the disk's; what was done stands
+            except Exception as err:  # errors of the store or the disk; what was done stays done
                 log.warning("The registry's lock frees itself in %.0f s: %s", DEAD_S, err)
 
     def _wait(self, token: str, timeout_s: float) -> None:

@@ -306,7 +306,7 @@ def student_comparison(
         Hash of the networks of the ensemble's champion.
     """
     rows = found.oof.n_votes >= params.gate.min_votes
-    if not rows.any():  # as for the ensemble, which says so
+    if not rows.any():  # as for the ensemble, whose stage warns of it
         rows[:] = True
     losses = found.losses[rows]
     champions = found.taught_by == taught_by

@@ -64,7 +64,7 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
     registry.decisions.check()
     try:
         registry.client.set_registered_model_alias(registry.model, CHAMPION, str(facts["to"]))
-    except Exception:  # every store has its own; the alias may have moved before it failed
+    except Exception:  # every store has its own errors, and the alias may have moved before
         if registry.champion() != facts["to"]:
             registry.ledger.append("abort", **facts, note="the alias could not be moved")
             raise
@@ -77,7 +77,7 @@ def _stands(registry: Registry, facts: Mapping[str, Any]) -> Iterator[None]:
         yield
     except StaleError:
         _put_right(registry, facts)
-    except Exception as err:  # the store's, the disk's
+    except Exception as err:  # errors of the store or the disk
         log.warning(
             "Version %s is the champion, but that could not be written down everywhere (%s). The"
             " next command that changes the registry does it.", facts["to"], err,

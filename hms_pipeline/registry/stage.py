@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 PROMOTED, REFUSED = "promoted", "refused"
 JUDGED_BY = "judged_by"  # hash of the thresholds behind a verdict
-DAMAGED = "damaged files"  # instead of thresholds: nothing was judged
-WEIGHTS = ".safetensors"  # are in the version
+DAMAGED = "damaged files"  # stands there instead of a hash if nothing was judged
+WEIGHTS = ".safetensors"  # files that are stored in the version and not with the run
 EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for what `dvc exp run` starts
 
 
@@ -286,13 +286,15 @@ class Judge:
             reason = commit.get("reason", "Promoted before the process was killed.")
             return [reason], {}, True, judged_by
         refusal = self._refusal(version, judged_by)
-        if refusal is not None:  # by a process that was killed before it could tag the version
+        # Written by a process that was killed before it could tag the version.
+        if refusal is not None:
             return refusal["reasons"], {}, False, judged_by
         tags = version.tags
         barred = registry.ledger.barred(tags["content_hash"], tags["networks_hash"], judged_by)
         if barred:
             return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False, judged_by
-        champion = None if self.of_student else _champion(registry)  # its faults are not ours
+        # An error of the champion is no fault of this version.
+        champion = None if self.of_student else _champion(registry)
         try:
             model = registry.verify(version)
             check_version(model, training_tables(registry, version), made)

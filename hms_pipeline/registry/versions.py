@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LOCK, TICKET = "registry.lock", "registry.ticket"
 ABOUT = "Six probabilities for a 50 s window of ICU EEG. Research use."
 STAGING = ".staging"
-ROLLED_BACK = "rolled_back"  # a version's tag: why
+ROLLED_BACK = "rolled_back"  # a version's tag: why it was rolled back
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,8 @@ class Registry:
                 with TemporaryDirectory() as folder:
                     file = self.client.download_artifacts(run, f"{name}.jsonl", folder)
                     data = Path(file).read_bytes()
-                return data[: data.rfind(b"\n") + 1].splitlines()  # a line cut off is none
+                # A line that was cut off does not count.
+                return data[: data.rfind(b"\n") + 1].splitlines()
         return []
 
     @property

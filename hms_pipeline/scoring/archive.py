@@ -108,7 +108,7 @@ def score_archive(
 
 def _hold_settings(job: Job) -> None:
     """Refuse a data set that was scored with other settings; its tables would look alike."""
-    path = job.out / "_settings.json"  # a name that readers of data sets pass over
+    path = job.out / "_settings.json"  # readers of data sets ignore this name
     params = job.params.model_dump(mode="json")
     names = {"rename": dict(job.rename or {}), "keep_names": job.keep_names}
     settings = {"scoring": params, **names}

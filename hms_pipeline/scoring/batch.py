@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FLOAT_FORMAT = "%.9f"
 
 TABLES = (".csv", ".parquet")
-MOST_TABLES = 50  # kept apart until they are joined
+MOST_TABLES = 50  # tables that are held before they are joined
 
 OnRecording = Callable[[RecordingScores], None]
 

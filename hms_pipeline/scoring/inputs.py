@@ -111,7 +111,7 @@ def opened(
     """A recording that is open, with its content's hash and a name that no other has."""
     content = item.content
     recording: Recording | InputError | OSError
-    try:  # what is opened is held against what was identified
+    try:  # opening compares the files with those that were identified
         content = content or reader.identify(item.path)
         recording = open_recording(item.path, params, rename, reader)
     except (InputError, OSError) as err:

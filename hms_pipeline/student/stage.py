@@ -62,7 +62,7 @@ def run(
     if params.student is None:
         write_json(out / "summary.json", {})
         return {}
-    code_key(paths, params, "student")  # refuses where DVC was told of other code
+    code_key(paths, params, "student")  # refuses if DVC was given the key of other code
     student_views(params)
     teacher = Teacher.read(paths, params)
     work = _Work(paths, params, teacher, device, progress)

@@ -27,7 +27,7 @@ from ..schema import CLASSES
 from ..system.files import atomic, hash_json
 from .windows import Progress
 
-CHUNK = 256  # windows whose answers are one file
+CHUNK = 256  # windows whose answers are kept in one file
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InputError, LostError
 
-AHEAD = 2  # calls that wait, for each that runs
+AHEAD = 2  # calls that are sent ahead for each one that runs
 
 
 def connect(

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 SWITCH = "HMS_COMPILE"
-LONGEST_S = 3600.0  # that one process waits for another's compilation
+LONGEST_S = 3600.0  # longest time that one process waits for another's compilation
 
 _failed: set[str] = set()  # what this process need not try again
 

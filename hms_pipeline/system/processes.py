@@ -31,7 +31,7 @@ def free_memory() -> int:
     free = int(entries["MemAvailable"].split()[0]) * 1024
     try:
         return min(free, int(CONTAINER_LIMIT.read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
+    except (OSError, ValueError):  # no container, or one without a limit, whose value is "max"
         return free
 
 

@@ -66,7 +66,7 @@ def run(
     @cache
     def trainer() -> Trainer:
         from .fold_data import MemberData
-        from .train import Trainer  # with PyTorch, which linking finished folds does not need
+        from .train import Trainer  # imports PyTorch, which is not needed to link finished folds
 
         read = partial(MemberData.read, paths, params, member, inputs)
         return Trainer(paths, params, member, read, device)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Steps of a training from which on it is compiled: each gains 2 to 14 ms; a process reads what
 # another compiled in 3 to 20 s, for all its folds; compiling takes minutes, once.
 COMPILED_STEPS = 500
-_WARM_UP = 3  # steps before capture, so that libraries have made their choices and buffers
+_WARM_UP = 3  # steps before capture: libraries choose their kernels and take their buffers
 
 
 def kl_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from .bodies import RefusedError
 
 T = TypeVar("T")
-SLOWEST = 2**20  # bytes a second of an upload
-PATIENCE_S = 10.0  # beside that
-DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
-PAUSE_S = 0.003  # after each part of that, of some 64 kB
+SLOWEST = 2**20  # slowest upload, bytes a second
+PATIENCE_S = 10.0  # time that an upload may take in addition
+# The rest of a refused upload is read for so long, so that its sender sees the answer.
+DRAIN_S = 5.0
+PAUSE_S = 0.003  # pause after each part of that rest, of some 64 kB
 JSON_TYPE = "application/json"
 
 
@@ -68,7 +69,7 @@ class Upload:
             It has more than ``most`` bytes as received, or arrives too slowly.
         GoneError
         """
-        body = bytearray()  # parts and their sum would take twice as much
+        body = bytearray()  # a list of parts and its sum would take twice as much
         try:
             async with asyncio.timeout(PATIENCE_S + most / SLOWEST):
                 while not self.whole:
@@ -84,7 +85,7 @@ class Upload:
 
     async def drain(self) -> None:
         """Read the rest of an upload for a moment, slowly, and discard it."""
-        if "expect" in self.headers:  # its sender waits for a word before it sends
+        if "expect" in self.headers:  # the sender waits for an answer before it sends the body
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from .bodies import RefusedError
 
 MAX_WAITING = 16  # requests
-WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
+# For each of its windows, a request lets those go first that come up to so much later.
+WINDOW_S = 0.5
 RETRY_S = 1
-MAX_CLIENTS = 1000  # remembered
+MAX_CLIENTS = 1000  # most clients that are remembered
 DISTRUST_S = 60.0  # after a faulty request its client comes after all others
 
 
@@ -108,7 +109,8 @@ class FairQueue:
             await self._wait(n_windows, client)
         else:
             self._taken = True
-            self._given = {client: self._least + n_windows}  # nobody waits: what was is over
+            # Nobody waits, so earlier shares no longer count.
+            self._given = {client: self._least + n_windows}
 
     def _share(self, client: str) -> float:
         return self._given.get(client, self._least)
@@ -135,14 +137,14 @@ class FairQueue:
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._waiting.remove(place)
-            elif not place.future.cancelled():  # the place came and nobody is there
+            elif not place.future.cancelled():  # the place was handed to a caller that has left
                 self.leave()
             raise
 
     def leave(self) -> None:
         """Hand the place to whose turn it is."""
         self._waiting = [place for place in self._waiting if not place.future.done()]
-        self._taken = bool(self._waiting)  # handed over, so that nobody slips in between
+        self._taken = bool(self._waiting)  # stays taken while it is handed over
         if self._waiting:
             first = min(self._waiting, key=self._turn)
             self._waiting.remove(first)
