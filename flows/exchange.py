@@ -86,7 +86,7 @@ def give(root: Path, log: Log) -> None:
     """Hand outputs to DVC's remote, then ``dvc.lock`` to the branch.
 
     Where the branch moved meanwhile the lock stays here: the outputs are in the remote's run
-    cache, and the next retrain of whatever machine finds and records them.
+    cache, and the next retrain, on this machine or another, finds and records them.
 
     Raises
     ------

@@ -62,7 +62,7 @@ class Paths:
 
     @property
     def keys(self) -> Path:
-        """Hashes of the code behind every stage, as DVC was told them."""
+        """Hashes of the code behind every stage, which DVC reads as parameters."""
         return self.artifacts / "keys.yaml"
 
     @property

@@ -220,7 +220,7 @@ def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
 
 
 def _references(stated: Sequence[SourceChannel], read: Sequence[Channel | None]) -> list[str]:
-    """References that the header names; one that all channels share is nobody's own."""
+    """References that the header names for single channels; one that all share does not count."""
     electrodes = [c is not None and c.plus != EKG for c in read]
     found = {c.reference for c, wanted in zip(stated, electrodes, strict=True) if wanted}
     return ["" if len(found) == 1 else channel.reference for channel in stated]

@@ -1,8 +1,8 @@
-"""How much memory a parquet file takes to unpack, by its own pages and before any is unpacked.
+"""How much memory a parquet file takes, read from its pages' headers before it is unpacked.
 
-A footer's sizes are the sender's word: a few kilobytes may unpack to gigabytes. A reader allocates
-what the header in front of each page says, and what the footer says of the number of values, so
-these are what is added up here (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
+The sizes in a footer cannot be trusted: a few kilobytes may unpack to gigabytes. A reader allocates
+as much as the header before each page says, and as the footer's number of values needs. This module
+adds these up (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Chunk:
 
 
 class CheckedFile(pq.ParquetFile):
-    """A parquet file whose columns of numbers are held against their pages before they are read.
+    """A parquet file whose columns of numbers are compared with their pages before they are read.
 
     Page checksums are verified where the writer made them.
 

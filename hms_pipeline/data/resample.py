@@ -1,4 +1,4 @@
-"""Anti-aliased resampling that gives the same samples whatever stretch is asked for.
+"""Anti-aliased resampling; a sample is the same in every stretch that contains it.
 
 Every sample at 200 Hz is a weighted mean of the file's samples around its exact time; it depends
 on nothing else. The weights sum to one for each sample, so that a constant stays a constant.

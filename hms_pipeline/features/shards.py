@@ -160,7 +160,7 @@ def write_shards(
     producer : Producer
         Computes the rows that are not known, reading each window once.
     step : callable
-        Told how many rows of the first view were done.
+        Called with the number of rows of the first view that were done.
     """
     first, rows = next((name, target.rows) for name, target in wanted.items())
     outs, missing = {}, {}
@@ -204,7 +204,7 @@ def _copy_known(
 
 
 def _note(source: Source, target: Target) -> Known:
-    """Finish a shard. The disk may get its bytes later: whoever reads it compares its hash."""
+    """Finish a shard. Its bytes may reach the disk later, so every reader compares its hash."""
     unfinished, path = _unfinished(source, target), source.staging / shard_name(target.number)
     sha256 = hash_file(unfinished)
     os.replace(unfinished, path)

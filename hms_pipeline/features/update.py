@@ -68,7 +68,7 @@ class Update:
         InputError
             Unknown view, wrong parameters, or no kept windows.
         StaleError
-            DVC was told of other code.
+            DVC was given the key of other code.
         """
         view = build_view(params, name)
         code_key(paths, params, "views", name)  # refuses if DVC was given the key of other code

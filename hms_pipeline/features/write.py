@@ -98,7 +98,7 @@ def write_waiting(
     workers : int or None
         See ``n_workers``.
     step : callable
-        Told how many rows of the first update were done.
+        Called with the number of rows of the first update that were done.
 
     Raises
     ------

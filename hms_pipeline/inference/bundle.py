@@ -142,9 +142,9 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bundle.json`` but for the weights' precision. ``content_hash`` covers what decides an
-        answer: members, views, blend, code and the versioned settings; not, say, the gate's
-        thresholds. ``networks_hash`` is the same without code and settings.
+        ``bundle.json`` without the weights' precision. ``content_hash`` covers all that decides an
+        answer: members, views, blend, code and the versioned settings, but not, for example, the
+        gate's thresholds. ``networks_hash`` is the same without code and settings.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """What all machines of a registry share: its lock, and the lines of its ledgers.
 
-Both are versions of the registered model ``hms-decisions``. Whatever database MLflow stands on, it
-numbers versions in the order in which it makes them and never gives a number twice. So a version
-that holds a line has a place that nobody else can take, and of those who want the lock the one with
-the lowest number has it. No machine's clock is compared with another's.
+Both are versions of the registered model ``hms-decisions``. With every database, MLflow numbers
+versions in the order in which it creates them and gives no number twice. So each line of a ledger,
+which is a version, has a place of its own. Each process that wants the lock creates a version, too;
+the lowest number has the lock. Clocks of different machines are never compared.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def compare_first(
 ) -> list[Check]:
     """Compare a first version with the prior; parameters as in ``compare``.
 
-    The prior is best for the class that it leans to, so classes are not held against it.
+    The prior is best for the class that it prefers, so single classes are not compared with it.
     """
     gain = float((prior - challenger).mean())
     return [

@@ -90,7 +90,7 @@ class Ledger:
 
     @cached_property
     def lines(self) -> list[bytes]:
-        """Those of the file or of the store: one begins with the other."""
+        """The lines of file or store, whichever has more; it must begin with those of the other."""
         own, shared = self._own(), self.shared
         longer, shorter = (own, shared) if len(own) > len(shared) else (shared, own)
         if longer[: len(shorter)] != shorter:

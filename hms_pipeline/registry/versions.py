@@ -137,7 +137,7 @@ class Registry:
             create_model(self.client, self.model, ABOUT)
 
     def _recover(self) -> None:
-        """Finish what a killed process began: an intent whose alias moved, or did not."""
+        """Finish an intent of a killed process: commit it if the alias has moved, else abort it."""
         shutil.rmtree(self.staging, ignore_errors=True)
         intent = self.ledger.pending()
         if intent is None:

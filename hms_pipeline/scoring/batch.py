@@ -99,8 +99,8 @@ def score_inputs(
         Called with each recording's scores in full, for a report. The name of a killed run's part
         says whether this was done.
     is_reported : callable, optional
-        Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
-        that a killed run scored and told already are scored again where it is not.
+        Says, by a recording's id, whether what ``on_recording`` made of it still exists. If not, a
+        recording that a killed run scored already is scored again.
     reader : Reader, optional
         Opens recordings; by default in a separate process, so that a bad file cannot end this one.
     progress : callable, optional

@@ -43,7 +43,7 @@ class Teacher:
     paths : Paths
     params : Params
     oof : OutOfFold
-        Of its members, held against what their trainings recorded.
+        Of its members, checked by the hashes that their trainings recorded.
     bundle : PresentBundle
         Its networks and blend.
     """

@@ -69,7 +69,7 @@ def own_code(root: Path) -> dict[str, str]:
 def spread(
     ray: Any, *, gpus: float = 0, retries: int = 3
 ) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]:
-    """What runs a function on items, one CPU each, on whatever nodes the cluster has.
+    """Make what runs a function on items, one CPU each, on the nodes of the cluster.
 
     Parameters
     ----------

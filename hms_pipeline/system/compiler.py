@@ -43,8 +43,7 @@ def compiled(what: object, make: Callable[[], T]) -> T | None:
     Returns
     -------
     object or None
-        What ``make`` returned. None where compilation is switched off or fails, which is said
-        once.
+        What ``make`` returned. None if compilation is switched off or fails; one warning says so.
 
     Raises
     ------

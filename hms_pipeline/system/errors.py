@@ -1,4 +1,4 @@
-"""Errors that are said to a user in one line."""
+"""Errors that the user sees as one line."""
 
 import re
 

@@ -157,7 +157,7 @@ def write_table(path: Path, table: pd.DataFrame, notes: Mapping[str, str] | None
 def read_table(
     path: Path, columns: Sequence[str] | None = None, content: bytes | None = None
 ) -> pd.DataFrame:
-    """A table that an earlier stage wrote; what ``write_table`` wrote is held against its hashes.
+    """Read a table that an earlier stage wrote; hashes of ``write_table`` are checked.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class Server:
         Path of the question.
     post : bool
     exposed : bool
-        Seen to listen beyond loopback, whatever the URL by which it is asked.
+        Whether its socket listens beyond loopback, even if the URL names loopback.
     login : str
         ``user:password`` that this machine has for it.
     """

@@ -61,7 +61,7 @@ def import_recordings(
     options: Options,
     progress: Progress | None = None,
 ) -> Imported:
-    """Write the competition's folder; a recording that cannot be used costs itself only.
+    """Write the competition's folder; a recording that cannot be used is left out and listed.
 
     Parameters
     ----------

@@ -30,9 +30,9 @@ class Clock:
     start : datetime or None
         When the recording began, by the header's clock; without a zone.
     zone : tzinfo or None
-        The zone of that clock; None where nobody says.
+        The zone of that clock; None if it is not known.
     labels_zone : tzinfo or None
-        The zone of labels that state none; None: that of the header's clock, whatever it is.
+        The zone of labels that state none; None: the same, unknown zone as the header's clock.
     """
 
     start: datetime | None

@@ -35,13 +35,14 @@ class _Place:
 
 
 class FairQueue:
-    """One place; next comes the client that was given least, and of its requests the one due first.
+    """One request is scored at a time; the others wait here, and this class chooses the next.
 
-    A request is due ``WINDOW_S`` × its windows after it came, so one window overtakes a large
-    request, and a client that sends many does not hold up the others. Where ``MAX_WAITING`` wait, a
-    newcomer takes the last place of the client that has most of them, if that is more than its own.
-    Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others, which take
-    their places where none is free.
+    Next is the client that was given the fewest windows, and of its requests the one that is due
+    first. A request is due ``WINDOW_S`` × its windows after it came. So one window overtakes a
+    large request, and a client that sends many does not delay the others. If ``MAX_WAITING`` wait, a
+    new request takes the last place of the client that has most, if it has more than the newcomer.
+    Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others; if no place
+    is free, the others take theirs.
     """
 
     def __init__(self) -> None:
