@@ -74,11 +74,11 @@ def _print_version(wanted: bool) -> None:
 def options(
     ctx: typer.Context,
     data: Annotated[Path, typer.Option(help="Raw data, competition layout.")] = Path("data"),
-    artifacts: Annotated[Path, typer.Option(help="Everything derived.")] = Path("artifacts"),
+    artifacts: Annotated[Path, typer.Option(help="What the stages write.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")
+        bool, typer.Option("--quiet", "-q", help="Print only results and errors.")
     ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")

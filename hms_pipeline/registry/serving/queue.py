@@ -39,8 +39,8 @@ class FairQueue:
 
     Next is the client that was given the fewest windows, and of its requests the one that is due
     first. A request is due ``WINDOW_S`` × its windows after it came. So one window overtakes a
-    large request, and a client that sends many does not delay the others. If ``MAX_WAITING`` wait, a
-    new request takes the last place of the client that has most, if it has more than the newcomer.
+    large request, and a client that sends many does not delay the others. If ``MAX_WAITING`` wait,
+    a new one takes the last place of the client that has most, if it has more than the newcomer.
     Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others; if no place
     is free, the others take theirs.
     """
