@@ -9,7 +9,7 @@ import yaml
 
 from .imports import PACKAGE, ROOMS, ROOT
 
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.ipynb")]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 CODE = re.compile(r"`([^`\n]+)`")
 IN_FILE = re.compile(r"(\w+/[\w/]+\.(?:py|js))(?:: ([\w.]+))?")
