@@ -56,7 +56,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Service:
-    """One process of the stack; without ``health`` it is up when it lives."""
+    """One process of the stack; one without ``health`` counts as up while it runs."""
 
     name: str
     command: Sequence[str]

@@ -1,4 +1,4 @@
-"""What the gate judges: predictions of both sides that leak nothing, and the packaged model."""
+"""What the gate judges: predictions of challenger and champion, without leaks, and the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the servers: the variables that name databases and buckets, and their state.
+"""The databases and buckets behind the servers: the variables that name them, and their state.
 
 All of the servers' settings are read here; docs/how-to/team.md lists them.
 """

@@ -207,9 +207,8 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
     if ignored and predictor.bundle.folder != STARTER_FOLDER:
         note(
-            f"scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's own,"
-            " which count. A version with the recipe's takes over by hms register and then hms"
-            " promote."
+            f"scoring.{', scoring.'.join(ignored)}: the version's own values are used, not those of"
+            " the recipe, which differ. To use the recipe's, run hms register and then hms promote."
         )
     return found
 
