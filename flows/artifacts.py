@@ -28,7 +28,7 @@ from .engine import Outcome
 
 log = logging.getLogger(__name__)
 
-PROGRESS_S = 2.0  # a busy server is not asked more often
+PROGRESS_S = 2.0  # a busy server gets no more than one update in this time
 
 
 def progress_bar(total: int) -> Progress:
@@ -58,7 +58,7 @@ def progress_bar(total: int) -> Progress:
 
 
 def show_stages(outcomes: Sequence[Outcome]) -> None:
-    """Table of the stages: what became of each, and in how many seconds."""
+    """Show a table of the stages: how each ended, and after how many seconds."""
     create_table_artifact(
         table=[
             {
@@ -75,7 +75,7 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
 
 
 def show_results(paths: Paths) -> None:
-    """Table of results and the gate's verdict, as far as their files are there."""
+    """Show the table of results and the gate's verdict, if their files exist."""
     if (paths.ensemble / "metrics.json").is_file():
         from hms_pipeline.cli.tables import cell
         from hms_pipeline.ensemble.stage import results_table  # loads scipy; not for every flow
@@ -92,9 +92,9 @@ def show_results(paths: Paths) -> None:
 
 
 def show_links(paths: Paths, mlflow_run: str | None) -> None:
-    """Where Data Docs lie, and a link to the run in MLflow.
+    """Show where the Data Docs lie, and a link to the run in MLflow.
 
-    A browser follows no link from a page of a server to a file, so files are named, not linked.
+    A browser does not open a link to a file from a server's page, so files are only named.
     """
     docs = paths.data_docs / "index.html"
     if docs.exists():
@@ -109,7 +109,7 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
 def _link(
     paths: Paths, mlflow_run: str | None, key: str, file: str, about: str, named: str
 ) -> None:
-    """Link to a run's page or file on MLflow's server, or say ``named`` where there is none."""
+    """Link to a run's page or file on MLflow's server, or return ``named`` if there is none."""
     address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
     if mlflow_run and address.startswith("http"):
         page = _mlflow_page(paths, address, mlflow_run, file)
@@ -155,7 +155,7 @@ def show_history(paths: Paths) -> None:
 
 
 def show_report(paths: Paths, mlflow_run: str | None) -> None:
-    """Write the retrain's report and link to it; one that cannot be written fails no run."""
+    """Write the retrain's report and link to it. If it cannot be written, the run goes on."""
     if not (paths.ensemble / "metrics.json").is_file():
         return
     try:
@@ -179,7 +179,7 @@ def verdict(registration: dict[str, Any]) -> str:
 
 
 def read_registration(paths: Paths) -> dict[str, Any]:
-    """What stage register wrote; nothing where that is missing or damaged."""
+    """Read what the stage `register` wrote; empty if that is missing or damaged."""
     try:
         return read_sealed(paths.registration, "hms register")
     except (InputError, OSError):

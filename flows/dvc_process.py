@@ -1,7 +1,7 @@
 """DVC's command line, which writes its files whole or not at all: ``python -m flows.dvc_process``.
 
-All that is private to DVC stands here: where it writes, and the words of its log, which alone say
-what became of a stage. Both are those of the pinned release.
+This module holds all that is private to DVC: the function by which it writes files, and the words
+of its log, from which alone one learns what became of a stage. Both are the pinned release's.
 
 DVC opens dvc.lock for writing, which empties it, and writes entry by entry for half a second. A
 process killed meanwhile would leave a file that stops somewhere, for itself and for all stages
@@ -44,7 +44,7 @@ _VERDICTS = (
 
 
 def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
-    """What became of a stage, and a sentence, by one line of DVC's; None: the line says nothing."""
+    """Read a line of DVC's log: what became of a stage, and a sentence; None if it says neither."""
     for words, verdict in _VERDICTS:
         if re.match(words.format(re.escape(stage)), line):
             return verdict
@@ -78,14 +78,14 @@ def _wait_for_order() -> list[str]:
 
 
 def install() -> None:
-    """Let DVC, in this process, write beside a file's place and move what is complete there.
+    """Make DVC, in this process, write each file beside its place and rename it when complete.
 
-    It has no setting for this; the place is the one through which it writes YAML.
+    DVC has no setting for this. What is replaced is the function that writes YAML.
 
     Raises
     ------
     AttributeError
-        Another release of DVC than the pinned one, without that place.
+        This release of DVC is not the pinned one and lacks that function.
     """
     from dvc.utils.serialize import _common
 

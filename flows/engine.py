@@ -1,8 +1,8 @@
 """Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
 
-Any DVC repository will do. The engine decides what may run and when; whether a stage has to run
-is DVC's word, and what a stage does is its command's. A stage that trains has its folds trained
-first, each batch of them as a task of its own; the stage itself then finds them finished.
+It works on any DVC repository. The engine decides which stage may run, and when. DVC decides
+whether the stage has to run, and the stage's command does the work. Before a stage that trains, its
+folds are trained, each batch as a task of its own; the stage then finds them finished.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ class StageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, or a batch of its folds, as its task needs it."""
+    """What a task needs to run one stage, or a batch of its folds."""
 
     stage: str
     root: Path
-    reason: str | None  # why it is run; None: it is up to date
+    reason: str | None  # why it runs; None: it is up to date
     force: bool
     needs: StageNeeds
     env: Mapping[str, str] = field(repr=False)
     batch: Batch | None = None
-    command: tuple[str, ...] = ()  # of the batch
-    gpu_slots: tuple[int, ...] = ()  # that it has while it runs
+    command: tuple[str, ...] = ()  # the batch's command
+    gpu_slots: tuple[int, ...] = ()  # GPU slots that it holds while it runs
 
     @property
     def name(self) -> str:
@@ -119,7 +119,7 @@ class Engine:
     early : collection of str
         Stages that run without these variables.
     progress : callable
-        Told ``(done, total)`` after every stage.
+        Called with ``(done, total)`` after every stage.
     """
 
     def __init__(
@@ -188,7 +188,7 @@ class Engine:
         Returns
         -------
         state, message : str
-            What became of it by DVC's own words.
+            What became of it, by DVC's log.
         """
         command, order = job.command, ""
         env = {**job.env, **self.slots.visible(job.gpu_slots)}
@@ -225,7 +225,7 @@ class Engine:
                     permanent=True,
                 )
             state, message = verdict[-1]
-            if again and state == UP_TO_DATE:  # what reads it was written before
+            if again and state == UP_TO_DATE:  # the stages that read it were run before
                 return RAN, "An earlier attempt had finished it."
             return state, message
         for done in clear_up(self.root):
@@ -297,7 +297,7 @@ class _Schedule:
         return all(parent in self.outcomes for parent in self.parents[stage])
 
     def _hand_out_folds(self) -> None:
-        """Let the folds wait that ready stages have to train before they run themselves."""
+        """Queue the folds that ready stages need before they can run themselves."""
         for stage in self.waiting:
             reason = (
                 None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
@@ -361,14 +361,14 @@ class _Schedule:
         return self.free.has(*self.engine.occupies(job.batch, job.needs))
 
     def _needs(self, stage: str) -> StageNeeds:
-        """Needs cut to what there is, so that no stage waits for ever."""
+        """Reduce needs to the slots that there are, so that no stage waits for ever."""
         needs, slots = self.engine.params.needs(stage), self.engine.slots
         return needs.model_copy(
             update={"cpu": min(needs.cpu, slots.cpu), "gpu": min(needs.gpu, slots.gpu)}
         )
 
     def _reason(self, stage: str) -> str | None:
-        """Why a stage is handed to DVC; None: nothing that it reads can have changed."""
+        """Say why DVC is asked to run a stage; None: nothing that it reads can have changed."""
         if stage in self.forced:
             return "forced"
         moved = [p for p in self.parents[stage] if self.outcomes[p].state != UP_TO_DATE]
@@ -377,7 +377,7 @@ class _Schedule:
         return self.graph.changed.get(stage)
 
     def _give_up(self) -> None:
-        """Set aside what waits for a stage that failed."""
+        """Mark the stages that wait for a failed one as not run."""
         for stage in list(self.waiting):
             broken = [
                 parent
@@ -418,7 +418,7 @@ class _Schedule:
         if job.batch:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
-            seconds = time.monotonic() - self.started[job.stage]  # its folds' included
+            seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
             self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:

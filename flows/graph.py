@@ -28,7 +28,7 @@ class Graph:
     parents : dict of str to tuple of str
         Stage → the stages that it reads from, all of them keys.
     changed : dict of str to str
-        Stages that are out of date by what lies there now → why.
+        Stage that is out of date → why, judged by the files that are there now.
     commands : dict of str to str
         Stage → its command; empty for data.
     """

@@ -304,7 +304,7 @@ def conclude(
     registration: dict[str, Any],
     start: float,
 ) -> State:
-    """The run in one sentence, with a message to whoever asked for it."""
+    """Say in one sentence how the run ended, and send it as a message where one is wanted."""
     seconds = time.monotonic() - start
     failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     left = [outcome for outcome in outcomes if outcome.state == NOT_RUN]

@@ -1,8 +1,8 @@
 """Children of the engine: whole process groups with a time limit, and orphans of dead engines.
 
-Every child carries its engine in an environment variable, which all its descendants inherit.
-An engine that was killed leaves no file that could be stale: its orphans are known by naming an
-engine that lives no more.
+Each child has an environment variable that names its engine; all its descendants inherit it. So no
+file is needed to find the orphans of a killed engine: they are the processes whose engine no longer
+runs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def mark(root: Path) -> dict[str, str]:
 
 
 def alive(pid: int, started: float) -> bool:
-    """Whether the process that had ``pid`` since ``started`` still runs; a reused pid does not."""
+    """Whether the process that got ``pid`` at ``started`` still runs; not another with its pid."""
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < 1.0

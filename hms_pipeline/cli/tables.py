@@ -22,7 +22,7 @@ HASH = re.compile(r"[0-9a-f]{32,64}")
 
 
 def _silence(wanted: bool) -> bool:
-    out.quiet = wanted  # whatever else a command prints would spoil the document
+    out.quiet = wanted  # anything else that a command prints would spoil the document
     return wanted
 
 

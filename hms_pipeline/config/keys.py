@@ -1,4 +1,4 @@
-"""The key of the code behind a stage, held against what DVC was told of it."""
+"""The key of the code behind a stage, compared with the key that DVC was given."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _stated(paths: Paths) -> dict[str, Any]:
     try:
         stated = yaml.safe_load(paths.keys.read_text(encoding="utf-8"))
     except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
-        return {}  # nothing was told to DVC, or `hms keys` writes it anew
+        return {}  # DVC was given no keys yet, or `hms keys` will write the file again
     return stated if isinstance(stated, dict) else {}
 
 

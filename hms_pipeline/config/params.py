@@ -22,7 +22,7 @@ from .student import STUDENT, StudentParams
 from .training import TrainingParams
 from .validation import ValidationParams
 
-MAX_BYTES = 2**20  # of a recipe's file
+MAX_BYTES = 2**20  # largest size of a recipe's file
 MAX_VALUES, MAX_DEPTH = 2**18, 20  # characters and values in it, and levels
 
 
@@ -183,7 +183,7 @@ def read_yaml(path: Path) -> Any:
         _count(data, MAX_VALUES, MAX_DEPTH)
     except RecursionError:
         raise InputError(f"{path} nests too deep. Write it as recipes/ are.") from None
-    except (yaml.YAMLError, ValueError) as err:  # also of a date or a number that is none
+    except (yaml.YAMLError, ValueError) as err:  # ValueError: a date or a number that is not one
         raise InputError(f"{path} is not valid YAML: {_said(err)}. Correct it.") from None
     return data
 

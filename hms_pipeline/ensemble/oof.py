@@ -104,7 +104,7 @@ def read_oof(paths: Paths, params: Params) -> OutOfFold:
 
 
 def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
-    """A member's predictions, held against what their trainings recorded."""
+    """A member's predictions, compared with the hashes that their trainings recorded."""
     tables = []
     made_from = {"windows": hash_file(paths.windows), "folds": hash_file(paths.folds)}
     for fold in range(n_folds):

@@ -72,7 +72,7 @@ def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[
 
 
 def compute(paths: Paths, params: Params, tell: Progress = lambda done, total: None) -> Made:
-    """Make the ensemble of the members' predictions, each held against its fold's manifest."""
+    """Compute the ensemble from the members' predictions, each checked by its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
     fitted = fit(oof, params.ensemble)

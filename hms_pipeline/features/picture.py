@@ -84,8 +84,8 @@ class FramedStretch(Stretch):
 
 Parts = Annotated[tuple[FramedStretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
 Stretches = Annotated[tuple[Stretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
-HIGHEST = 0.4  # of the sampling rate: what resampling leaves unchanged
-LEAST_WINDOW = 8  # samples of a frame
+HIGHEST = 0.4  # highest frequency that resampling leaves unchanged, as a share of the rate
+LEAST_WINDOW = 8  # fewest samples of a frame
 PAIRS_A_REGION = len(CHAIN_PAIRS) // len(REGIONS)
 FramePower = Callable[..., Tensor]
 

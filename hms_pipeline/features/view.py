@@ -22,7 +22,7 @@ from ..signal.montage import Pair, mirror_of
 from ..system.errors import InputError
 from .windows import EEG_SHAPE, SPECTROGRAM_SHAPE, WindowBatch
 
-MAX_SIZE = 2**22  # values of one window
+MAX_SIZE = 2**22  # most values that a view may have for one window
 Kind = Literal["image", "waves"]
 
 
@@ -75,7 +75,7 @@ class View:
                 )
         except InputError as err:
             raise InputError(f"views.{self.name}: {err}") from None
-        except (ValueError, RuntimeError) as err:  # of a library that they were passed on to
+        except (ValueError, RuntimeError) as err:  # errors of a library that got the parameters
             reason = str(err).rstrip(".")
             raise InputError(
                 f"views.{self.name} needs parameters that fit together, but: {reason}. Correct"

@@ -38,7 +38,7 @@ ROOMS = (
     "datasets", "models", "training", "ensemble", "inference", "scoring",
 )  # fmt: skip
 CHECKSUMS = "checksums.json"
-TABLES = ("folds.parquet", "oof.parquet")  # of the training; they name patients
+TABLES = ("folds.parquet", "oof.parquet")  # tables of the training, which name patients
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,9 @@ def describe_content(paths: Paths, params: Params) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``bundle.json`` but for the weights' precision. ``content_hash`` covers what decides an
-        answer: members, views, blend, code and the versioned settings; not, say, the gate's
-        thresholds. ``networks_hash`` is the same without code and settings.
+        ``bundle.json`` without the weights' precision. ``content_hash`` covers all that decides an
+        answer: members, views, blend, code and the versioned settings, but not, for example, the
+        gate's thresholds. ``networks_hash`` is the same without code and settings.
 
     Raises
     ------

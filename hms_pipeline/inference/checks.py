@@ -12,9 +12,10 @@ from ..features.windows import MOST_MISSING
 from ..system.errors import InputError
 
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
-MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound
+MAX_SPECTROGRAM = 1e12  # uV^2/Hz, the power of a signal of that amplitude
 MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
-GAP_SHARE = 0.05  # gaps below this share, of the window and of a channel, are filled without a word
+# Smaller shares of gaps, in the window and in a channel, are filled without a warning.
+GAP_SHARE = 0.05
 
 
 def check_window(
@@ -109,7 +110,7 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
 
 
 def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
-    """What is said of channels that are there in part; feature views fill their gaps."""
+    """Warn of channels that have gaps; the views fill them."""
     share = np.where(present, 1 - finite.mean(axis=1), 0)
     lost = share > MOST_MISSING
     # Gaps in every channel are one sentence; a few channels' own would drown in the mean.
@@ -122,7 +123,7 @@ def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
 
 
 def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
-    """Electrodes by which training would have left the window out, but for those named already."""
+    """Warn of electrodes whose signal training would have refused, unless named already."""
     scalp = slice(0, len(schema.ELECTRODES))
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}

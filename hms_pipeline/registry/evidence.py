@@ -1,4 +1,4 @@
-"""What the gate judges: predictions of both sides that leak nothing, and the packaged model."""
+"""What the gate judges: predictions of challenger and champion, without leaks, and the model."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def module(code: ModuleType, name: str) -> ModuleType:
 
 
 def check_version(model: Path, tables: Path, made: Made) -> None:
-    """Hold a version's blend and its training's tables against the members' predictions.
+    """Compare a version's blend and its training's tables with the members' predictions.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
 
 
 def judged_otherwise(paths: Paths, params: Params) -> list[str]:
-    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    """Say what is trained and judged differently from the recipe, because votes are too few."""
     votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
     return unmet(params, votes.tolist())
 
@@ -308,7 +308,7 @@ def student_comparison(
         Hash of the networks of the ensemble's champion.
     """
     rows = found.oof.n_votes >= params.gate.min_votes
-    if not rows.any():  # as for the ensemble, which says so
+    if not rows.any():  # as for the ensemble, whose stage warns of it
         rows[:] = True
     losses = found.losses[rows]
     champions = found.taught_by == taught_by

@@ -162,7 +162,7 @@ def signature() -> ModelSignature:
 
 
 def example() -> pd.DataFrame:
-    """One row as a server takes it: a steady 10 Hz wave, nobody's recording."""
+    """One row as a server takes it: a steady 10 Hz wave, no recording of a person."""
     t_s = np.arange(WINDOW_SAMPLES) / SFREQ
     wave = np.round(30 * np.sin(2 * np.pi * 10 * t_s))  # uV
     eeg = np.stack([np.roll(wave, k) for k in range(len(EEG_COLUMNS))])

@@ -26,16 +26,16 @@ from .versions import Registry, reasons_of
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-WEIGHTS = ".safetensors"  # are in the version
+WEIGHTS = ".safetensors"  # files that are stored in the version and not with the run
 EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for what `dvc exp run` starts
 
 
 def run(paths: Paths, params: Params) -> dict[str, Any]:
     """Register the present ensemble and let the gate decide.
 
-    Idempotent by content: what is registered already is only reported, unless it was refused by
-    other thresholds or for damaged files: then it is judged anew. A process killed at any point
-    leaves the champion as it was, and the next run goes on. In an experiment of DVC's nothing is
+    An ensemble that is registered already is only reported. If it was refused by other thresholds,
+    or because of damaged files, it is judged again. If the process is killed at any point, the
+    champion stays as it was and the next run continues. In an experiment of DVC's nothing is
     registered.
 
     Parameters

@@ -2,7 +2,7 @@
 
 Every group of windows, and every recording, is saved whole under a key made of its content, the
 model's hash and the parameters. A killed run finds these parts and continues; the finished table
-is put together from them and replaces them. What failed is tried again: a reason may be gone.
+is put together from them and replaces them. What failed is tried again: its reason may be gone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 FLOAT_FORMAT = "%.9f"
 
 TABLES = (".csv", ".parquet")
-MOST_TABLES = 50  # kept apart until they are joined
+MOST_TABLES = 50  # tables that are held before they are joined
 
 OnRecording = Callable[[RecordingScores], None]
 
@@ -96,13 +96,13 @@ def score_inputs(
     keep_names : bool
         Name clinical recordings by their files' stems.
     on_recording : callable, optional
-        Told each recording's scores in full, for a report. A killed run's part says by its name
-        whether that had happened.
+        Called with each recording's scores in full, for a report. The name of a killed run's part
+        says whether this was done.
     is_reported : callable, optional
-        Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
-        that a killed run scored and told already are scored again where it is not.
+        Says, by a recording's id, whether what ``on_recording`` made of it still exists. If not, a
+        recording that a killed run scored already is scored again.
     reader : Reader, optional
-        Opens recordings; by default in a process of its own, which no file outlives.
+        Opens recordings; by default in a separate process, so that a bad file cannot end this one.
     progress : callable, optional
         Called with inputs done and in all.
 

@@ -81,7 +81,7 @@ Item = WindowItem | RecordingItem
 
 
 class Names:
-    """Names that differ, whatever is asked for: for rows of a table and for pages of a report."""
+    """Gives every row of a table, and every page of a report, a name that no other has."""
 
     def __init__(self) -> None:
         self._taken = {RESERVED}

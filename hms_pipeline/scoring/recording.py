@@ -42,7 +42,7 @@ from .sources import (
     window_starts,
 )
 
-SEPARATOR = "; "  # between several members or warnings in one cell of a table
+SEPARATOR = "; "  # separates several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
 
@@ -259,7 +259,7 @@ def _batches(
     for k in range(0, len(starts), params.batch_windows):
         some = starts[k : k + params.batch_windows]
         windows = []
-        for near in _without_gaps(some):  # what lies in a pause between them is not read
+        for near in _without_gaps(some):  # samples in a pause between them are not read
             stretch = recording.read(int(near[0]), int(near[-1]) + WINDOW_SAMPLES)
             windows += [
                 Window(
@@ -331,7 +331,8 @@ def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     edges = np.arange(0, n_rows, factor)
     centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
     shown = np.full((*spectrogram.shape[:2], len(edges)), np.nan, spectrogram.dtype)
-    for region, out in zip(spectrogram, shown, strict=True):  # a copy of a day's is large
+    # No copy: that of a day would be large.
+    for region, out in zip(spectrogram, shown, strict=True):
         known = ~np.isnan(region)
         sums = np.add.reduceat(np.where(known, region, 0), edges, axis=1)
         counts = np.add.reduceat(known, edges, axis=1, dtype=np.float32)

@@ -95,7 +95,8 @@ def score_batches(
     predictor: WindowScorer, items: Sequence[WindowItem], batch: int
 ) -> Iterator[pd.DataFrame]:
     """Score windows, one table a batch; the next batch is read while one is scored."""
-    reader = ThreadPoolExecutor(1)  # one: a reader of windows keeps its last recordings
+    # One thread, because a reader of windows keeps its last recordings.
+    reader = ThreadPoolExecutor(1)
     try:
         ahead = _read(reader, items[:batch])
         for k in range(0, len(items), batch):

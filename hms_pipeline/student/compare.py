@@ -46,7 +46,7 @@ class Comparison:
 
     @classmethod
     def read(cls, paths: Paths, params: Params, teacher: Teacher | None = None) -> Comparison:
-        """Read both from the trainings' own files, held against what they recorded.
+        """Read both from the trainings' own files, checked by the hashes that these recorded.
 
         Raises
         ------

@@ -45,7 +45,7 @@ def run(
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     callback : callable
-        Makes what hears of one training.
+        Makes the callback of one training.
     progress : callable
         Takes steps done and in all, of what is worked on.
 
@@ -63,7 +63,7 @@ def run(
     if params.student is None:
         write_json(out / "summary.json", {})
         return {}
-    code_key(paths, params, "student")  # refuses where DVC was told of other code
+    code_key(paths, params, "student")  # refuses if DVC was given the key of other code
     student_views(params)
     teacher = Teacher.read(paths, params)
     work = _Work(paths, params, teacher, device, progress)

@@ -23,7 +23,7 @@ from ..system.files import atomic, read_table
 from ..system.progress import Progress
 from ..training.fold_data import FoldData, MemberData
 
-RULE = "overlap"  # of validation
+RULE = "overlap"  # a rule of validation
 
 
 def student_views(params: Params) -> dict[str, BuiltView]:

@@ -22,7 +22,7 @@ def start_monitor(client: MlflowClient, run_id: str) -> SystemMetricsMonitor:
         def monitor(self) -> None:
             try:
                 super().monitor()
-            except Exception as err:  # drivers and servers each have their own
+            except Exception as err:  # drivers and servers have errors of their own
                 log.warning("The machine is no longer watched (%s); training goes on.", err)
 
     monitor = Quiet(run_id, tracking_uri=client.tracking_uri)

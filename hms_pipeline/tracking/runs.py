@@ -39,8 +39,8 @@ STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 class FoldRun(TrainingCallback):
     """One training as a run under its member's run under the retrain's run.
 
-    Whatever goes wrong with tracking is logged and never stops a training: a fold without a run
-    gets one when it is registered.
+    An error of tracking is logged and never stops a training. A fold without a run gets one when
+    it is registered.
 
     Parameters
     ----------

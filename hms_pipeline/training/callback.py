@@ -1,4 +1,4 @@
-"""What a tracker of training hears; training itself knows no tracker."""
+"""The callback through which a tracker follows a training, which itself knows no tracker."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _fold_of(windows: pd.DataFrame, folds: pd.DataFrame) -> np.ndarray:
 def _check_held_out(
     windows: pd.DataFrame, train: np.ndarray, held_out: np.ndarray, fold: int | str
 ) -> None:
-    """No held-out patient in training."""
+    """Refuse a held-out patient among the training windows."""
     if not len(held_out):
         raise InputError(f"Fold {fold} has no windows. Run `hms split` again, or add data.")
     patients = windows["patient_id"]

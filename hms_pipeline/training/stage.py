@@ -45,7 +45,7 @@ def run(
     again : bool
         Train finished folds anew.
     callback : callable
-        Makes what hears of one fold's training.
+        Makes the callback of one fold's training.
     progress : callable
         Takes steps done and in all, of the fold that is trained.
 
@@ -66,7 +66,7 @@ def run(
     @cache
     def trainer() -> Trainer:
         from .fold_data import MemberData
-        from .train import Trainer  # with PyTorch, which linking finished folds does not need
+        from .train import Trainer  # imports PyTorch, which is not needed to link finished folds
 
         read = partial(MemberData.read, paths, params, member, inputs)
         return Trainer(paths, params, member, read, device)

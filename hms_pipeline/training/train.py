@@ -53,7 +53,7 @@ class Trainer:
         torch.set_num_threads(params.training.threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)  # graphs and streams are made on it
+            torch.cuda.set_device(self.device)  # so that graphs and streams are made on this device
 
     @cached_property
     def data(self) -> MemberData:

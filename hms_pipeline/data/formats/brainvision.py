@@ -207,7 +207,7 @@ def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fracti
                 if abs(pause) <= TOLERANCE_S:
                     before = at, clock
                     continue
-            yield at, max(pause, Fraction(0))  # a clock that was set back tells no length
+            yield at, max(pause, Fraction(0))  # if the clock was set back, the length is unknown
         before = at, clock
 
 
