@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from .style import ACCENT, SOFT, figure
-
-EPOCH = datetime.date(1970, 1, 1)
 
 
 def plot_versions(path: Path, versions: Sequence[Mapping[str, Any]]) -> Path:
@@ -56,7 +54,7 @@ def plot_drift(path: Path, curves: Mapping[str, Mapping[int, float]], warning: f
     with figure(path, 8.0, 3.0) as drawn:
         axes = drawn.add_subplot()
         for name, curve in curves.items():
-            days = [EPOCH + datetime.timedelta(day) for day in curve]
+            days = np.array(list(curve), dtype="datetime64[D]")
             axes.plot(days, list(curve.values()), marker="o", markersize=4, label=name)
         axes.axhline(warning, color=SOFT, linestyle="--", linewidth=1, label="counts as moved")
         locator = AutoDateLocator(minticks=1, maxticks=8)
