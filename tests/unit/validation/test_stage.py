@@ -208,12 +208,10 @@ def test_great_expectations_itself_loads_the_suites(sound, tmp_path):
 
 
 def test_values_stand_in_the_order_of_their_columns():
-    from great_expectations.render.util import build_count_and_index_table
-
-    import hms_pipeline.validation.docs  # noqa: F401 - puts them in order
+    from hms_pipeline.validation.docs import rendering
 
     found = {"label_id": 7, **{f"column_{k}": k for k in range(9)}}
-    _, rows = build_count_and_index_table(
+    _, rows = rendering.build_count_and_index_table(
         partial_unexpected_counts=[{"value": tuple(range(9)), "count": 1}],
         unexpected_index_list=[found],
         unexpected_count=1,
