@@ -57,6 +57,8 @@ def plot_drift(path: Path, curves: Mapping[str, Mapping[int, float]], warning: f
             days = np.array(list(curve), dtype="datetime64[D]")
             axes.plot(days, list(curve.values()), marker="o", markersize=4, label=name)
         axes.axhline(warning, color=SOFT, linestyle="--", linewidth=1, label="counts as moved")
+        shown = np.array([day for curve in curves.values() for day in curve], "datetime64[D]")
+        axes.set_xlim(shown.min() - 1, shown.max() + 1)  # one day alone would stand among years
         locator = AutoDateLocator(minticks=1, maxticks=8)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
