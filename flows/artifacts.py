@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,8 +138,11 @@ def _keep_docs(paths: Paths, run: str, pages: Sequence[Path]) -> None:
     with TemporaryDirectory() as folder:
         for page in pages:
             kept = Path(folder) / page.name
-            text = page.read_text(encoding="utf-8")
-            kept.write_text(LINK.sub(r"\1", text), encoding="utf-8")
+            text = LINK.sub(r"\1", page.read_text(encoding="utf-8"))
+            # In MLflow's frame a page is as old as the look at it.
+            written = datetime.fromtimestamp(page.stat().st_mtime, UTC)
+            text = text.replace("document.lastModified", f'"{written:%Y-%m-%d %H:%M} UTC"')
+            kept.write_text(text, encoding="utf-8")
             log_file(client, paths, run, kept, DOCS)
 
 

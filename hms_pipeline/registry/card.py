@@ -28,7 +28,7 @@ KL divergence to the vote shares, nats, nested by patient fold, {confidence:.0%}
 bootstrap over patients.
 
 | | votes | KL | interval |
-|:--|:-:|--:|--:|
+|---|---|---|---|
 {rows}
 
 ## Limits

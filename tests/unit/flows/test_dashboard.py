@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from io import BytesIO
 from pathlib import Path
@@ -88,8 +89,10 @@ def test_a_verdict_is_told_in_words():
 def test_every_page_of_the_data_docs_opens_by_http(monkeypatch, shown, paths):
     paths.data_docs.mkdir(parents=True)
     for name in ("windows", "index"):
-        text = '<a href="windows.html">windows</a> <a href="#rule">rule</a>'
-        (paths.data_docs / f"{name}.html").write_text(text, encoding="utf-8")
+        text = '<a href="windows.html">windows</a> <a href="#rule">rule</a> document.lastModified'
+        page = paths.data_docs / f"{name}.html"
+        page.write_text(text, encoding="utf-8")
+        os.utime(page, (1.7e9, 1.7e9))
     kept: dict[str, str] = {}
     monkeypatch.setattr(
         "hms_pipeline.tracking.artifacts.log_file",
@@ -105,4 +108,4 @@ def test_every_page_of_the_data_docs_opens_by_http(monkeypatch, shown, paths):
         ("windows", "http://m/ab/data_docs/windows.html"),
     ]
     assert set(kept) == {"index.html", "windows.html"}
-    assert set(kept.values()) == {'windows <a href="#rule">rule</a>'}
+    assert set(kept.values()) == {'windows <a href="#rule">rule</a> "2023-11-14 22:13 UTC"'}
