@@ -10,14 +10,19 @@ beside it.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.files import atomic
 
+COMMAND = (sys.executable, "-m", "flows.dvc_process")
+WAIT = "wait-for-order"
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -47,9 +52,29 @@ def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
 
 
 def repro(stage: str, force: bool = False) -> list[str]:
-    """The command that runs one stage, if it is out of date or forced."""
-    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
-    return [*command, "--single-item", *["--force"] * force, stage]
+    """DVC's arguments that run one stage, if it is out of date or forced."""
+    return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
+
+
+def on_order(stage: str, force: bool, env: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """As ``repro``: a command that can be started ahead, and the order that it waits for.
+
+    The variables come with the order, beside those that the process has.
+    """
+    order = {"arguments": repro(stage, force), "env": dict(env)}
+    return (*COMMAND, WAIT), json.dumps(order) + "\n"
+
+
+def _wait_for_order() -> list[str]:
+    """Load what every stage needs, then wait. Without an order there is nothing to do."""
+    for name in ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run"):
+        import_module(name)
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    given = json.loads(line)
+    os.environ.update(given["env"])
+    return given["arguments"]
 
 
 def install() -> None:
@@ -82,4 +107,4 @@ if __name__ == "__main__":
     from dvc.cli import main
 
     install()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(_wait_for_order() if sys.argv[1:] == [WAIT] else sys.argv[1:]))

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,7 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, repro, verdict_of
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -114,8 +114,10 @@ class Engine:
         Retries, needs and time limits.
     slots : Slots
         What may be used at the same time.
-    env : mapping
-        Variables for the stages, beside this process's.
+    later : callable
+        Gives variables for the stages, beside this process's; it may wait for them, and raise.
+    early : collection of str
+        Stages that run without these variables.
     progress : callable
         Told ``(done, total)`` after every stage.
     """
@@ -126,7 +128,8 @@ class Engine:
         params: RetrainParams,
         slots: Slots,
         *,
-        env: Mapping[str, str] | None = None,
+        later: Callable[[], Mapping[str, str]] = dict,
+        early: Collection[str] = (),
         progress: Progress = lambda done, total: None,
     ) -> None:
         self.root = root
@@ -134,7 +137,8 @@ class Engine:
         self.slots = slots
         self.children = Children()
         self.leases = run_folder(root) / "leases"
-        self.env = {**mark(root), **(env or {})}
+        self.env = mark(root)
+        self.later, self.early = later, early
         self.progress = progress
         self.tried: set[str] = set()  # stages handed to DVC in this run
 
@@ -154,6 +158,8 @@ class Engine:
             self.children.stop()
             schedule.drain()
             raise
+        finally:
+            self.children.dismiss()
 
     def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.
@@ -184,7 +190,11 @@ class Engine:
         state, message : str
             What became of it by DVC's own words.
         """
-        command = list(job.command) or repro(job.stage, job.force)
+        command, order = job.command, ""
+        env = {**job.env, **self.slots.visible(job.gpu_slots)}
+        if not command:
+            command, order = on_order(job.stage, job.force, env)
+            env = dict(job.env)  # of the process that is started ahead, for whichever stage
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -200,9 +210,10 @@ class Engine:
         code, late = self.children.run(
             command,
             cwd=job.root,
-            env=stage_environment(**job.env, **self.slots.visible(job.gpu_slots)),
+            env=stage_environment(**env),
             time_limit_s=job.needs.time_limit_s,
             line=line,
+            order=order,
         )
         if code == 0 and job.batch:
             return RAN, "Trained."
@@ -380,6 +391,8 @@ class _Schedule:
     def _start(self, job: Job, after: Sequence[PrefectFuture]) -> None:
         engine, name = self.engine, job.name
         if job.reason is not None:
+            if job.stage not in engine.early:
+                engine.env.update(engine.later())  # the job's, too
             taken = self.free.take(*engine.occupies(job.batch, job.needs))
             job = replace(job, gpu_slots=taken)
         self.jobs[name] = job

@@ -168,7 +168,8 @@ class ReadingProcess:
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
         self._patience: tuple[Path, float] | None = None  # of the last path
-        self._found: dict[Path, Facts] = {}  # what files were when they were identified
+        self._found: dict[Path, Facts] = {}  # what files were when they were identified or opened
+        self._opened: Path | None = None
 
     def __enter__(self) -> ReadingProcess:
         return self
@@ -178,7 +179,8 @@ class ReadingProcess:
 
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
-        self._found[path] = _facts(path)
+        if path != self._opened:  # else it is the content of what was opened
+            self._found[path] = _facts(path)
         return self.call("identify", path)
 
     def open(
@@ -186,7 +188,9 @@ class ReadingProcess:
     ) -> OpenedElsewhere:
         """Open a recording; see ``DirectReader.open``. Its files are those that were identified."""
         self._found.setdefault(path, _facts(path))
+        self._opened = None
         facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
+        self._opened = path
         return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
 
     def call(self, function: str, path: Path, *args: Any) -> Any:
@@ -206,6 +210,7 @@ class ReadingProcess:
             answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
             known = self._found.get(path, {})
             if _facts_of(known) != known:
+                self._opened = None
                 raise UnavailableError(
                     f"{path.name} was changed or replaced while it was read. Read it again when it"
                     " is complete."

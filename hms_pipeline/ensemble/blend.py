@@ -13,8 +13,8 @@ from scipy.special import softmax
 
 from ..schema import CLASSES
 from ..system.errors import InputError
+from ..training.metrics import kl_per_window
 from .bootstrap import interval, patient_bootstrap
-from .metrics import kl_per_window
 from .pool import FLOOR, fit_pool
 
 Array = NDArray[np.float64]

@@ -66,10 +66,10 @@ class OutOfFold:
 
     def only(self, rows: NDArray[np.bool_]) -> OutOfFold:
         """Some of the windows."""
-        one = {
-            name: getattr(self, name)[rows] for name in ("label_ids", "patients", "folds", "votes")
-        }
-        return OutOfFold(self.members, self.probs[:, rows], **one)
+        return OutOfFold(
+            self.members, self.probs[:, rows], self.label_ids[rows], self.patients[rows],
+            self.folds[rows], self.votes[rows],
+        )  # fmt: skip
 
 
 def read_oof(paths: Paths, params: Params) -> OutOfFold:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 Array = NDArray[np.float64]
@@ -52,6 +51,8 @@ def fit_pool(
     Stone, "The opinion pool", Ann. Math. Stat. 1961; Guo et al., "On calibration of modern
     neural networks", ICML 2017 (vector scaling with one slope).
     """
+    from scipy.optimize import minimize  # slow to import; not for what only applies a blend
+
     n = len(probs)
     # class first: sums over classes run along memory
     flat = np.ascontiguousarray(probs.transpose(0, 2, 1)).reshape(n, -1)

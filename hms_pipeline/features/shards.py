@@ -164,14 +164,18 @@ def write_shards(
     """
     first, rows = next((name, target.rows) for name, target in wanted.items())
     outs, missing = {}, {}
-    for name, target in wanted.items():
-        out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
-        missing[name] = _copy_known(out, target.keys, sources[name].places)
-    step(len(rows) - len(missing[first]))
-    for name, places, values in producer.values(rows, missing):
-        outs[name][places] = values
-        step(len(places) if name == first else 0)
-    return {name: _note(sources[name], target) for name, target in wanted.items()}
+    try:
+        for name, target in wanted.items():
+            out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
+            missing[name] = _copy_known(out, target.keys, sources[name].places)
+        step(len(rows) - len(missing[first]))
+        for name, places, values in producer.values(rows, missing):
+            outs[name][places] = values
+            step(len(places) if name == first else 0)
+        return {name: _note(sources[name], target) for name, target in wanted.items()}
+    finally:
+        for name, target in wanted.items():  # of what failed; what is finished was renamed
+            _unfinished(sources[name], target).unlink(missing_ok=True)
 
 
 def _unfinished(source: Source, target: Target) -> Path:

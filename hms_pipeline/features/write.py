@@ -73,7 +73,8 @@ class Writer:
             if own == wanted:
                 raise
             logger.warning("Views beside %s are left to their own stages: %s", self.own, err)
-            return write_shards(own, self.sources, self.producer, _ignore) if own else {}
+        # Outside the block above, whose error holds on to the batch it was raised for.
+        return write_shards(own, self.sources, self.producer, _ignore) if own else {}
 
 
 def write_waiting(

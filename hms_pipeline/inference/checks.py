@@ -56,20 +56,10 @@ def check_window(
     """
     eeg = _array(window.eeg, (len(schema.EEG_COLUMNS), schema.WINDOW_SAMPLES), "eeg", row)
     warnings = _check_eeg(eeg, row, max_abs_uv)
+    spectrogram, said = _check_spectrogram(window.spectrogram, row)
     if left_out is not None:
         warnings += _check_signal(eeg, left_out)
-    spectrogram = window.spectrogram
-    if spectrogram is not None:
-        shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
-        spectrogram = _array(spectrogram, shape, "spectrogram", row)
-        missing = _check_spectrogram(spectrogram, row)
-        if missing == 1:
-            spectrogram = None
-        elif missing > GAP_SHARE:
-            warnings.append(f"spectrogram: {missing:.0%} missing")
-    if spectrogram is None:
-        warnings.append("no spectrogram")
-    return Window(eeg, spectrogram), tuple(warnings)
+    return Window(eeg, spectrogram), (*warnings, *said)
 
 
 def _array(values: object, shape: tuple[int, ...], column: str, row: int) -> np.ndarray:
@@ -154,8 +144,14 @@ def _named(what: str, channels: np.ndarray) -> list[str]:
     return [f"{what}: {', '.join(names)}"] if names else []
 
 
-def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:
-    """Share of missing values; refuses infinite, negative and absurd ones."""
+def _check_spectrogram(
+    spectrogram: np.ndarray | None, row: int
+) -> tuple[np.ndarray | None, list[str]]:
+    """It as float32, None where no value is there; refuses infinite, negative and absurd values."""
+    if spectrogram is None:
+        return None, ["no spectrogram"]
+    shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
+    spectrogram = _array(spectrogram, shape, "spectrogram", row)
     missing = np.isnan(spectrogram)
     flat = spectrogram.reshape(len(schema.REGIONS), -1)
     if np.isinf(spectrogram).any():
@@ -170,7 +166,10 @@ def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:
                 f" {MAX_SPECTROGRAM:g} µV²/Hz, but holds {low if low < 0 else high:.3g}. Send"
                 " power, not decibels."
             )
-    return float(missing.mean())
+    share = float(missing.mean())
+    if share == 1:
+        return None, ["no spectrogram"]
+    return spectrogram, [f"spectrogram: {share:.0%} missing"] if share > GAP_SHARE else []
 
 
 def _refuse_infinite(

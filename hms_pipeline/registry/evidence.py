@@ -19,15 +19,17 @@ from ..config import Params, Paths
 from ..config.votes import unmet
 from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
-from ..ensemble.metrics import kl_per_window, plurality
+from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
 from ..ensemble.stage import Made
-from ..inference.bundle import PLACE, read_info
+from ..inference.bundle import read_info
 from ..inference.client import encode_request
+from ..inference.write import PLACE
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..student.compare import Comparison
 from ..system.errors import InputError
 from ..system.files import read_table
+from ..training.metrics import kl_per_window
 from .gate import Check, compare, compare_first, compare_student, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
 

@@ -25,6 +25,7 @@ from ..system.files import read_table, to_json, write_json
 from ..system.progress import Progress
 from .batch import BatchSummary
 from .inbox import recording_item, score_into, set_aside
+from .inputs import Item
 from .recording import WindowScorer
 from .units import reason
 
@@ -193,11 +194,17 @@ def score_batch(job: Job, batch: Sequence[tuple[str, Path]]) -> tuple[int, Aside
             if part.exists():
                 table = read_table(part)
             else:
-                item = recording_item(path, content, keep_names=job.keep_names)
+                item = _distinct(recording_item(path, content, keep_names=job.keep_names), content)
                 table = score_into(part, predictor, item, job.params, job.rename, reader)
             n_scored += int(table["error"].isna().sum())
             failed += set_aside(table)
     return n_scored, failed
+
+
+def _distinct(item: Item, content: str) -> Item:
+    """An item whose id ends with its content's hash: folders may hold files of one name."""
+    end = content[:12]
+    return item if item.id.endswith(end) else replace(item, id=f"{item.id}-{end}")
 
 
 def _open(job: Job) -> WindowScorer:

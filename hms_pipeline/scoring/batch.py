@@ -23,12 +23,12 @@ from ..data.reading import Reader, ReadingProcess
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, read_table
+from ..system.files import atomic, hash_bytes, hash_json, read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
 from .recording import RecordingScores, WindowScorer
-from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
+from .units import COLUMNS, group, in_order, save_part, score_batches, score_group
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +116,8 @@ def score_inputs(
     names = Names()
     items = find_items(inputs, keep_names=keep_names, names=names)
     parts = out.parent / f".{out.name}.parts"
+    meaning = params.model_dump(exclude={"batch_windows", "chunk_windows", "notable", "settle_s"})
+    made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
     done = n_resumed = 0
     tables = []
     reading: Any = nullcontext(reader) if reader else ReadingProcess()
@@ -123,8 +125,8 @@ def score_inputs(
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]
-            part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
-            part, known = _resumed(part, unit[0], on_recording, is_reported)
+            key = hash_bytes(made_by.encode(), *(item.key().encode() for item in unit))
+            part, known = _resumed(parts / f"{key}.parquet", unit[0], on_recording, is_reported)
             n_resumed += len(known)
             there = set(known["id"])
             rest = [item for item in unit if item.id not in there]

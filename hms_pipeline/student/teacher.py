@@ -25,7 +25,7 @@ from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
 from ..system.files import atomic, hash_json
-from .windows import Progress
+from ..system.progress import Progress
 
 CHUNK = 256  # windows whose answers are one file
 

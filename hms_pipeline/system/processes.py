@@ -135,7 +135,7 @@ def process_map(
     InputError
         A process died.
     """
-    workers = min(workers or len(os.sched_getaffinity(0)), most)
+    workers = min(workers or cores(), most)
     if workers <= 1:
         yield _map_here
     else:

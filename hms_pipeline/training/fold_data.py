@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -94,25 +93,6 @@ class FoldData:
                 " Change its bounds, remove the stage or add data."
             )
         return rows
-
-
-class TrainingData(Protocol):
-    """What every fold of a network reads."""
-
-    @property
-    def label_ids(self) -> np.ndarray:
-        """Of all windows, shape (n_windows,)."""
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of one window in each view."""
-
-    @property
-    def stores(self) -> tuple[Store, ...]:
-        """Features, one store a view."""
-
-    def fold(self, fold: int | str) -> FoldData:
-        """What one training reads."""
 
 
 @dataclass(frozen=True)

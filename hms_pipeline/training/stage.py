@@ -11,7 +11,7 @@ from ..config import Params, Paths
 from ..system.files import atomic
 from ..system.locks import locked
 from ..system.progress import Progress
-from .callback import NoCallback, TrainingCallback
+from .callback import TrainingCallback
 from .finished import check_training, find_finished, fold_key, link_fold, member_inputs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(
     *,
     device: str = "auto",
     again: bool = False,
-    callback: Callable[[], TrainingCallback] = NoCallback,
+    callback: Callable[[], TrainingCallback] = TrainingCallback,
     progress: Progress = lambda done, total: None,
 ) -> dict[int, dict]:
     """Train a member's folds that are not finished, and link all asked for into ``members``.

@@ -11,7 +11,7 @@ import typer
 
 from ...config.keys import code_key
 from ...system.errors import InputError
-from ...training.callback import NoCallback, TrainingCallback
+from ...training.callback import TrainingCallback
 from ..app import Context, app, out, recipes_names
 from ..progress import EpochClock, progress_bar
 from ..tables import (
@@ -262,7 +262,7 @@ def student(
 
 def _fold_run(context: Context, track: bool) -> TrainingCallback:
     if not track:
-        return NoCallback()
+        return TrainingCallback()
     from ...tracking.runs import FoldRun
 
     return FoldRun(context.paths, context.params)

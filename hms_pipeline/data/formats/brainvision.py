@@ -83,12 +83,14 @@ def open_brainvision(path: Path) -> Source:
     kind = _kind(sections.get("binary infos", {}), path)
     n_times, rest = divmod(require_regular(samples), n_channels * np.dtype(kind).itemsize)
     by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
-    shape = (n_channels, n_times)
 
     def read(picks: Sequence[int], start: int, stop: int) -> np.ndarray:
-        load = _read_vectorized if by_channel else _read_multiplexed
-        values = load(samples, kind, shape, picks, start, stop)
-        return gains[list(picks), None] * values
+        n = stop - start
+        if by_channel:
+            rows = [_values(samples, kind, pick * n_times + start, n) for pick in picks]
+            return gains[list(picks), None] * np.stack(rows)
+        values = _values(samples, kind, start * n_channels, n * n_channels)
+        return gains[list(picks), None] * values.reshape(n, n_channels).T[list(picks)]
 
     remarks = ("The file of samples ends within a sample.",) if rest else ()
     return Source(channels, joined(n_times * interval_s, breaks), read, remarks)
@@ -174,22 +176,6 @@ def _channels(
         fault = None if resolution else "no resolution"
         channels.append(SourceChannel(label, sfreq, per_unit is not None, fault, reference))
     return tuple(channels), gains
-
-
-def _read_multiplexed(
-    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
-) -> np.ndarray:
-    n_channels, _ = shape
-    values = _values(samples, kind, start * n_channels, (stop - start) * n_channels)
-    return values.reshape(-1, n_channels).T[list(picks)]
-
-
-def _read_vectorized(
-    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
-) -> np.ndarray:
-    _, n_times = shape
-    rows = [_values(samples, kind, pick * n_times + start, stop - start) for pick in picks]
-    return np.stack(rows)
 
 
 def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
