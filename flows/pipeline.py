@@ -25,6 +25,7 @@ from hms_pipeline.config.retrain import RetrainParams
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, exchange, notify
+from .dashboard import show_dashboard
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
 from .environment import paths_of, prepare, project_root, run_folder
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
@@ -268,7 +269,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
     if "register" in plan.stages:
-        artifacts.show_history(paths)
+        show_dashboard(paths)
     artifacts.show_links(paths, run)
     if worth_a_report(plan, outcomes):
         artifacts.show_report(paths, run)

@@ -165,7 +165,7 @@ def _register(
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     run = client.create_run(
         experiment_id(client, paths),
-        run_name="register",
+        run_name=f"register {paths.model}",
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
     for table in sorted(model.with_name(TRAINING).iterdir()):
