@@ -13,7 +13,8 @@ T = TypeVar("T")
 SLOWEST = 2**20  # bytes a second of an upload
 PATIENCE_S = 10.0  # beside that
 DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
-PAUSE_S = 0.003  # after each part of that, of some 64 kB
+PAUSE_S = 0.003  # after each part of that, of some 64 kB, or it would keep the server busy
+SLOW_S = 0.05  # the same for a client that was refused before
 JSON_TYPE = "application/json"
 
 
@@ -82,15 +83,15 @@ class Upload:
             ) from None  # fmt: skip
         return body
 
-    async def drain(self) -> None:
-        """Read on and forget, slowly and for a moment."""
+    async def drain(self, pause_s: float = PAUSE_S) -> None:
+        """Read on and forget, for a moment, with a pause after each part."""
         if "expect" in self.headers:  # its sender waits for a word before it sends
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole:
                     await self._part()
-                    await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
+                    await asyncio.sleep(pause_s)
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
         """The work's result; it is cancelled where the caller leaves first.
@@ -126,6 +127,7 @@ async def answer(
     kind: str = JSON_TYPE,
     *,
     upload: Upload | None = None,
+    pause_s: float = PAUSE_S,
     headers: dict[str, str] | None = None,
 ) -> None:
     """Send an answer; a refused upload is read on for a moment, and then cut off."""
@@ -136,5 +138,5 @@ async def answer(
     await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": content, "more_body": upload is not None})
     if upload is not None:
-        await upload.drain()
+        await upload.drain(pause_s)
         await send({"type": "http.response.body"})
