@@ -90,6 +90,7 @@ class Disk:
             params.write_text(text.replace("max_rows: 64", "max_rows: 32"), encoding="utf-8")
             self.just_run("keys")
             self.just_run("register")
+            params.write_text(text, encoding="utf-8")
 
     def just_run(self, command: str) -> None:
         """Run a command that has to succeed."""
