@@ -55,11 +55,9 @@ def training_tables(registry: Registry, version: ModelVersion) -> Path:
 
 
 def _folder(registry: Registry, version: ModelVersion, model: Path) -> Path:
-    if local_path(version.source) is not None:
-        return model.parent / TRAINING
-    target = registry.fetched / f"{TRAINING}-{registry.model}-{version.version}"
-    target.mkdir(parents=True, exist_ok=True)
-    return Path(registry.client.download_artifacts(version.run_id, TRAINING, str(target)))
+    if local_path(version.source) is None:
+        registry.client.download_artifacts(version.run_id, TRAINING, str(model.parent))
+    return model.parent / TRAINING
 
 
 def trained_on(registry: Registry, patient_id: int) -> list[dict[str, Any]]:
