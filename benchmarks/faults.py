@@ -10,7 +10,6 @@ registered once and verifies, ledger and champion agree, and what was pushed com
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import random
@@ -32,109 +31,19 @@ from hms_pipeline.config import Paths
 from hms_pipeline.system.errors import InputError
 
 from . import toy
+from .deciding import DEAD_S, Machine
 from .postgres_s3 import Servers, free_ports, missing, servers
 from .proxy import BUSY, CUT, DEAF, FULL, PASS, SLOW, Proxy
-from .team import DVC, HERE, environment, run
+from .team import DVC, environment, run
 
 STORE = {"store-away": CUT, "store-slow": SLOW, "store-full": FULL, "store-busy": BUSY}
 NETWORK = {"network-cut": CUT, "answers-lost": DEAF}
 FAULTS = ("database", *STORE, *NETWORK, "machine-gone", "clock", "retrain")
 BOTH = (*NETWORK, "clock")  # the other machine decides at the same time
-SPAN_S = 8.0  # within which of its beginning a decision is hit
+OVER_S = DEAD_S + 5  # a network that is away for so long makes a machine lose the lock
 ENDS = (signal.SIGINT, signal.SIGQUIT)  # PostgreSQL ends its sessions and stops; as in a crash
 CLOCK_OFF_S = 600.0
-BEAT_S, DEAD_S = 2.0, 20.0  # so that a lock of a machine that is gone frees itself sooner
 log = logging.getLogger(__name__)
-SERVE = "from benchmarks import faults; faults.serve()"
-
-
-def serve() -> None:
-    """A machine: register and promote what each line of stdin names, and say what came of it."""
-    import torch
-
-    from hms_pipeline.cli.app import STORES
-    from hms_pipeline.registry import decisions
-    from hms_pipeline.system.errors import StaleError
-    from tests.ensembles import Maker
-
-    torch.set_num_threads(1)
-    decisions.BEAT_S, decisions.DEAD_S = BEAT_S, DEAD_S
-    maker = Maker(Path(sys.argv[1]), n_patients=6)
-    maker.vote(maker.train(1))
-    honest = time.time
-    print("ready", flush=True)
-    for note, clock_off_s in map(json.loads, sys.stdin):
-        time.time = lambda off=clock_off_s: honest() + off
-        maker.ensemble(1, note)
-        print("begins", flush=True)
-        try:
-            said = _decide(maker, note)
-        except Exception as err:
-            said = {"ended": f"{type(err).__name__}: {' '.join(str(err).split())[:160]}"}
-            store = type(err).__module__.partition(".")[0] in STORES
-            said["line"] = store or isinstance(err, InputError | StaleError | OSError)
-        print(json.dumps(said), flush=True)
-
-
-def _decide(maker: Any, note: str) -> dict[str, Any]:
-    from hms_pipeline.registry import api, stage
-    from hms_pipeline.tracking.store import CHAMPION
-
-    found = stage.run(maker.paths, maker.with_gate())
-    if CHAMPION not in found["aliases"]:
-        try:
-            api.promote(maker.paths, found["version"], note)
-        except InputError as err:
-            if "is the champion already" not in str(err):
-                raise
-    return {"content": found["content_hash"]}
-
-
-class Machine:
-    """A process in a folder of its own that decides as ``serve`` does.
-
-    Parameters
-    ----------
-    root : Path
-    uri : str
-        By which it reaches MLflow.
-    """
-
-    def __init__(self, root: Path, uri: str) -> None:
-        self.root, self.uri, self.note = root, uri, ""
-        with root.with_suffix(".log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-c", SERVE, str(root)],
-                cwd=HERE, env=environment({"MLFLOW_TRACKING_URI": uri}), start_new_session=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-            )  # fmt: skip
-        self._line()
-
-    def _line(self) -> str:
-        line = self.process.stdout.readline() if self.process.stdout else ""
-        if not line:
-            raise SystemExit(f"{self.root.name} ended; see {self.root.with_suffix('.log')}")
-        return line
-
-    def begin(self, note: str, clock_off_s: float = 0.0) -> None:
-        """Let it decide; returns when it begins."""
-        self.note = note
-        if self.process.stdin:
-            self.process.stdin.write(json.dumps([note, clock_off_s]) + "\n")
-            self.process.stdin.flush()
-        self._line()
-
-    def said(self) -> dict[str, Any]:
-        """What came of it."""
-        while not (line := self._line()).startswith("{"):
-            pass  # what MLflow says of a run
-        return json.loads(line)
-
-    def end(self) -> None:
-        """Kill it as a machine dies, with its folder."""
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.root)
 
 
 class Trial:
@@ -146,10 +55,12 @@ class Trial:
     work : Path
     away_s : float
         How long what is away stays away.
+    whole : bool
+        Whether machines register ensembles rather than small versions.
     """
 
-    def __init__(self, backends: Servers, work: Path, away_s: float) -> None:
-        self.backends, self.work, self.away_s = backends, work, away_s
+    def __init__(self, backends: Servers, work: Path, away_s: float, whole: bool) -> None:
+        self.backends, self.work, self.away_s, self.whole = backends, work, away_s, whole
         self.random = random.Random(0)
         ports = dict(zip(("prefect", "mlflow"), free_ports(2), strict=True))
         self.store, self.network = Proxy(backends.store_port), Proxy(ports["mlflow"])
@@ -175,10 +86,11 @@ class Trial:
         self.one = Machine(self.work / "one", f"http://127.0.0.1:{self.network.port}")
         self.two = Machine(self.work / "two", self.uri)
         self.on = {self.one, self.two}
-        for machine in (self.one, self.two):
-            machine.begin(f"first of {machine.root.name}")
-        for machine in (self.one, self.two):
+        for k, machine in enumerate((self.two, self.one, self.one)):
+            begin = time.monotonic()
+            machine.begin(f"undisturbed {k}", whole=self.whole)
             machine.said()
+            self.span_s = time.monotonic() - begin  # within which a fault begins
 
     def end(self) -> None:
         """End what was started."""
@@ -206,15 +118,16 @@ class Trial:
         off = CLOCK_OFF_S * (-1) ** k if fault == "clock" else 0.0
         asked = [self.one, *([self.two] if fault in BOTH else [])]
         for machine in asked:
-            machine.begin(f"{fault} {k} {machine.root.name}", off if machine is self.one else 0.0)
+            clock_off_s = off if machine is self.one else 0.0
+            machine.begin(f"{fault} {k} {machine.root.name}", clock_off_s, self.whole)
         pushed = self.pushing(fault) if fault in STORE else None
-        time.sleep(self.random.uniform(0, SPAN_S))
+        time.sleep(self.random.uniform(0, self.span_s))
         if fault == "machine-gone":
             asked = [self._replace()]
             yield "killed"
         elif fault != "clock":
             with self.happens(fault):
-                time.sleep(self.away_s)
+                time.sleep(max(self.away_s, OVER_S) if fault in NETWORK else self.away_s)
         contents = []
         for machine in asked:
             said = machine.said()
@@ -223,7 +136,7 @@ class Trial:
                 print(f"  {fault} {k}: {said['ended']}", flush=True)
                 if not said["line"]:
                     yield "TRACEBACK"
-                machine.begin(machine.note)
+                machine.begin(machine.note, whole=self.whole)
                 said = machine.said()
             contents.append(said.get("content", f"nothing: {said}"))
         yield from self.lost(contents)
@@ -234,7 +147,7 @@ class Trial:
         """The first machine dies for good; the other does its work, a new one takes its place."""
         note, uri = self.one.note, self.one.uri
         self.one.end()
-        self.two.begin(note)
+        self.two.begin(note, whole=self.whole)
         self.count += 1
         self.one = Machine(self.work / f"one-{self.count}", uri)
         self.on = {self.one, self.two}
@@ -341,6 +254,7 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=f"of {', '.join(FAULTS)}")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--away", type=float, default=30.0, help="seconds")
+    parser.add_argument("--whole", action="store_true", help="ensembles, not small versions")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if unknown := sorted(set(args.faults) - set(FAULTS)):
@@ -353,7 +267,7 @@ def main() -> int:
     bad = 0
     try:
         with servers() as backends:
-            trial = Trial(backends, work, args.away)
+            trial = Trial(backends, work, args.away, args.whole)
             trial.random.seed(args.seed)
             try:
                 bad = measure(trial, args.faults or FAULTS, args.times)
@@ -376,11 +290,13 @@ def measure(trial: Trial, faults: Any, times: int) -> int:
         counts: Counter[str] = Counter()
         begin = time.monotonic()
         for k in range(times):
-            counts.update(trial.retrain(k) if fault == "retrain" else trial.decision(fault, k))
+            words = list(trial.retrain(k) if fault == "retrain" else trial.decision(fault, k))
+            print(f"  {fault} {k}: {', '.join(words)}", flush=True)
+            counts.update(words)
         bad += counts["LOST"] + counts["TRACEBACK"]
-        words = ", ".join(f"{n} {word}" for word, n in counts.items())
+        summary = ", ".join(f"{n} {word}" for word, n in counts.items())
         took = time.monotonic() - begin
-        print(f"{fault:<14}{times:>3} times, {took:>4.0f} s: {words}", flush=True)
+        print(f"{fault:<14}{times:>3} times, {took:>4.0f} s: {summary}", flush=True)
     return bad
 
 

@@ -102,7 +102,7 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
-            _note_registered(registry, version)
+            note_registered(registry, version)
         judge = Judge(registry, params, whole, whole_params)
         known = version is not None and judge.is_final(version)
         ensemble = paths is whole
@@ -179,14 +179,15 @@ def _register(
         **_deciding_tags(metrics),
     }
     version = registry.create(run.info.run_id, model, tags, card)
-    _note_registered(registry, version)
+    note_registered(registry, version)
     return version
 
 
-def _note_registered(registry: Registry, version: ModelVersion) -> None:
+def note_registered(registry: Registry, version: ModelVersion) -> None:
     """Write a version into the ledger, unless it is there; a kill may have come in between."""
     facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
     if registry.ledger.last("register", **facts) is None:
+        registry.remove_twins(version)
         registry.ledger.append("register", **facts, files_sha256=version.tags["files_sha256"])
 
 

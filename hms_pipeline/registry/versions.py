@@ -282,6 +282,12 @@ class Registry:
             description=description,
         )
 
+    def remove_twins(self, version: ModelVersion) -> None:
+        """Leave one version of a run: MLflow's client asks again where an answer was lost."""
+        for other in search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'"):
+            if int(other.version) != int(version.version):
+                self.decisions.delete(other)
+
 
 def fetched_as(version: ModelVersion) -> str:
     """Name of a version's copy; two servers count alike, but no run has another's id."""
