@@ -255,7 +255,8 @@ class Bench:
         chosen = args.members or self.params.members
         views = {view for member in chosen for view in self.params.members[member].views}
         views = sorted(views if args.members else self.params.views)
-        self.run("features", [Job(view, ["features", view]) for view in views], on_gpu=True)
+        jobs = [Job(view, ["features", view, "--ahead"]) for view in views]  # as the graph has it
+        self.run("features", jobs, on_gpu=True)
         stores = [self.paths.view(view) for view in views]
         size = sum(path.stat().st_size for store in stores for path in store.glob("*.npy"))
         print(f"  {size / 1e9:.1f} GB of features", flush=True)
