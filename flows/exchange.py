@@ -127,13 +127,13 @@ def push(root: Path, targets: Sequence[str], log: Log) -> None:
 
 def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float] = WAITS_S) -> None:
     """Run what asks a remote; where it fails, say so, wait and ask again."""
-    name = " ".join(command[-3:] if command[0] == sys.executable else command)
+    name = " ".join(["dvc", *command[4:]] if command[0] == sys.executable else command)
     for wait_s in (*waits, None):
         done = _run(root, command)
         if not done.returncode:
             return
         said = (done.stderr + done.stdout).splitlines()
-        lines = [line for line in said if line.startswith("ERROR")] or filter(str.strip, said)
+        lines = [line for line in said if line.startswith("ERROR")][:1] or filter(str.strip, said)
         why = hide_passwords(" ".join(lines))[-300:] or f"it ended with {done.returncode}"
         if wait_s is not None:
             log.warning("%s: %s. Again in %.0f s.", name, why, wait_s)
