@@ -92,7 +92,7 @@ def measure(folder: Path | None, recipe: str | None, work: Path) -> None:
     print(f"dvc repro                   {seconds_plain:8.1f} s")
     print(f"engine, start included      {seconds_ours:8.1f} s")
     print(f"ratio                       {seconds_plain / seconds_ours:8.2f}")
-    print(f"engine, nothing to do       {seconds_again:8.1f} s   (bound 20 s)")
+    print(f"engine, nothing to do       {seconds_again:8.1f} s   (bound 10 s)")
     if extra is not None:
         print(f"a stage beside its command  {extra:8.2f} s   (bound 2 s)")
     if not same:

@@ -305,7 +305,8 @@ class Bench:
         self._alone("ensemble")
 
     def bundle(self, args: argparse.Namespace) -> None:
-        from hms_pipeline.inference.bundle import check_bundle, write_bundle
+        from hms_pipeline.inference.bundle import check_bundle
+        from hms_pipeline.inference.write import write_bundle
 
         if args.stand_in:
             self._stand_in()

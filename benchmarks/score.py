@@ -5,7 +5,8 @@ scores simulated noise with networks of random weights, so that it needs neither
 ``--bundle FOLDER`` times a registered model instead. The plain loop does what a script would: for
 each member, for each fold, compute the network's inputs and run it. ``shared`` computes each view
 once and then loops, so that the gain of the networks alone is seen, too. The answers of all three
-are compared before anything is timed.
+are compared before anything is timed. ``--student`` times the recipe's ensemble, one member after
+another, so that a small machine holds it, each in turn with the recipe's student.
 """
 
 from __future__ import annotations
@@ -117,6 +118,36 @@ def seconds(
     return {name: median(values) for name, values in times.items()}
 
 
+def beside_student(params: Params, options: argparse.Namespace) -> None:
+    """Print what a window takes with every network of the recipe, and with its student alone."""
+    device = torch.device(options.device)
+    student = opened(params.for_student(), options.device, folds=[0])
+    windows = noise(options.sizes[0])
+    total, shares = 0.0, []
+    for name, member in params.members.items():
+        ensemble = opened(params.model_copy(update={"members": {name: member}}), options.device)
+        runs = {
+            "member": lambda p=ensemble: p.predict(windows),
+            "student": lambda: student.predict(windows),
+        }
+        took = seconds(runs, device, options.seconds)
+        each = {who: 1e3 * s / len(windows) for who, s in took.items()}
+        total += each["member"]
+        shares.append(each["student"])
+        print(f"{name:12s} {each['member']:9.1f} ms/w, student {each['student']:.2f}", flush=True)
+        del ensemble, runs
+    n = len(params.members) * params.split.n_folds
+    alone = median(shares)
+    print(f"{n} networks {total:.0f} ms/w, student {alone:.2f}: {total / alone:.0f} times")
+
+
+def opened(params: Params, device: str, folds: Sequence[int] | None = None) -> Predictor:
+    """A predictor of random networks."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = random_bundle(params, Path(folder) / "b")
+        return Predictor.open(bundle, device=device, folds=folds)
+
+
 def main() -> None:
     """Print one line per number of windows."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -126,12 +157,16 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--folds", type=int, help="networks per member, 2 or more (default: all)")
+    parser.add_argument("--student", action="store_true", help="the student beside the ensemble")
     options = parser.parse_args()
     device = torch.device(options.device)
     params = compose(Path(__file__).parents[1] / "recipes", options.recipe)
     if options.folds:
         split = params.split.model_copy(update={"n_folds": options.folds})
         params = params.model_copy(update={"split": split})
+    if options.student:
+        beside_student(params, options)
+        return
     with tempfile.TemporaryDirectory() as folder:
         bundle = options.bundle or random_bundle(params, Path(folder) / "b")
         start = time.perf_counter()

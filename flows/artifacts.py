@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from prefect.artifacts import (
@@ -28,7 +31,9 @@ from .engine import Outcome
 
 log = logging.getLogger(__name__)
 
-PROGRESS_S = 2.0  # a busy server is not asked more often
+DOCS = "data_docs"  # folder beside a run
+LINK = re.compile(r'<a href="\w+\.html"[^>]*>(.*?)</a>', re.DOTALL)
+PROGRESS_S = 2.0  # a busy server gets no more than one update in this time
 
 
 def progress_bar(total: int) -> Progress:
@@ -58,7 +63,7 @@ def progress_bar(total: int) -> Progress:
 
 
 def show_stages(outcomes: Sequence[Outcome]) -> None:
-    """Table of the stages: what became of each, and in how many seconds."""
+    """Show a table of the stages: how each ended, and after how many seconds."""
     create_table_artifact(
         table=[
             {
@@ -75,7 +80,7 @@ def show_stages(outcomes: Sequence[Outcome]) -> None:
 
 
 def show_results(paths: Paths) -> None:
-    """Table of results and the gate's verdict, as far as their files are there."""
+    """Show the table of results and the gate's verdict, if their files exist."""
     if (paths.ensemble / "metrics.json").is_file():
         from hms_pipeline.cli.tables import cell
         from hms_pipeline.ensemble.stage import results_table  # loads scipy; not for every flow
@@ -92,26 +97,76 @@ def show_results(paths: Paths) -> None:
 
 
 def show_links(paths: Paths, mlflow_run: str | None) -> None:
-    """Where Data Docs lie, and a link to the run in MLflow.
+    """Link to the run in MLflow and to the Data Docs beside it.
 
-    A browser follows no link from a page of a server to a file, so files are named, not linked.
+    A browser does not open a link to a file from a server's page, so files are only named.
     """
-    docs = paths.data_docs / "index.html"
-    if docs.exists():
-        create_markdown_artifact(
-            markdown=f"What validation found: open `{docs.absolute()}`.", key="data-docs"
-        )
+    with _fails_no_run("Data Docs"):
+        show_docs(paths, mlflow_run)
     if mlflow_run:
         named = f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`."
         _link(paths, mlflow_run, "mlflow", "", "This retrain's run", named)
 
 
+def show_docs(paths: Paths, mlflow_run: str | None) -> None:
+    """A link to each page of the Data Docs where MLflow's server shows it, else where they lie."""
+    pages = sorted(paths.data_docs.glob("*.html"), key=lambda page: page.stem != "index")
+    if not pages:
+        return
+    address = mlflow_address()
+    if mlflow_run and address:
+        _keep_docs(paths, mlflow_run, pages)
+        names = [f"{DOCS}/{page.name}" for page in pages]
+        lines = [
+            f"- [{'overview' if page is pages[0] else page.stem}]"
+            f"({_mlflow_page(paths, address, mlflow_run, name)})"
+            for page, name in zip(pages, names, strict=True)
+        ]
+    else:
+        lines = [f"Open `{pages[0].absolute()}`."]
+    create_markdown_artifact(
+        markdown="\n".join(lines), key="data-docs", description="What validation found"
+    )
+
+
+def _keep_docs(paths: Paths, run: str, pages: Sequence[Path]) -> None:
+    """Put the pages beside the run, without their links: MLflow shows each alone."""
+    from hms_pipeline.tracking.artifacts import log_file
+    from hms_pipeline.tracking.store import open_to_write
+
+    client = open_to_write(paths)
+    with TemporaryDirectory() as folder:
+        for page in pages:
+            kept = Path(folder) / page.name
+            text = LINK.sub(r"\1", page.read_text(encoding="utf-8"))
+            # In MLflow's frame a page is as old as the look at it.
+            written = datetime.fromtimestamp(page.stat().st_mtime, UTC)
+            text = text.replace("document.lastModified", f'"{written:%Y-%m-%d %H:%M} UTC"')
+            kept.write_text(text, encoding="utf-8")
+            log_file(client, paths, run, kept, DOCS)
+
+
+@contextmanager
+def _fails_no_run(what: str) -> Iterator[None]:
+    """What only shows a run must not fail it."""
+    try:
+        yield
+    except Exception as err:
+        log.warning("No %s: %s", what, err)
+
+
+def mlflow_address() -> str:
+    """The address of MLflow's server; empty where there is none."""
+    address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return address if address.startswith("http") else ""
+
+
 def _link(
     paths: Paths, mlflow_run: str | None, key: str, file: str, about: str, named: str
 ) -> None:
-    """Link to a run's page or file on MLflow's server, or say ``named`` where there is none."""
-    address = os.environ.get("HMS_MLFLOW_URL") or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if mlflow_run and address.startswith("http"):
+    """Link to a run's page or file on MLflow's server, or return ``named`` if there is none."""
+    address = mlflow_address()
+    if mlflow_run and address:
         page = _mlflow_page(paths, address, mlflow_run, file)
         text = about if file else "MLflow"
         create_link_artifact(link=page, link_text=text, key=key, description=about)
@@ -143,43 +198,31 @@ def show_file(
     _link(paths, mlflow_run, key, f"{inside}/{file.name}", about, named)
 
 
-def show_history(paths: Paths) -> None:
-    """Table of every registered version: its KL, and what the gate said of it."""
-    from hms_pipeline.cli.tables import cell
-    from hms_pipeline.registry.api import list_versions
-
-    names = ("version", "aliases", "recipe", "kl", "interval", "verdict")
-    rows = [{name: cell(row[name]) for name in names} for row in list_versions(paths)]
-    if rows:
-        create_table_artifact(table=rows, key="versions", description="KL over the retrains")
-
-
 def show_report(paths: Paths, mlflow_run: str | None) -> None:
-    """Write the retrain's report and link to it; one that cannot be written fails no run."""
+    """Write the retrain's report and link to it. If it cannot be written, the run goes on."""
     if not (paths.ensemble / "metrics.json").is_file():
         return
-    try:
+    with _fails_no_run("report of the retrain"):
         from hms_pipeline.report.retrain import write_retrain_report
 
         report = write_retrain_report(paths, load_params(paths.params))
         if mlflow_run:
             _keep_report(paths, mlflow_run, report)
         show_file(paths, mlflow_run, "retrain-report", report, "report", "This retrain on one page")
-    except Exception as err:
-        log.warning("No report of the retrain: %s", err)
 
 
 def verdict(registration: dict[str, Any]) -> str:
-    """The gate's verdict as Markdown."""
-    lines = ["## Gate", "", "| | |", "|---|---|"]
-    for key, value in registration.items():
-        shown = value if isinstance(value, str | int | float) else json.dumps(value)
-        lines.append(f"| {key} | {str(shown).replace('|', '/')} |")
+    """The gate's verdict on the ensemble, and on the student where there is one, as Markdown."""
+    lines: list[str] = []
+    for part in filter(None, (registration, registration.get("student"))):
+        named = f"{part['model']} version {part['version']}" if part["version"] else part["model"]
+        lines += [f"## {named}: {part['verdict']}", *(f"- {reason}" for reason in part["reasons"])]
+        lines += ["", f"Champion: version {part['champion']}." if part["champion"] else "", ""]
     return "\n".join(lines)
 
 
 def read_registration(paths: Paths) -> dict[str, Any]:
-    """What stage register wrote; nothing where that is missing or damaged."""
+    """Read what the stage `register` wrote; empty if that is missing or damaged."""
     try:
         return read_sealed(paths.registration, "hms register")
     except (InputError, OSError):

@@ -17,6 +17,7 @@ from hms_pipeline.config.paths import MODELS
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, notify
+from .dashboard import show_dashboard
 from .environment import paths_of, prepare, project_root
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def show(paths: Paths, report: DriftReport, plot: Path) -> None:
         draw(report, plot)
         run = keep_drift(paths, report, plot)
         artifacts.show_file(paths, run, "drift-plot", plot, "plot", "Training against scored")
+        show_dashboard(paths)
 
 
 def keep_drift(paths: Paths, report: DriftReport, plot: Path) -> str | None:

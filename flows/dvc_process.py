@@ -1,7 +1,7 @@
 """DVC's command line, which writes its files whole or not at all: ``python -m flows.dvc_process``.
 
-All that is private to DVC stands here: where it writes, and the words of its log, which alone say
-what became of a stage. Both are those of the pinned release.
+This module holds all that is private to DVC: the function by which it writes files, and the words
+of its log, from which alone one learns what became of a stage. Both are the pinned release's.
 
 DVC opens dvc.lock for writing, which empties it, and writes entry by entry for half a second. A
 process killed meanwhile would leave a file that stops somewhere, for itself and for all stages
@@ -10,14 +10,19 @@ beside it.
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from hms_pipeline.system.files import atomic
 
+COMMAND = (sys.executable, "-m", "flows.dvc_process")
+WAIT = "wait-for-order"
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -39,7 +44,7 @@ _VERDICTS = (
 
 
 def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
-    """What became of a stage, and a sentence, by one line of DVC's; None: the line says nothing."""
+    """Read a line of DVC's log: what became of a stage, and a sentence; None if it says neither."""
     for words, verdict in _VERDICTS:
         if re.match(words.format(re.escape(stage)), line):
             return verdict
@@ -47,20 +52,40 @@ def verdict_of(stage: str, line: str) -> tuple[str, str] | None:
 
 
 def repro(stage: str, force: bool = False) -> list[str]:
-    """The command that runs one stage, if it is out of date or forced."""
-    command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", "repro"]
-    return [*command, "--single-item", *["--force"] * force, stage]
+    """DVC's arguments that run one stage, if it is out of date or forced."""
+    return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
+
+
+def on_order(stage: str, force: bool, env: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
+    """As ``repro``: a command that can be started ahead, and the order that it waits for.
+
+    The variables come with the order, beside those that the process has.
+    """
+    order = {"arguments": repro(stage, force), "env": dict(env)}
+    return (*COMMAND, WAIT), json.dumps(order) + "\n"
+
+
+def _wait_for_order() -> list[str]:
+    """Load what every stage needs, then wait. Without an order there is nothing to do."""
+    for name in ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run"):
+        import_module(name)
+    line = sys.stdin.readline()
+    if not line:
+        sys.exit()
+    given = json.loads(line)
+    os.environ.update(given["env"])
+    return given["arguments"]
 
 
 def install() -> None:
-    """Let DVC, in this process, write beside a file's place and move what is complete there.
+    """Make DVC, in this process, write each file beside its place and rename it when complete.
 
-    It has no setting for this; the place is the one through which it writes YAML.
+    DVC has no setting for this. What is replaced is the function that writes YAML.
 
     Raises
     ------
     AttributeError
-        Another release of DVC than the pinned one, without that place.
+        This release of DVC is not the pinned one and lacks that function.
     """
     from dvc.utils.serialize import _common
 
@@ -82,4 +107,4 @@ if __name__ == "__main__":
     from dvc.cli import main
 
     install()
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(_wait_for_order() if sys.argv[1:] == [WAIT] else sys.argv[1:]))

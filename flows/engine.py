@@ -1,8 +1,8 @@
 """Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
 
-Any DVC repository will do. The engine decides what may run and when; whether a stage has to run
-is DVC's word, and what a stage does is its command's. A stage that trains has its folds trained
-first, each batch of them as a task of its own; the stage itself then finds them finished.
+It works on any DVC repository. The engine decides which stage may run, and when. DVC decides
+whether the stage has to run, and the stage's command does the work. Before a stage that trains, its
+folds are trained, each batch as a task of its own; the stage then finds them finished.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,7 +28,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, repro, verdict_of
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -60,17 +60,17 @@ class StageError(RuntimeError):
 
 @dataclass(frozen=True)
 class Job:
-    """One stage, or a batch of its folds, as its task needs it."""
+    """What a task needs to run one stage, or a batch of its folds."""
 
     stage: str
     root: Path
-    reason: str | None  # why it is run; None: it is up to date
+    reason: str | None  # why it runs; None: it is up to date
     force: bool
     needs: StageNeeds
     env: Mapping[str, str] = field(repr=False)
     batch: Batch | None = None
-    command: tuple[str, ...] = ()  # of the batch
-    gpu_slots: tuple[int, ...] = ()  # that it has while it runs
+    command: tuple[str, ...] = ()  # the batch's command
+    gpu_slots: tuple[int, ...] = ()  # GPU slots that it holds while it runs
 
     @property
     def name(self) -> str:
@@ -114,10 +114,12 @@ class Engine:
         Retries, needs and time limits.
     slots : Slots
         What may be used at the same time.
-    env : mapping
-        Variables for the stages, beside this process's.
+    later : callable
+        Gives variables for the stages, beside this process's; it may wait for them, and raise.
+    early : collection of str
+        Stages that run without these variables.
     progress : callable
-        Told ``(done, total)`` after every stage.
+        Called with ``(done, total)`` after every stage.
     """
 
     def __init__(
@@ -126,7 +128,8 @@ class Engine:
         params: RetrainParams,
         slots: Slots,
         *,
-        env: Mapping[str, str] | None = None,
+        later: Callable[[], Mapping[str, str]] = dict,
+        early: Collection[str] = (),
         progress: Progress = lambda done, total: None,
     ) -> None:
         self.root = root
@@ -134,7 +137,8 @@ class Engine:
         self.slots = slots
         self.children = Children()
         self.leases = run_folder(root) / "leases"
-        self.env = {**mark(root), **(env or {})}
+        self.env = mark(root)
+        self.later, self.early = later, early
         self.progress = progress
         self.tried: set[str] = set()  # stages handed to DVC in this run
 
@@ -154,6 +158,8 @@ class Engine:
             self.children.stop()
             schedule.drain()
             raise
+        finally:
+            self.children.dismiss()
 
     def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.
@@ -182,9 +188,13 @@ class Engine:
         Returns
         -------
         state, message : str
-            What became of it by DVC's own words.
+            What became of it, by DVC's log.
         """
-        command = list(job.command) or repro(job.stage, job.force)
+        command, order = job.command, ""
+        env = {**job.env, **self.slots.visible(job.gpu_slots)}
+        if not command:
+            command, order = on_order(job.stage, job.force, env)
+            env = dict(job.env)  # of the process that is started ahead, for whichever stage
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -200,9 +210,10 @@ class Engine:
         code, late = self.children.run(
             command,
             cwd=job.root,
-            env=stage_environment(**job.env, **self.slots.visible(job.gpu_slots)),
+            env=stage_environment(**env),
             time_limit_s=job.needs.time_limit_s,
             line=line,
+            order=order,
         )
         if code == 0 and job.batch:
             return RAN, "Trained."
@@ -214,7 +225,7 @@ class Engine:
                     permanent=True,
                 )
             state, message = verdict[-1]
-            if again and state == UP_TO_DATE:  # what reads it was written before
+            if again and state == UP_TO_DATE:  # the stages that read it were run before
                 return RAN, "An earlier attempt had finished it."
             return state, message
         for done in clear_up(self.root):
@@ -286,7 +297,7 @@ class _Schedule:
         return all(parent in self.outcomes for parent in self.parents[stage])
 
     def _hand_out_folds(self) -> None:
-        """Let the folds wait that ready stages have to train before they run themselves."""
+        """Queue the folds that ready stages need before they can run themselves."""
         for stage in self.waiting:
             reason = (
                 None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
@@ -350,14 +361,14 @@ class _Schedule:
         return self.free.has(*self.engine.occupies(job.batch, job.needs))
 
     def _needs(self, stage: str) -> StageNeeds:
-        """Needs cut to what there is, so that no stage waits for ever."""
+        """Reduce needs to the slots that there are, so that no stage waits for ever."""
         needs, slots = self.engine.params.needs(stage), self.engine.slots
         return needs.model_copy(
             update={"cpu": min(needs.cpu, slots.cpu), "gpu": min(needs.gpu, slots.gpu)}
         )
 
     def _reason(self, stage: str) -> str | None:
-        """Why a stage is handed to DVC; None: nothing that it reads can have changed."""
+        """Say why DVC is asked to run a stage; None: nothing that it reads can have changed."""
         if stage in self.forced:
             return "forced"
         moved = [p for p in self.parents[stage] if self.outcomes[p].state != UP_TO_DATE]
@@ -366,7 +377,7 @@ class _Schedule:
         return self.graph.changed.get(stage)
 
     def _give_up(self) -> None:
-        """Set aside what waits for a stage that failed."""
+        """Mark the stages that wait for a failed one as not run."""
         for stage in list(self.waiting):
             broken = [
                 parent
@@ -380,6 +391,8 @@ class _Schedule:
     def _start(self, job: Job, after: Sequence[PrefectFuture]) -> None:
         engine, name = self.engine, job.name
         if job.reason is not None:
+            if job.stage not in engine.early:
+                engine.env.update(engine.later())  # the job's, too
             taken = self.free.take(*engine.occupies(job.batch, job.needs))
             job = replace(job, gpu_slots=taken)
         self.jobs[name] = job
@@ -405,7 +418,7 @@ class _Schedule:
         if job.batch:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
-            seconds = time.monotonic() - self.started[job.stage]  # its folds' included
+            seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
             self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:

@@ -1,8 +1,9 @@
-"""What a machine without shared folders takes and gives: ``python -m flows.exchange`` takes.
+"""Pull before a retrain and push after it, on a machine without shared folders.
 
+``python -m flows.exchange`` pulls.
 With ``HMS_BRANCH`` set, `retrain/nightly` starts from that branch of the git remote ``origin`` and
 from DVC's remote; at its end outputs go to DVC's remote and ``dvc.lock`` to the branch. Without it
-nothing of this happens.
+neither happens.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .environment import prepare, project_root, run_folder, stage_environment
 
 BRANCH = "HMS_BRANCH"
 LOCK = "dvc.lock"
-WAITS_S = (5.0, 15.0, 30.0, 60.0)  # before a remote is asked again
+WAITS_S = (5.0, 15.0, 30.0, 60.0)  # pauses before a remote is asked again
 EMAIL = "hms@localhost"
 ROBOT = ("-c", "user.name=hms retrain", "-c", f"user.email={EMAIL}")
 Log = logging.Logger | logging.LoggerAdapter
@@ -32,8 +33,8 @@ Log = logging.Logger | logging.LoggerAdapter
 def take(root: Path, log: Log) -> None:
     """Bring code, recipe, data and recorded outputs to the remotes' state.
 
-    The present ``dvc.lock`` goes: its outputs are in DVC's run cache, where the next run finds
-    them. Outputs that the remote lacks are left for the run to make.
+    The present ``dvc.lock`` is dropped: its outputs are in DVC's run cache, where the next run
+    finds them. Outputs that the remote lacks are left for the run to make.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def _fetch(root: Path, branch: str, log: Log) -> None:
         )
     _remote(root, ["git", "fetch", "-q", "origin", branch], log)
     own = _git(root, "log", "--format=%ae", "FETCH_HEAD..HEAD").split()
-    if own == [EMAIL]:  # of a retrain that ended before it could push
+    if own == [EMAIL]:  # commits of a retrain that ended before it could push
         _git(root, "reset", "-q", "--soft", "HEAD~1")
     elif own:
         raise InputError(
@@ -85,7 +86,7 @@ def give(root: Path, log: Log) -> None:
     """Hand outputs to DVC's remote, then ``dvc.lock`` to the branch.
 
     Where the branch moved meanwhile the lock stays here: the outputs are in the remote's run
-    cache, and the next retrain of whatever machine finds and records them.
+    cache, and the next retrain, on this machine or another, finds and records them.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def give(root: Path, log: Log) -> None:
     if not _git(root, "status", "--porcelain", "--", LOCK):
         return
     try:
-        _fetch(root, branch, log)  # what a run in changed files made is no news for the branch
+        _fetch(root, branch, log)  # refuses a clone with changed files: what it made is not pushed
     except InputError as err:
         log.warning("%s stays on this machine. %s", LOCK, err)
         return
@@ -126,7 +127,7 @@ def push(root: Path, targets: Sequence[str], log: Log) -> None:
 
 
 def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float] = WAITS_S) -> None:
-    """Run what asks a remote; where it fails, say so, wait and ask again."""
+    """Run a command that uses a remote; if it fails, say so, wait and try again."""
     name = " ".join(["dvc", *command[4:]] if command[0] == sys.executable else command)
     for wait_s in (*waits, None):
         done = _run(root, command)
@@ -169,7 +170,7 @@ def _dvc(*arguments: str) -> list[str]:
 
 
 def main() -> int:
-    """Take; 2 with one line where that cannot be."""
+    """Pull; print one line and return 2 if that is not possible."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     root = project_root()
     prepare(root)

@@ -13,7 +13,7 @@ from typing import Any
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.quiet import keep_quiet
 
-from .dvc_process import repro
+from .dvc_process import COMMAND, repro
 from .environment import stage_environment
 
 KEYS = "keys"  # the stage whose output tells DVC of the code
@@ -28,7 +28,7 @@ class Graph:
     parents : dict of str to tuple of str
         Stage → the stages that it reads from, all of them keys.
     changed : dict of str to str
-        Stages that are out of date by what lies there now → why.
+        Stage that is out of date → why, judged by the files that are there now.
     commands : dict of str to str
         Stage → its command; empty for data.
     """
@@ -62,20 +62,23 @@ class Graph:
         return depths
 
 
+def has_keys(root: Path) -> bool:
+    """Whether the graph has a stage that writes the keys of the code."""
+    path = root / "dvc.yaml"
+    return path.exists() and f"\n  {KEYS}:\n" in path.read_text(encoding="utf-8")
+
+
 def write_keys(root: Path) -> None:
-    """Run the stage that writes the keys of the code, where there is one.
+    """Run the stage that writes the keys of the code.
 
     Raises
     ------
     InputError
         It fails.
     """
-    text = (root / "dvc.yaml").read_text(encoding="utf-8") if (root / "dvc.yaml").exists() else ""
-    if f"\n  {KEYS}:\n" not in text:
-        return
     done = subprocess.run(
-        repro(KEYS), cwd=root, env=stage_environment(), capture_output=True, check=False,
-        encoding="utf-8", errors="replace",
+        [*COMMAND, *repro(KEYS)], cwd=root, env=stage_environment(), capture_output=True,
+        check=False, encoding="utf-8", errors="replace",
     )  # fmt: skip
     if done.returncode:
         last = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])

@@ -1,8 +1,8 @@
-"""Hands out folds to train: which, and how many at once, whoever runs them.
+"""Choose which folds are trained next, and how many in one process.
 
-A batch of folds of one member is one process, which loads Python, features and kernels once.
-Each takes at most an equal share of what is left, so that no slot stands idle at the end while
-another still has a whole member to go (guided self-scheduling).
+A batch of folds of one member is trained by one process, which loads Python, features and kernels
+once. A batch takes at most an equal share of the work that is left. So at the end no slot is idle
+while another still has a whole member to train (guided self-scheduling).
 
 References
 ----------
@@ -16,8 +16,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-START_S = 10.0  # what a process takes before its first step; a batch is to be worth it
-FOLD_S = 60.0  # assumed of a member that was never trained here
+START_S = 10.0  # time of a process before its first step; a batch should take longer
+FOLD_S = 60.0  # assumed time of a fold of a member that was never trained here
 
 
 @dataclass(frozen=True)

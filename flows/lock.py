@@ -48,7 +48,7 @@ def exclusive(
     what : str
         What holds it, for the sentences.
     waiting : callable
-        Told a sentence when waiting begins.
+        Called with a sentence when waiting begins.
 
     Raises
     ------

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,14 +18,17 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Crashed, Failed, State
 
+import hms_pipeline
 from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config.keys import keys_stand
 from hms_pipeline.config.retrain import RetrainParams
 from hms_pipeline.system.errors import InputError
 
 from . import artifacts, exchange, notify
+from .dashboard import show_dashboard
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
 from .environment import paths_of, prepare, project_root, run_folder
-from .graph import KEYS, Graph, match, read_graph, select, write_keys
+from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import end_orphans
 from .recovery import clear_up
@@ -32,10 +37,13 @@ from .trainings import HMS
 
 REFUSED = "Refused"
 ALWAYS = "always changed"
+RETRAIN_RUN = "HMS_RETRAIN_RUN"  # tells the stages the parent of their runs in MLflow
+EARLY = ("data.dvc", "validate")  # need no such run, and little disk
 HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
 
 
 Where = Literal["local", "ray"]
+Log = logging.Logger | logging.LoggerAdapter
 
 
 # Prefect shows the descriptions in its form for a run, where they stand in Google's style.
@@ -159,7 +167,7 @@ def run_graph(
         with exclusive(run_folder(root) / "retrain.lock", wait_s=wait_s, waiting=log.info) as held:
             recover(root, held, log)
             held.record(flow_run=str(flow_run.get_id()))
-            plan = make_plan(root, only, until, force)
+            plan = leave_out_register(paths_of(root), make_plan(root, only, until, force))
             state = run_plan(root, params, plan, engine, held)
             try:
                 exchange.give(root, log)
@@ -178,15 +186,54 @@ def make_plan(
     until: Sequence[str] | None,
     force: Sequence[str] | bool | None,
 ) -> Plan:
-    """Read the graph and choose what is asked for.
-
-    The keys of the code are written first: DVC would otherwise compare those of an earlier run.
-    """
-    write_keys(root)
-    graph = read_graph(root)
+    """Read the graph and choose what is asked for."""
+    graph = read_present_graph(root)
     stages = [stage for stage in select(graph, only, until) if stage != KEYS]
     forced = stages if force is True else match(stages, list(force or []))
     return Plan(graph, stages, [stage for stage in forced if graph.commands[stage]])
+
+
+def read_present_graph(root: Path) -> Graph:
+    """Read the graph, with the keys of the code as it is now.
+
+    The stage that writes them goes first where they are others than ``keys.yaml`` states: DVC
+    would compare those of an earlier run.
+    """
+    if not has_keys(root):
+        return read_graph(root)
+    paths = paths_of(root)
+    if _runs_code_of(root) and keys_stand(paths, load_params(paths.params)):
+        graph = read_graph(root)
+        if graph.changed.get(KEYS, ALWAYS) == ALWAYS:
+            return graph
+    write_keys(root)
+    return read_graph(root)
+
+
+def _runs_code_of(root: Path) -> bool:
+    """Whether this process has the code of the folder that it works in."""
+    return Path(hms_pipeline.__file__).resolve().parents[1] == root
+
+
+def leave_out_register(paths: Paths, plan: Plan) -> Plan:
+    """Count stage `register` as up to date where it alone would run, and would change nothing.
+
+    It always runs by DVC's word, for it has effects that DVC does not see.
+    """
+    stage = "register"
+    alone = stage in plan.stages and not plan.stale and plan.graph.changed.get(stage) == ALWAYS
+    if not (alone and plan.graph.commands[stage] == f"{HMS}{stage}"):
+        return plan
+    from hms_pipeline.registry.stage import is_up_to_date
+
+    try:
+        if not is_up_to_date(paths, load_params(paths.params)):
+            return plan
+    except Exception as err:  # the store's own among them; the stage will say it in its words
+        get_run_logger().info("Stage %s has to look for itself: %s", stage, err)
+        return plan
+    changed = {name: why for name, why in plan.graph.changed.items() if name != stage}
+    return replace(plan, graph=replace(plan.graph, changed=changed))
 
 
 def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, held: Held) -> State:
@@ -201,23 +248,28 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
         "%d stages, %d out of date; %d CPU and %d GPU slots.",
         *(len(plan.stages), len(plan.stale), slots.cpu, slots.gpu),
     )
-    run = start_tracking(paths, plan, held)
-    engine = make_engine(engine_name)(
-        root,
-        params,
-        slots,
-        env={"HMS_RETRAIN_RUN": run} if run else {},
-        progress=artifacts.progress_bar(len(plan.stages)),
-    )
     outcomes: list[Outcome] = []
-    try:
-        outcomes = engine.run(plan.graph, plan.stages, plan.forced)
-    finally:
-        finish_tracking(paths, run, outcomes)
+    with ThreadPoolExecutor(1) as beside:  # what loads torch and MLflow, while the first stages run
+        tracking = beside.submit(start_tracking, paths, plan, held, log)
+        if plan.stale and "ensemble" in plan.stages:
+            beside.submit(import_module, "hms_pipeline.report.retrain")  # for the end
+        engine = make_engine(engine_name)(
+            root,
+            params,
+            slots,
+            later=lambda: {RETRAIN_RUN: run} if (run := tracking.result()) else {},
+            early=EARLY,
+            progress=artifacts.progress_bar(len(plan.stages)),
+        )
+        try:
+            outcomes = engine.run(plan.graph, plan.stages, plan.forced)
+        finally:
+            finish_tracking(paths, None if tracking.exception() else tracking.result(), outcomes)
+        run = tracking.result()
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
     if "register" in plan.stages:
-        artifacts.show_history(paths)
+        show_dashboard(paths)
     artifacts.show_links(paths, run)
     if worth_a_report(plan, outcomes):
         artifacts.show_report(paths, run)
@@ -253,7 +305,7 @@ def conclude(
     registration: dict[str, Any],
     start: float,
 ) -> State:
-    """The run in one sentence, with a message to whoever asked for it."""
+    """Say in one sentence how the run ended, and send it as a message where one is wanted."""
     seconds = time.monotonic() - start
     failed = [outcome for outcome in outcomes if outcome.state == FAILED]
     left = [outcome for outcome in outcomes if outcome.state == NOT_RUN]
@@ -279,7 +331,7 @@ def conclude(
     return Completed(message=message)
 
 
-def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter) -> None:
+def recover(root: Path, held: Held, log: Log) -> None:
     """Clear up after a run that was killed. Nobody else works here: the lock is held."""
     for orphan in end_orphans(root):
         log.warning("Ended a process that a killed run had left: %s", orphan)
@@ -292,7 +344,7 @@ def recover(root: Path, held: Held, log: logging.Logger | logging.LoggerAdapter)
         finish_tracking(paths_of(root), held.previous.get("mlflow_run"), [])
 
 
-def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerAdapter) -> None:
+def close_killed(previous: dict[str, Any], log: Log) -> None:
     """Tell Prefect that a killed flow run is no longer running."""
     from uuid import UUID
 
@@ -312,8 +364,10 @@ def close_killed(previous: dict[str, Any], log: logging.Logger | logging.LoggerA
         log.warning("Killed flow run %s is not known to this server: %s", identity, err)
 
 
-def start_tracking(paths: Paths, plan: Plan, held: Held) -> str | None:
+def start_tracking(paths: Paths, plan: Plan, held: Held, log: Log) -> str | None:
     """Start the retrain's parent run in MLflow where a stage of this project has work to do.
+
+    It runs in a thread beside the flow's own, which has no logger of Prefect's.
 
     Returns
     -------
@@ -330,7 +384,7 @@ def start_tracking(paths: Paths, plan: Plan, held: Held) -> str | None:
     try:
         run = start_retrain(paths, params)
     except Exception as err:
-        get_run_logger().warning("No parent run in MLflow: %s", err)
+        log.warning("No parent run in MLflow: %s", err)
         return None
     held.record(mlflow_run=run)
     return run

@@ -1,12 +1,13 @@
 """Children of the engine: whole process groups with a time limit, and orphans of dead engines.
 
-Every child carries its engine in an environment variable, which all its descendants inherit.
-An engine that was killed leaves no file that could be stale: its orphans are known by naming an
-engine that lives no more.
+Each child has an environment variable that names its engine; all its descendants inherit it. So no
+file is needed to find the orphans of a killed engine: they are the processes whose engine no longer
+runs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -31,7 +32,7 @@ def mark(root: Path) -> dict[str, str]:
 
 
 def alive(pid: int, started: float) -> bool:
-    """Whether the process that had ``pid`` since ``started`` still runs; a reused pid does not."""
+    """Whether the process that got ``pid`` at ``started`` still runs; not another with its pid."""
     try:
         process = psutil.Process(pid)
         same = abs(process.create_time() - started) < 1.0
@@ -108,6 +109,7 @@ class Children:
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
+        self._ahead: dict[tuple[str, ...], subprocess.Popen[str]] = {}
         self._lock = threading.Lock()
         self.stopping = False
 
@@ -119,8 +121,12 @@ class Children:
         env: Mapping[str, str],
         time_limit_s: float,
         line: Callable[[str], None],
+        order: str = "",
     ) -> tuple[int, bool]:
         """Run a command in its own session and hand over its output line by line.
+
+        A command that takes an order waits for it on its standard input. Its next process is
+        started ahead and loads what it needs while this one works, so that it begins at once.
 
         Returns
         -------
@@ -132,18 +138,14 @@ class Children:
         with self._lock:
             if self.stopping:
                 return -signal.SIGTERM, False
-            child = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,
-            )
-            self._groups.add(child.pid)
+            child = self._ahead.pop(tuple(command), None)
+            if child is not None and child.poll() is not None:  # killed while it waited
+                self._groups.discard(child.pid)
+                child.communicate()  # closes its pipes
+                child = None
+            child = child or self._start(command, cwd, env)
+            if order:
+                self._ahead[tuple(command)] = self._start(command, cwd, env)
         late = threading.Event()
 
         def expire() -> None:
@@ -154,14 +156,43 @@ class Children:
         timer.daemon = True
         timer.start()
         try:
+            _give_order(child, order)
             _hand_over(child, line)
             return child.wait(), late.is_set()
         finally:
             timer.cancel()
-            end_group(child.pid)
-            child.wait()
-            with self._lock:
-                self._groups.discard(child.pid)
+            self._end(child)
+
+    def _start(
+        self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
+    ) -> subprocess.Popen[str]:
+        child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self._groups.add(child.pid)
+        return child
+
+    def _end(self, child: subprocess.Popen[str]) -> None:
+        end_group(child.pid)
+        child.wait()
+        with self._lock:
+            self._groups.discard(child.pid)
+
+    def dismiss(self) -> None:
+        """End what was started ahead."""
+        with self._lock:
+            ahead, self._ahead = list(self._ahead.values()), {}
+        for child in ahead:
+            with child:  # closes its pipes
+                self._end(child)
 
     def stop(self) -> None:
         """End every child and refuse new ones."""
@@ -173,6 +204,12 @@ class Children:
             ender.start()
         for ender in enders:
             ender.join()
+
+
+def _give_order(child: subprocess.Popen[str], order: str) -> None:
+    if child.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), child.stdin:  # its exit code says why
+            child.stdin.write(order)
 
 
 def _hand_over(child: subprocess.Popen[str], line: Callable[[str], None]) -> None:

@@ -80,7 +80,7 @@ def run_on_node(job: NodeJob) -> Iterator[tuple[str, Any]]:
 
 
 def prepare(job: NodeJob, workspace: Path) -> list[list[str]]:
-    """Lay the code and DVC's files; returns the commands that bring the inputs."""
+    """Put the code and DVC's files in place; return the commands that fetch the inputs."""
     if job.commit:
         subprocess.run(["git", "clone", "-q", job.root, str(workspace)], check=True)
         subprocess.run(["git", "checkout", "-q", job.commit], cwd=workspace, check=True)

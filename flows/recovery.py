@@ -14,11 +14,11 @@ from hms_pipeline.system.files import atomic
 from hms_pipeline.system.locks import locked
 
 LOCK = "dvc.lock"
-WAIT_S = 10.0  # for a DVC process that holds a lock
+WAIT_S = 10.0  # longest wait for a DVC process that holds a lock
 
 
 def clear_up(root: Path) -> Iterator[str]:
-    """Remove what killed DVC processes left; those that live may be at work.
+    """Remove what killed DVC processes left; nothing of processes that still run.
 
     Yields
     ------

@@ -58,6 +58,6 @@ def score_new(paths: Paths, inbox: Path, out: Path):
 
     params, ignored = scoring_settings(paths, predictor.bundle.params.scoring)
     if ignored:
-        log.warning("The champion's own settings count for: scoring.%s", ", scoring.".join(ignored))
+        log.warning("The champion's own values are used of: scoring.%s", ", scoring.".join(ignored))
     observe = partial(window_statistics, views=predictor.views)
     return score_inbox(predictor, inbox, out, params, observe=observe, progress=progress)

@@ -56,7 +56,7 @@ class Slots:
 
 
 class FreeSlots:
-    """What is free of one engine's slots; GPU slots are numbered, so that each has its GPU."""
+    """The free slots of one engine; GPU slots are numbered, so that each belongs to one GPU."""
 
     def __init__(self, slots: Slots) -> None:
         self._cpu, self._gpu = slots.cpu, deque(range(slots.gpu))
@@ -66,7 +66,7 @@ class FreeSlots:
         return cpu <= self._cpu and gpu <= len(self._gpu)
 
     def take(self, cpu: int, gpu: int) -> tuple[int, ...]:
-        """Take so many; the numbers of the GPU slots."""
+        """Take so many; return the numbers of the GPU slots."""
         self._cpu -= cpu
         return tuple(self._gpu.popleft() for _ in range(gpu))
 

@@ -56,7 +56,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Service:
-    """One process of the stack; without ``health`` it is up when it lives."""
+    """One process of the stack; one without ``health`` counts as up while it runs."""
 
     name: str
     command: Sequence[str]
@@ -133,7 +133,7 @@ class Stack:
     def direct(self) -> bool:
         """Whether stages write to MLflow's store themselves, so that they need no server.
 
-        They do to the project's own, which they find without being told.
+        They do if it is the project's own store, which they find without an address.
         """
         own = _own_store(self.root)
         return (self.mlflow_store, self.mlflow_artifacts) == own
@@ -168,7 +168,8 @@ class Stack:
             # not in the command, which every user of the machine sees: it may hold a password
             MLFLOW_STORE: self.mlflow_store,
             MLFLOW_FILES: self.mlflow_artifacts,
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # else eight idle processes more
+            # Otherwise eight more processes run idle.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         return Service("mlflow", command, f"{self.mlflow.reachable}/health", env, self.mlflow)
 
@@ -181,7 +182,7 @@ class Stack:
 
 
 def _own_store(root: Path) -> tuple[str, str]:
-    """MLflow's database and files where nothing else is said."""
+    """MLflow's database and files, if the environment names no others."""
     mlruns = root.absolute() / "mlruns"
     return f"sqlite:///{mlruns}/mlflow.db", str(mlruns / "artifacts")
 
@@ -356,7 +357,7 @@ def running(root: Path, name: str) -> int | None:
 
 
 def _record(root: Path, name: str) -> dict[str, Any] | None:
-    """What was written of a service when it was started; None where it does not live."""
+    """Read what was recorded when a service was started; None if it no longer runs."""
     try:
         record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -374,7 +375,8 @@ def _pid_file(root: Path, name: str) -> Path:
 
 
 def _answers(url: str) -> bool:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # it is on this machine
+    # The server is on this machine: use no proxy.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with direct.open(url, timeout=2) as answer:
             return answer.status == 200

@@ -74,11 +74,11 @@ def _print_version(wanted: bool) -> None:
 def options(
     ctx: typer.Context,
     data: Annotated[Path, typer.Option(help="Raw data, competition layout.")] = Path("data"),
-    artifacts: Annotated[Path, typer.Option(help="Everything derived.")] = Path("artifacts"),
+    artifacts: Annotated[Path, typer.Option(help="What the stages write.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")
+        bool, typer.Option("--quiet", "-q", help="Print only results and errors.")
     ] = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
@@ -100,7 +100,8 @@ def main() -> None:
     for name, value in (QUIET | PATIENT).items():
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show is no error
+        # A character that the terminal cannot show is no error.
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     # Python's last collection walks everything that was imported, for seconds.
     atexit.register(gc.freeze)
@@ -148,7 +149,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def note(sentence: str) -> None:
-    """Print one line that is good to know, unless the user asked for quiet."""
+    """Print one line of information, unless ``--quiet`` was given."""
     notes.print(f"hms: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -33,7 +33,7 @@ class RecordingWriter:
     model : mapping
         What the page says of the model.
     explain : callable or None
-        Window → why it was answered as it was; None where nobody asks.
+        Window → an explanation of its answer; None without ``--explain``.
     """
 
     report: Path | None

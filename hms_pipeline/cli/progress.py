@@ -51,7 +51,7 @@ def _log_lines(what: str) -> Progress:
     return log
 
 
-class EpochClock:
+class EpochClock(TrainingCallback):
     """Measures a training's epochs, and passes on what it hears to another callback."""
 
     def __init__(self, inner: TrainingCallback) -> None:

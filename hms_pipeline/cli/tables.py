@@ -22,7 +22,7 @@ HASH = re.compile(r"[0-9a-f]{32,64}")
 
 
 def _silence(wanted: bool) -> bool:
-    out.quiet = wanted  # whatever else a command prints would spoil the document
+    out.quiet = wanted  # anything else that a command prints would spoil the document
     return wanted
 
 
@@ -70,7 +70,7 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str = "non
 def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
     """Print ``name: value``, one line each; what a name holds stands below it, indented.
 
-    Of a hash the first twelve digits are printed; JSON has them all.
+    Of a hash the first twelve digits are printed, of a number five; JSON has them all.
     """
     for name, value in _shortened(facts).items():
         inner: Any = dict(enumerate(value, 1)) if _is_long(value) else value
@@ -82,11 +82,13 @@ def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
 
 
 def _shortened(value: Any) -> Any:
-    """The same with the first twelve digits of every hash."""
+    """The same with twelve digits of every hash and at most five of a number."""
     if isinstance(value, Mapping):
         return {name: _shortened(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_shortened(item) for item in value]
+    if isinstance(value, float):
+        return f"{value:.5g}"
     return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else value
 
 

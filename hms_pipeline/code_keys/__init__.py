@@ -14,10 +14,12 @@ from .closure import Closure, Code
 from .roots import PACKAGE, Keys
 from .source import Package
 
-__all__ = ["Closure", "closure", "code_keys", "explain"]
+__all__ = ["Closure", "closure", "code_keys", "explain", "read_code"]
 
 
-def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, Any]:
+def code_keys(
+    recipe: Mapping[str, Any], package: Path = PACKAGE, code: Code | None = None
+) -> dict[str, Any]:
     """The key of every piece of work.
 
     Parameters
@@ -27,6 +29,8 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
         ``training.augmentation``, and the same of ``student`` are read.
     package : Path
         The package's folder.
+    code : Code, optional
+        The package as it was read for another recipe.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def code_keys(recipe: Mapping[str, Any], package: Path = PACKAGE) -> dict[str, A
     InputError
         The recipe names what is not there, or an import cannot be followed.
     """
-    keys = Keys(recipe, package)
+    keys = Keys(recipe, package, code)
     found: dict[str, Any] = {}
     for work, roots in keys.roots().items():
         stage, dot, name = work.partition(".")
@@ -60,4 +64,9 @@ def explain(recipe: Mapping[str, Any], work: str, package: Path = PACKAGE) -> tu
 
 def closure(roots: Iterable[str], package: Path = PACKAGE) -> Closure:
     """What definitions (``"module:Definition"``, or ``"module"``) depend on."""
-    return Code(Package(package)).closure(roots)
+    return read_code(package).closure(roots)
+
+
+def read_code(package: Path = PACKAGE) -> Code:
+    """The code of a package, for the keys of several recipes."""
+    return Code(Package(package))

@@ -1,9 +1,9 @@
 """Everything that a piece of work can reach in the code, definition by definition.
 
-A function, a class or a variable counts when a definition that counts names it. A method counts
-when its class does and some code that counts uses its name (rapid type analysis); a class that
-derives from another package's may have any of its methods called, so it counts as a whole. A
-module counts, with what it and all that it imports do on import, when anything of it does.
+A function, class or variable counts when a definition that counts names it. A method counts when
+its class counts and some code that counts uses the method's name (rapid type analysis). A class
+that derives from a class of another package counts as a whole, because that package may call any of
+its methods. When anything of a module counts, so does all that it and its imports do on import.
 
 References
 ----------

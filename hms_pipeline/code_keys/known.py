@@ -1,7 +1,7 @@
-"""What is known of a few places, each with the reason why it leaves no gap.
+"""Exceptions from the rules by which code is followed, and why none of them misses anything.
 
-A test fails where a name here is no longer in the code. Where a place should be here and is not,
-the code is refused, or counts for more work than it concerns; it never counts for less.
+A test fails if a name here is no longer in the code. If an exception is missing here, the code is
+refused, or counts for more stages than it concerns; it never counts for fewer.
 """
 
 # The class whose fields count only where they are read.

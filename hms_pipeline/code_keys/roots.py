@@ -41,11 +41,15 @@ class Keys:
         params.yaml as plain values.
     package : Path
         The package's folder.
+    code : Code, optional
+        The package as it was read before.
     """
 
-    def __init__(self, recipe: Mapping[str, Any], package: Path = PACKAGE) -> None:
+    def __init__(
+        self, recipe: Mapping[str, Any], package: Path = PACKAGE, code: Code | None = None
+    ) -> None:
         self.recipe = recipe
-        self.code = Code(Package(package))
+        self.code = code or Code(Package(package))
 
     def roots(self) -> dict[str, list[str]]:
         """Each piece of work (``"validate"``, ``"views.mel"``) → the definitions that do it.

@@ -18,7 +18,8 @@ from .digest import spell
 from .known import COMPUTED_IMPORTS, RECIPE
 from .source import FUNCTIONS, IMPORTS, Module, Package, last_name
 
-SECTION = "params."  # before an attribute's name: it is read from the recipe; "params.*": all are
+# Put before an attribute that is read from the recipe; "params.*" means any attribute.
+SECTION = "params."
 _WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}
 _TAKES_WHOLE = {"vars", "dict", "iter", "list"}
 _GETTERS = {"getattr", "hasattr", "setattr", "delattr"}
@@ -75,7 +76,8 @@ class _Reader:
     ) -> None:
         self.package, self.module, self.identity = package, module, identity
         self.uses = Uses()
-        self._settled: set[int] = set()  # nodes that a node around them has answered for
+        # Nodes that were dealt with together with the node around them.
+        self._settled: set[int] = set()
         self._local: dict[str, set[str]] = {}
         self._bindings: set[str] = set()
         parts = _walk(nodes)
@@ -214,7 +216,7 @@ class _Reader:
 def _walk(nodes: Iterable[ast.AST]) -> list[ast.AST]:
     """All nodes of trees, each after the one that it is in; annotations in quotes are parsed."""
     parts = list(nodes)
-    for part in parts:  # which grows
+    for part in parts:  # the list grows while it is walked
         for name in part._fields:
             value = getattr(part, name, None)
             if isinstance(value, list):

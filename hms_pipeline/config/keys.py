@@ -1,4 +1,4 @@
-"""The key of the code behind a stage, held against what DVC was told of it."""
+"""The key of the code behind a stage, compared with the key that DVC was given."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from ..code_keys import code_keys
+from ..code_keys import code_keys, read_code
+from ..code_keys.closure import Code
 from ..system.errors import StaleError
 from ..system.files import atomic
 from .params import Params
@@ -48,6 +49,13 @@ def present_keys(params: Params) -> dict[str, Any]:
     return _keys(json.dumps(params.model_dump(mode="json"), sort_keys=True))
 
 
+def keys_stand(paths: Paths, params: Params) -> bool:
+    """Whether ``keys.yaml`` states the keys of the code as its files are now."""
+    _keys.cache_clear()
+    _code.cache_clear()
+    return present_keys(params) == _stated(paths)
+
+
 def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
     """Write ``keys.yaml``, which DVC reads as parameters of the stages."""
     with atomic(paths.keys) as temporary:
@@ -56,14 +64,19 @@ def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
 
 @lru_cache(maxsize=4)
 def _keys(recipe: str) -> dict[str, Any]:
-    return code_keys(json.loads(recipe))
+    return code_keys(json.loads(recipe), code=_code())
+
+
+@lru_cache(maxsize=1)
+def _code() -> Code:
+    return read_code()
 
 
 def _stated(paths: Paths) -> dict[str, Any]:
     try:
         stated = yaml.safe_load(paths.keys.read_text(encoding="utf-8"))
     except (FileNotFoundError, yaml.YAMLError, UnicodeDecodeError):
-        return {}  # nothing was told to DVC, or `hms keys` writes it anew
+        return {}  # DVC was given no keys yet, or `hms keys` will write the file again
     return stated if isinstance(stated, dict) else {}
 
 

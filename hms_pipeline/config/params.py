@@ -16,13 +16,13 @@ from .registry import GateParams, RegistryParams
 from .retrain import RetrainParams
 from .sample import SampleParams
 from .scoring import DriftParams, ScoringParams
-from .section import Name, Section
+from .section import Name, Section, explain
 from .split import SplitParams
 from .student import STUDENT, StudentParams
 from .training import TrainingParams
 from .validation import ValidationParams
 
-MAX_BYTES = 2**20  # of a recipe's file
+MAX_BYTES = 2**20  # largest size of a recipe's file
 MAX_VALUES, MAX_DEPTH = 2**18, 20  # characters and values in it, and levels
 
 
@@ -111,7 +111,7 @@ def parse_params(data: Any, source: str = "params.yaml") -> Params:
         return Params.model_validate_json(_as_json(data, source))
     except ValidationError as err:
         more = f" ({err.error_count() - 1} more)" if err.error_count() > 1 else ""
-        raise InputError(f"{source}: {_sentence(err)}{more}.") from None
+        raise InputError(f"{source}: {explain(err)}{more}.") from None
 
 
 def _as_json(data: Any, source: str) -> str:
@@ -122,22 +122,6 @@ def _as_json(data: Any, source: str) -> str:
             f"{source} needs keys that are text and no part within itself, but {err}."
             " Quote the key, or write the part out."
         ) from None
-
-
-def _sentence(err: ValidationError) -> str:
-    """The first error, with the path of its key where it has one."""
-    first = err.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}. Remove it or correct its name"
-    if first["type"] == "missing":
-        return f"missing key {where!r}. Add it (see recipes/)"
-    message, value = first["msg"], json.dumps(first["input"], default=str)[:80]
-    if where:
-        return f"{where}: {message}, but is {value}"
-    if first["type"] == "model_type":
-        return f"a recipe needs sections of keys, but the file holds {value}. Copy one of recipes/"
-    return message.removeprefix("Value error, ").rstrip(".")
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
@@ -199,7 +183,7 @@ def read_yaml(path: Path) -> Any:
         _count(data, MAX_VALUES, MAX_DEPTH)
     except RecursionError:
         raise InputError(f"{path} nests too deep. Write it as recipes/ are.") from None
-    except (yaml.YAMLError, ValueError) as err:  # also of a date or a number that is none
+    except (yaml.YAMLError, ValueError) as err:  # ValueError: a date or a number that is not one
         raise InputError(f"{path} is not valid YAML: {_said(err)}. Correct it.") from None
     return data
 

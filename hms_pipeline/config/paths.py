@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-MODELS = ("hms-ensemble", "hms-student")  # that are registered
+MODELS = ("hms-ensemble", "hms-student")  # names of the registered models
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Paths:
 
     @property
     def keys(self) -> Path:
-        """Hashes of the code behind every stage, as DVC was told them."""
+        """Hashes of the code behind every stage, which DVC reads as parameters."""
         return self.artifacts / "keys.yaml"
 
     @property
@@ -124,7 +124,7 @@ class Paths:
         return self.artifacts.absolute().parent / "mlruns"
 
 
-FINAL = "final"  # in a fold's place: the student that answers, which holds nobody out
+FINAL = "final"  # instead of a fold's number: the student that answers, trained on all patients
 
 
 class StudentPaths(Paths):

@@ -56,11 +56,11 @@ class GateParams(Section):
     max_latency_ms : float, ms
         Time per window, measured warm on ``latency_windows`` windows.
     student_max_loss : float, nats
-        How much a student may lose to its teacher, in the place of the gains and classes.
+        How much worse than its teacher a student may be; replaces the limits on gains and classes.
     self_check_windows : int
         Windows per fold whose OOF the packaged model must reproduce.
     self_check_atol : float
-        To this largest difference of a probability.
+        Largest difference of a probability in that check.
     """
 
     min_votes: Few

@@ -70,8 +70,8 @@ class RetrainParams(Section):
     stages : dict of str to StageNeeds
         Name of a stage or of its group (``train`` for ``train@eegnet-0``) → its needs.
     notify : str or None
-        Prefect notification block, ``"<type>/<name>"``, that hears of failures, of the gate's
-        verdicts and of drift; None: off.
+        Prefect notification block, ``"<type>/<name>"``, that sends messages about failures, the
+        gate's verdicts and drift; None: off.
     ray : RayParams
         Where ``--engine ray`` trains folds.
     """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 # A member's or view's name is a folder's name, too.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
@@ -36,3 +38,29 @@ def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
 
 
 ASCENDING = AfterValidator(_ascending)
+
+
+def explain(err: ValidationError, where: str = "", keys: Sequence[str] = ()) -> str:
+    """The first error as a sentence without its full stop, with the path of its key.
+
+    Parameters
+    ----------
+    err : ValidationError
+    where : str
+        Begins the path.
+    keys : sequence of str
+        Those that may stand there.
+    """
+    first = err.errors()[0]
+    path = ".".join(str(part) for part in (where, *first["loc"]) if part != "")
+    if first["type"] == "extra_forbidden":
+        choice = f"Choose one of {sorted(keys)}" if keys and len(first["loc"]) == 1 else None
+        return f"unknown key {path!r}. {choice or 'Remove it or correct its name'}"
+    if first["type"] == "missing":
+        return f"missing key {path!r}. Add it (see recipes/)"
+    message, value = first["msg"], json.dumps(first["input"], default=str)[:80]
+    if first["loc"]:
+        return f"{path}: {message}, but is {value}"
+    if first["type"] == "model_type":
+        return f"a recipe needs sections of keys, but the file holds {value}. Copy one of recipes/"
+    return message.removeprefix("Value error, ").rstrip(".")

@@ -10,18 +10,18 @@ from .members import MemberParams
 from .section import Name
 from .training import StageParams
 
-STUDENT = "student"  # its name where members are named
+STUDENT = "student"  # the student's name wherever members are listed by name
 
 
 class StudentParams(MemberParams):
-    """A member's keys, and how it is taught; the rest of its training is the members'.
+    """The keys of a member, and how the student is taught; all else is as for the members.
 
     Parameters
     ----------
     stages : tuple of StageParams
-        In the place of ``training.stages``.
+        Used instead of ``training.stages``.
     augmentation : dict of str to dict
-        In the place of ``training.augmentation``.
+        Used instead of ``training.augmentation``.
     votes_share : float
         Share of the experts' votes in what it learns; the rest is the ensemble's answer.
     overlaps : bool

@@ -1,4 +1,4 @@
-"""What a recipe asks of the votes, where a data set has no window with so many."""
+"""What happens if no window of a data set has as many votes as the recipe asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def has_windows(params: StageParams, votes: Sequence[int]) -> bool:
 
 
 def unmet(params: Params, votes: Sequence[int]) -> list[str]:
-    """What is done otherwise than the recipe says, since no window has as many votes.
+    """Say what is done differently from the recipe, because no window has as many votes.
 
     Parameters
     ----------

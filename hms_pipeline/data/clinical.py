@@ -33,7 +33,7 @@ from .formats.format import Segment, Source, SourceChannel, UnavailableError, re
 from .resample import sample_at
 
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
-_MOST_NAMED = 20  # pauses or labels in one sentence
+_MOST_NAMED = 20  # most pauses or labels that one sentence lists
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ def _numbered(channels: Sequence[SourceChannel]) -> tuple[SourceChannel, ...]:
 
 
 def _references(stated: Sequence[SourceChannel], read: Sequence[Channel | None]) -> list[str]:
-    """References that the header names; one that all channels share is nobody's own."""
+    """References that the header names for single channels; one that all share does not count."""
     electrodes = [c is not None and c.plus != EKG for c in read]
     found = {c.reference for c, wanted in zip(stated, electrodes, strict=True) if wanted}
     return ["" if len(found) == 1 else channel.reference for channel in stated]

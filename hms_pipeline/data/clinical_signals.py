@@ -17,7 +17,7 @@ from .formats.format import Source, UnavailableError
 from .resample import RATE, Resampler, sample_at
 
 MIN_SFREQ, MAX_SFREQ = 80, 100_000  # Hz; the views read up to 20 Hz
-MAX_DAYS = 14  # of a recording, pauses included; its spectrogram is held in memory
+MAX_DAYS = 14  # longest recording, pauses included; its spectrogram is held in memory
 # A recording's amplitude and loops are judged by so many stretches, spread over all of it.
 _CHECKED, _CHECKED_S = 60, 5
 # A channel that moves in less than this share of them is dead.
@@ -131,7 +131,7 @@ class Judgement:
         scalp = [k for k, channel in enumerate(channels) if channel.plus != EKG]
         typical, found = self.typical_uv(scalp), {}
         if np.isnan(typical):
-            return {}  # all of them stand still, which is said of the recording
+            return {}  # all of them are flat, which another check reports
         for k in scalp:
             amplitude = self.amplitude_uv[k]
             if self.moving[k] < _ALIVE:
@@ -150,7 +150,7 @@ def judge(signals: Signals, source: Source) -> Judgement:
             centred = stretch - stretch.mean(axis=1, keepdims=True)
             products.append(centred @ centred.T / stretch.shape[1])
     table = np.array(amplitudes).reshape(-1, signals.n_channels)
-    table = table[np.isfinite(table).any(axis=1)]  # where anything moves
+    table = table[np.isfinite(table).any(axis=1)]  # stretches in which any channel moves
     moving = np.isfinite(table).sum(axis=0) / max(1, len(table))
     typical = [np.median(seen) if (seen := column[np.isfinite(column)]).size else np.nan
                for column in table.T]  # fmt: skip

@@ -1,8 +1,8 @@
-"""How much memory a parquet file takes to unpack, by its own pages and before any is unpacked.
+"""How much memory a parquet file takes, read from its pages' headers before it is unpacked.
 
-A footer's sizes are the sender's word: a few kilobytes may unpack to gigabytes. A reader allocates
-what the header in front of each page says, and what the footer says of the number of values, so
-these are what is added up here (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
+The sizes in a footer cannot be trusted: a few kilobytes may unpack to gigabytes. A reader allocates
+as much as the header before each page says, and as the footer's number of values needs. This module
+adds these up (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MAX_VALUES = 2**29  # read at once; 36 h of 20 channels at 200 Hz, 2 GiB as float32
+# Most values that are read at once: 36 h of 20 channels at 200 Hz, 2 GiB as float32.
+MAX_VALUES = 2**29
 MAX_WIDTH, SLACK = 16, 2**16  # bytes of a number and its dictionary's; of a column's structure
-MAX_FOOTER = 2**20  # bytes; each may take 300 once it is parsed
+MAX_FOOTER = 2**20  # bytes; a byte of the footer may take 300 once it is parsed
 MAX_HEADER = 2**16  # bytes of one page's header
 FEW = 256  # bytes that hold nearly every page's header
-MAX_DEPTH = 12  # of structures and lists
+MAX_DEPTH = 12  # deepest nesting of structures and lists
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # page types
 LIST, STRUCT = 9, 12  # of Thrift
 DICTIONARY_CODED, PREFIX_CODED = {2, 8}, 7  # encodings of data pages
@@ -59,7 +60,7 @@ class Chunk:
 
 
 class CheckedFile(pq.ParquetFile):
-    """A parquet file whose columns of numbers are held against their pages before they are read.
+    """A parquet file whose columns of numbers are compared with their pages before they are read.
 
     Page checksums are verified where the writer made them.
 
@@ -342,7 +343,7 @@ def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = data[at]
-    if value < 128:  # nearly all
+    if value < 128:  # the case of nearly all numbers
         return value, at + 1
     value = shift = 0
     while True:
@@ -359,6 +360,6 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 def _number(data: bytes, at: int, bits: int) -> tuple[int, int]:
     value, at = _varint(data, at)
     value = (value >> 1) ^ -(value & 1)
-    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):  # a reader would cut it
+    if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):  # a reader would cut off its upper bits
         raise PageError("a header is not the format's")
     return value, at

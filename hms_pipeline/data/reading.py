@@ -1,7 +1,7 @@
-"""Recordings opened in a process of their own, which hands blocks over.
+"""Open recordings in a separate process, which hands over blocks of samples.
 
-Readers of thirty formats crash, hang and take memory on odd files. Here that ends one process and
-costs one file.
+Readers of thirty formats crash, hang or take too much memory on odd files. Then only that process
+ends, and only that file is lost.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .formats.format import UnavailableError
 from .recording import open_parquet, read_eeg
 from .window import cut
 
-MEMORY_BYTES = 4 * 2**30  # that reading one recording may take
-PATIENCE_S = 60.0  # for an answer, and the time that its bytes take on a slow disk
-SLOWEST = 10e6  # bytes a second
+MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
+PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
+SLOWEST = 10e6  # speed of a slow disk, bytes a second
 
 
 class Recording(Protocol):
@@ -167,8 +167,9 @@ class ReadingProcess:
 
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
-        self._patience: tuple[Path, float] | None = None  # of the last path
-        self._found: dict[Path, Facts] = {}  # what files were when they were identified
+        self._patience: tuple[Path, float] | None = None  # patience with the last path
+        self._found: dict[Path, Facts] = {}  # files' state when they were identified or opened
+        self._opened: Path | None = None
 
     def __enter__(self) -> ReadingProcess:
         return self
@@ -178,7 +179,8 @@ class ReadingProcess:
 
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
-        self._found[path] = _facts(path)
+        if path != self._opened:  # else it is the content of what was opened
+            self._found[path] = _facts(path)
         return self.call("identify", path)
 
     def open(
@@ -186,7 +188,9 @@ class ReadingProcess:
     ) -> OpenedElsewhere:
         """Open a recording; see ``DirectReader.open``. Its files are those that were identified."""
         self._found.setdefault(path, _facts(path))
+        self._opened = None
         facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
+        self._opened = path
         return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
 
     def call(self, function: str, path: Path, *args: Any) -> Any:
@@ -206,6 +210,7 @@ class ReadingProcess:
             answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
             known = self._found.get(path, {})
             if _facts_of(known) != known:
+                self._opened = None
                 raise UnavailableError(
                     f"{path.name} was changed or replaced while it was read. Read it again when it"
                     " is complete."
@@ -226,7 +231,7 @@ def _facts(path: Path) -> Facts:
     try:
         return _facts_of(files_of(path))
     except (InputError, OSError):
-        return {}  # said by whoever reads it
+        return {}  # whoever reads the file reports this
 
 
 def _facts_of(files: Iterable[Path]) -> Facts:
@@ -277,7 +282,7 @@ def read(path: Path, start: int, stop: int) -> np.ndarray:
 
 @contextmanager
 def _sentences(path: Path) -> Iterator[None]:
-    """Whatever is raised becomes a sentence, of a type that can be handed over."""
+    """Turn whatever is raised into a sentence, in a type that can be handed over."""
     try:
         yield
     except InputError as err:

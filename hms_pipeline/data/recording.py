@@ -35,7 +35,7 @@ class RecordingError(InputError):
 
 
 def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
-    """Open a parquet file or its bytes; what is read of it is held against its pages first.
+    """Open a parquet file or its bytes; columns are compared with their pages before reading.
 
     Raises
     ------

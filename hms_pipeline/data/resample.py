@@ -1,4 +1,4 @@
-"""Anti-aliased resampling that gives the same samples whatever stretch is asked for.
+"""Anti-aliased resampling; a sample is the same in every stretch that contains it.
 
 Every sample at 200 Hz is a weighted mean of the file's samples around its exact time; it depends
 on nothing else. The weights sum to one for each sample, so that a constant stays a constant.
@@ -18,9 +18,9 @@ from ..schema import SFREQ
 from .formats.format import Segment
 
 RATE = Fraction(SFREQ)
-PERIODS = 10  # of the lower rate, to each side of a sample, that it is made of
-KAISER = 9.0  # shape of the window over them: up to 20 Hz true to 3e-5, from 80 Hz on
-SLACK = Fraction(1, 1000)  # of a sample
+PERIODS = 10  # a sample is made of so many periods of the lower rate on each side
+KAISER = 9.0  # shape of the window over them: exact to 3e-5 up to 20 Hz, at rates from 80 Hz on
+SLACK = Fraction(1, 1000)  # tolerance, as a share of a sample
 CHUNK = 2**14  # samples made at once; bounds the memory
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from ..schema import EEG_COLUMNS, SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, W
 from .competition import eeg_path, spectrogram_path
 from .recording import read_eeg, read_spectrogram
 
-T = TypeVar("T")
 BOTH = ("eeg", "spectrogram")
 
 
@@ -80,24 +79,6 @@ def spectrogram_start(offset_s: float) -> int:
     return int(offset_s // SPECTROGRAM_STEP_S)
 
 
-class Recent(Generic[T]):
-    """The last few results of a function of one integer; each thread or process has its own."""
-
-    def __init__(self, make: Callable[[int], T], most: int) -> None:
-        self._make, self._most = make, most
-        self._kept: OrderedDict[int, T] = OrderedDict()
-
-    def __call__(self, key: int) -> T:
-        """The kept item, or a newly read one."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        value = self._kept[key] = self._make(key)
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return value
-
-
 class WindowReader:
     """Slices windows out of their recordings.
 
@@ -115,9 +96,9 @@ class WindowReader:
     """
 
     def __init__(self, root: Path, split: str = "train", cache: int = 2) -> None:
-        self._eegs = Recent(lambda key: read_eeg(eeg_path(root, key, split)), cache)
-        self._spectrograms = Recent(
-            lambda key: read_spectrogram(spectrogram_path(root, key, split)), cache
+        self._eegs = lru_cache(cache)(lambda key: read_eeg(eeg_path(root, key, split)))
+        self._spectrograms = lru_cache(cache)(
+            lambda key: read_spectrogram(spectrogram_path(root, key, split))
         )
 
     def read(self, row: Mapping[str, Any] | Any, inputs: Collection[str] = BOTH) -> Window:

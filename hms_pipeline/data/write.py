@@ -13,7 +13,7 @@ from ..schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS
 
 ROW_GROUP = 20_000  # samples: a window of a long recording is read without the rest
 _EEG = pa.schema([(name, pa.float32()) for name in EEG_COLUMNS])
-SIMULATED = {b"hms.origin": b"simulated"}  # in the footer of an EEG that no patient gave
+SIMULATED = {b"hms.origin": b"simulated"}  # marks the footer of a simulated EEG
 
 
 def write_eeg(

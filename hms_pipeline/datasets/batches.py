@@ -21,7 +21,7 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 _CHUNK = 64  # windows read at a time while features become resident
-_READERS = 8  # threads that do so
+_READERS = 8  # threads that read them
 _AHEAD = 4  # batches read ahead of a mapped store
 
 

@@ -13,8 +13,8 @@ from scipy.special import softmax
 
 from ..schema import CLASSES
 from ..system.errors import InputError
+from ..training.metrics import kl_per_window
 from .bootstrap import interval, patient_bootstrap
-from .metrics import kl_per_window
 from .pool import FLOOR, fit_pool
 
 Array = NDArray[np.float64]
@@ -26,8 +26,8 @@ KINDS = {
     "equal_calibrated": "equal mean, calibrated",
     "shrunk": "shrunk weights, calibrated",
 }
-MAX_GROUPS = 10  # groups to nest by; more are merged
-DIGITS = 6  # stated weights, temperature and offsets are the ones that are applied
+MAX_GROUPS = 10  # most groups for the nested estimate; more groups are merged
+DIGITS = 6  # decimals of weights, temperature and offsets, in the file and in use
 
 
 @dataclass(frozen=True)
@@ -194,9 +194,9 @@ def fit_blend(
 ) -> FittedBlend:
     """Fit every kind of blend, estimate each nested by group, and use the lowest estimate.
 
-    What a kind is made of (its weights, its calibration, which member is the best) is found
-    without the group that judges it. The strengths are fixed: to choose them inside the nesting
-    costs as much as it brings.
+    Everything of a kind (its weights, its calibration, which member is best) is found without the
+    windows of the group that then judges it. ``shrinkage`` and ``ridge`` are fixed: choosing them
+    inside the nesting, too, was tried and gained nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Uncertainty of a mean over windows when the patients are what was drawn."""
+"""Uncertainty of a mean over windows, if patients, not windows, are the random sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage's files, held against what the members' predictions give: none is believed."""
+"""Compute the ensemble again from the members' predictions, and compare the stage's files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..system.errors import InputError
 from ..system.files import read_sealed, read_table
 from .stage import METRICS, TABLE, WEIGHTS, Made, compute
 
-ATOL = 1e-4  # by which processors may differ
+ATOL = 1e-4  # largest difference that two processors may give
 
 
 def check_ensemble(paths: Paths, params: Params) -> Made:
-    """Make the ensemble again and hold the stage's files against it.
+    """Compute the ensemble again and compare the stage's files with it.
 
     Returns
     -------
     Made
-        What was made, not what was read.
+        What was computed here, not what was read.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def check_ensemble(paths: Paths, params: Params) -> Made:
 
 
 def hold(paths: Paths, made: Made) -> None:
-    """Hold a stage's files against what was made anew; see ``check_ensemble``."""
+    """Compare a stage's files with what was computed again; see ``check_ensemble``."""
     for name, needed in ((WEIGHTS, made.weights), (METRICS, made.metrics)):
         if not agree(read_sealed(paths.ensemble / name, "hms ensemble"), needed):
             raise differs(paths.ensemble / name)
@@ -43,7 +43,7 @@ def hold(paths: Paths, made: Made) -> None:
 
 
 def check_table(path: Path, made: Made) -> None:
-    """Hold a table of nested predictions against those made anew.
+    """Compare a table of nested predictions with those that were computed again.
 
     Raises
     ------

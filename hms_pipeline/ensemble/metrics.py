@@ -7,32 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ..schema import CLASSES
-from ..training.metrics import kl_divergence, slice_rows
-
-Array = NDArray[np.float64]
-FLOOR = 1e-15  # the official metric's clip
-
-
-def kl_per_window(target: Array, probs: Array) -> Array:
-    """KL divergence of every window.
-
-    Parameters
-    ----------
-    target, probs : array, shape (n_windows, 6)
-        Vote shares and probabilities; rows sum to 1.
-
-    Returns
-    -------
-    array, shape (n_windows,)
-        Σ t ln(t / p) in nats; terms with t = 0 are 0.
-    """
-    positive = target > 0
-    t = np.where(positive, target, 1.0)
-    p = np.clip(probs, FLOOR, 1 - FLOOR)
-    return np.where(positive, t * np.log(t / p), 0.0).sum(axis=1)
+from ..training.metrics import FLOOR, Array, kl_per_window, slice_rows
 
 
 def disagreement(member_probs: Array) -> Array:
@@ -82,6 +59,8 @@ def auroc(positive: NDArray[np.bool_], score: Array) -> float | None:
     >>> auroc(np.array([False, False, True, True]), np.array([0.1, 0.4, 0.35, 0.8]))
     0.75
     """
+    from scipy.stats import rankdata  # slow to import; not for what only reads metrics
+
     n_pos = int(positive.sum())
     n_neg = positive.size - n_pos
     if n_pos == 0 or n_neg == 0:
@@ -202,7 +181,7 @@ def evaluate(votes: Array, probs: Array, bins: int) -> dict[str, object]:
     calibration = calibration_error(target, probs, bins)
     return {
         "n_windows": len(votes),
-        "kl": float(kl_divergence(target, probs)),
+        "kl": float(kl_per_window(target, probs).mean()),
         "log_loss": log_loss(target, probs),
         "accuracy": float(np.trace(confusion(votes, probs)) / len(votes)),
         "agreement": agreement(votes, probs),

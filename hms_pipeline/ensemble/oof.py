@@ -66,10 +66,10 @@ class OutOfFold:
 
     def only(self, rows: NDArray[np.bool_]) -> OutOfFold:
         """Some of the windows."""
-        one = {
-            name: getattr(self, name)[rows] for name in ("label_ids", "patients", "folds", "votes")
-        }
-        return OutOfFold(self.members, self.probs[:, rows], **one)
+        return OutOfFold(
+            self.members, self.probs[:, rows], self.label_ids[rows], self.patients[rows],
+            self.folds[rows], self.votes[rows],
+        )  # fmt: skip
 
 
 def read_oof(paths: Paths, params: Params) -> OutOfFold:
@@ -104,7 +104,7 @@ def read_oof(paths: Paths, params: Params) -> OutOfFold:
 
 
 def _read_member(paths: Paths, member: str, n_folds: int) -> pd.DataFrame:
-    """A member's predictions, held against what their trainings recorded."""
+    """A member's predictions, compared with the hashes that their trainings recorded."""
     tables = []
     made_from = {"windows": hash_file(paths.windows), "folds": hash_file(paths.folds)}
     for fold in range(n_folds):

@@ -1,7 +1,7 @@
 """A linear pool of members, fitted: weights, one temperature and six class offsets, all at once.
 
-Fitted one after the other the weights would serve the pool as it is, not as it is calibrated:
-they would lean on the sharpest member where a temperature can sharpen a mean of many.
+Weights that are fitted before the calibration are best for the uncalibrated mean: they prefer the
+sharpest member, although a temperature can sharpen a mean of many.
 
 Sums are einsums, not BLAS calls: one order of addition whatever the number of threads, so that
 equal inputs give equal bytes, and no spinning threads on a busy machine.
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 Array = NDArray[np.float64]
 FLOOR = 1e-9  # least probability of a member, so that no logarithm is infinite
-TOLERANCE = 1e-7  # largest slope that is left, nats
+TOLERANCE = 1e-7  # the fit stops when no slope is larger, nats
 
 
 def fit_pool(
@@ -52,6 +51,8 @@ def fit_pool(
     Stone, "The opinion pool", Ann. Math. Stat. 1961; Guo et al., "On calibration of modern
     neural networks", ICML 2017 (vector scaling with one slope).
     """
+    from scipy.optimize import minimize  # slow to import; not for what only applies a blend
+
     n = len(probs)
     # class first: sums over classes run along memory
     flat = np.ascontiguousarray(probs.transpose(0, 2, 1)).reshape(n, -1)

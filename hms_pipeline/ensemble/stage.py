@@ -16,10 +16,10 @@ from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import read_sealed, write_json, write_sealed, write_table
 from ..system.progress import Progress
 from ..training.finished import read_manifest
-from ..training.metrics import metric_name
+from ..training.metrics import kl_per_window, metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
 from .bootstrap import interval, patient_bootstrap
-from .metrics import evaluate, kl_per_window, slice_masks
+from .metrics import evaluate, slice_masks
 from .oof import OutOfFold, read_oof
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[
 
 
 def compute(paths: Paths, params: Params, tell: Progress = lambda done, total: None) -> Made:
-    """Make the ensemble of the members' predictions, each held against its fold's manifest."""
+    """Compute the ensemble from the members' predictions, each checked by its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
     fitted = fit(oof, params.ensemble)

@@ -84,19 +84,16 @@ class FramedStretch(Stretch):
 
 Parts = Annotated[tuple[FramedStretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
 Stretches = Annotated[tuple[Stretch, ...], Field(min_length=1, max_length=MOST_PARTS)]
-HIGHEST = 0.4  # of the sampling rate: what resampling leaves unchanged
-LEAST_WINDOW = 8  # samples of a frame
+HIGHEST = 0.4  # highest frequency that resampling leaves unchanged, as a share of the rate
+LEAST_WINDOW = 8  # fewest samples of a frame
 PAIRS_A_REGION = len(CHAIN_PAIRS) // len(REGIONS)
-FramePower = Callable[[Tensor, np.ndarray, int, float], Tensor]
+FramePower = Callable[..., Tensor]
 
 
 def eeg_picture(
     batch: WindowBatch,
     parts: Sequence[FramedStretch],
-    *,
     rate_hz: float,
-    low_hz: float,
-    high_hz: float,
     height: int,
     scale: LogScale,
     power: FramePower,
@@ -109,13 +106,12 @@ def eeg_picture(
     parts : sequence of FramedStretch
         From left to right; each is centred on the window.
     rate_hz : float
-        The EEG is resampled to this first; it must leave room above ``high_hz``.
-    low_hz, high_hz : float
-        Lowest and highest frequency drawn.
+        The EEG is resampled to this first.
     height : int
     scale : LogScale
     power : callable
-        ``power(x, starts, n_window, rate_hz)``: (B, 16, n_times) → (B, 4, F, n_frames).
+        ``power(x, starts, n_window=…, sfreq=…, pool=…)``: (B, 16, n_times) → (B, 4, F, n_frames);
+        of ``signal.spectral`` or ``signal.multitaper``, with its frequencies bound.
 
     Returns
     -------
@@ -124,18 +120,23 @@ def eeg_picture(
     Raises
     ------
     InputError
-        The band does not fit the rate, or frames are too short or too close for it.
+        Frames are too short or too close for the rate.
     """
-    check_band(low_hz, high_hz, rate_hz)
     x = derive(resample(batch.eeg[:, :-1], SFREQ, rate_hz), CHAIN_PAIRS)
     pictures = []
     for part in parts:
         n_window = _n_window(part, rate_hz)
         centres = column_centres((WINDOW_S - part.duration_s) / 2, part.duration_s, part.frames)
         starts = frame_starts(centres, n_window, rate_hz)
-        drawn = scale(power(x, starts, n_window, rate_hz))
-        pictures.append(resize(drawn, height, part.width))
+        drawn = power(x, starts, n_window=n_window, sfreq=rate_hz, pool=PAIRS_A_REGION)
+        pictures.append(resize(scale(drawn), height, part.width))
     return torch.cat(pictures, -1)
+
+
+def even_freqs(low_hz: float, high_hz: float, n: int, rate_hz: float) -> tuple[float, ...]:
+    """``n`` frequencies at equal steps of a band that a sampling rate can hold."""
+    check_band(low_hz, high_hz, rate_hz)
+    return tuple(np.linspace(low_hz, high_hz, n).tolist())
 
 
 def check_band(low_hz: float, high_hz: float, rate_hz: float) -> None:

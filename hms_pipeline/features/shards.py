@@ -2,7 +2,7 @@
 
 New shards are made in a staging folder outside the store, each with a note of its rows and hash;
 the store itself changes only at the end, by renames. A killed run therefore leaves the old store,
-or a store without manifest whose shards the notes still vouch for; the next run continues there.
+or a store without a manifest whose shards still have their notes; the next run continues there.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def find_known(store: Path, staging: Path, threads: int = 1) -> list[Known]:
         path = next(found, None)
         return None if path is None else Known(path, keys, sha256)
 
-    with ThreadPoolExecutor(threads) as pool:  # hashing leaves other threads running
+    with ThreadPoolExecutor(threads) as pool:  # hashing does not block other threads
         found = pool.map(whole, [*_noted(staging), *_published(store)])
         return [known for known in found if known is not None]
 
@@ -102,7 +102,7 @@ def are_noted(wanted: list[Target], store: Path, staging: Path) -> bool:
 
 def _noted(staging: Path) -> Iterable[tuple[str, tuple[str, ...], str]]:
     for path in sorted(staging.glob("shard-*.json")):
-        with contextlib.suppress(InputError):  # a damaged note vouches for nothing
+        with contextlib.suppress(InputError):  # a damaged note counts as none
             note = read_sealed(path, "hms features")
             yield f"{path.stem}.npy", tuple(note["keys"]), note["sha256"]
 
@@ -160,18 +160,22 @@ def write_shards(
     producer : Producer
         Computes the rows that are not known, reading each window once.
     step : callable
-        Told how many rows of the first view were done.
+        Called with the number of rows of the first view that were done.
     """
     first, rows = next((name, target.rows) for name, target in wanted.items())
     outs, missing = {}, {}
-    for name, target in wanted.items():
-        out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
-        missing[name] = _copy_known(out, target.keys, sources[name].places)
-    step(len(rows) - len(missing[first]))
-    for name, places, values in producer.values(rows, missing):
-        outs[name][places] = values
-        step(len(places) if name == first else 0)
-    return {name: _note(sources[name], target) for name, target in wanted.items()}
+    try:
+        for name, target in wanted.items():
+            out = outs[name] = _create(_unfinished(sources[name], target), sources[name], len(rows))
+            missing[name] = _copy_known(out, target.keys, sources[name].places)
+        step(len(rows) - len(missing[first]))
+        for name, places, values in producer.values(rows, missing):
+            outs[name][places] = values
+            step(len(places) if name == first else 0)
+        return {name: _note(sources[name], target) for name, target in wanted.items()}
+    finally:
+        for name, target in wanted.items():  # of what failed; what is finished was renamed
+            _unfinished(sources[name], target).unlink(missing_ok=True)
 
 
 def _unfinished(source: Source, target: Target) -> Path:
@@ -183,7 +187,7 @@ def _create(path: Path, source: Source, n_rows: int) -> np.memmap:
     out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     try:
         reserve(path)
-    except OSError as err:  # of a full disk, which names no file
+    except OSError as err:  # a full disk raises an error that names no file
         err.filename = str(path)
         raise
     return out
@@ -204,7 +208,7 @@ def _copy_known(
 
 
 def _note(source: Source, target: Target) -> Known:
-    """Finish a shard. The disk may get its bytes later: whoever reads it compares its hash."""
+    """Finish a shard. Its bytes may reach the disk later, so every reader compares its hash."""
     unfinished, path = _unfinished(source, target), source.staging / shard_name(target.number)
     sha256 = hash_file(unfinished)
     os.replace(unfinished, path)

@@ -100,7 +100,7 @@ def _publish(own: Update) -> dict[str, Any]:
     moved = [shard for shard in ready if shard.path.parent == staging]
     write_tables(staging, own.plan)
     tables = {entry: hash_file(staging / name) for name, entry in TABLES.items()}
-    with one_thread():  # each of them
+    with one_thread():  # every process uses one thread
         counts = count_values([shard.path for shard in ready], own.view.shape[0], cores())
     manifest = _manifest(own, ready, tables, counts)
     if moved or not all(is_file_of(store / name, tables[e]) for name, e in TABLES.items()):

@@ -79,7 +79,7 @@ class FeatureStore:
         for name, entry in TABLES.items():
             if not is_file_of(folder / name, manifest[entry]):
                 raise InputError(_damaged(folder, name))
-        with ThreadPoolExecutor(THREADS) as pool:  # hashing leaves other threads running
+        with ThreadPoolExecutor(THREADS) as pool:  # hashing does not block other threads
             check = partial(_check_shard, folder, manifest=manifest)
             list(pool.map(check, manifest["shards"]))
         return cls(folder, manifest, read_table(folder / INDEX))

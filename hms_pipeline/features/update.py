@@ -68,10 +68,10 @@ class Update:
         InputError
             Unknown view, wrong parameters, or no kept windows.
         StaleError
-            DVC was told of other code.
+            DVC was given the key of other code.
         """
         view = build_view(params, name)
-        code_key(paths, params, "views", name)  # refuses where DVC was told of other code
+        code_key(paths, params, "views", name)  # refuses if DVC was given the key of other code
         code = code_key(paths, params, "rows", name)
         staging = paths.checkpoints / "features" / name
         update = cls(view, code, plan_rows(paths, view, code), paths.view(name), staging)
@@ -105,7 +105,7 @@ class Update:
 
 
 def stale_others(paths: Paths, params: Params, own: str) -> Iterator[Update]:
-    """Other views of the recipe that lack rows; what hinders one is said by its own stage."""
+    """Other views of the recipe that lack rows; if one cannot be read, its own stage says why."""
     for name in params.views:
         with suppress(InputError, StaleError):
             if name != own:

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import BaseModel
 from torch import Tensor
 
-from ..catalogue import Catalogue
+from ..catalogue import Catalogue, entry_maker
+from ..config.options import checked, options_of
 from ..config.section import Section
 from ..schema import REGIONS
 from ..signal.montage import Pair, mirror_of
 from ..system.errors import InputError
 from .windows import EEG_SHAPE, SPECTROGRAM_SHAPE, WindowBatch
 
-MAX_SIZE = 2**22  # values of one window
+MAX_SIZE = 2**22  # most values that a view may have for one window
 Kind = Literal["image", "waves"]
 
 
@@ -50,7 +50,7 @@ class View:
     kind: Kind
     rows: tuple[str | Pair, ...]
     function: Callable[..., Tensor]
-    parameters: type[BaseModel]
+    parameters: type[Section]
 
     @property
     def summary(self) -> str:
@@ -66,11 +66,7 @@ class View:
             A parameter is unknown, missing, of a wrong type or out of range, or together they
             make no picture: one sentence with the key's path ``views.<name>.<parameter>``.
         """
-        try:
-            values = self.parameters.model_validate_json(json.dumps(dict(params), default=str))
-        except ValidationError as err:
-            raise InputError(f"{_sentence(self.name, err)}.") from None
-        built = BuiltView(self, values)
+        built = BuiltView(self, checked(self.parameters, params, f"views.{self.name}"))
         try:
             if math.prod(built.shape) > MAX_SIZE:
                 raise InputError(
@@ -79,24 +75,13 @@ class View:
                 )
         except InputError as err:
             raise InputError(f"views.{self.name}: {err}") from None
-        except (ValueError, RuntimeError) as err:  # of a library that they were passed on to
+        except (ValueError, RuntimeError) as err:  # errors of a library that got the parameters
             reason = str(err).rstrip(".")
             raise InputError(
                 f"views.{self.name} needs parameters that fit together, but: {reason}. Correct"
                 " them."
             ) from None
         return built
-
-
-def _sentence(name: str, err: ValidationError) -> str:
-    first = err.errors()[0]
-    where = ".".join(str(part) for part in ("views", name, *first["loc"]))
-    kind = first["type"]
-    if kind == "extra_forbidden":
-        return f"Unknown key '{where}'. Remove it or correct its name"
-    if kind == "missing":
-        return f"Missing key '{where}'. Add it (see recipes/)"
-    return f"{where}: {first['msg']}, but is {json.dumps(first['input'], default=str)[:80]}"
 
 
 class BuiltView:
@@ -202,24 +187,11 @@ def view(
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a function as a view; see ``View``.
 
-    The function's keyword-only arguments are its parameters in params.yaml. Their annotations
-    (pydantic's ``Field`` in ``Annotated`` for ranges) are what the values are checked against.
+    The function's keyword-only arguments are its parameters in params.yaml; see
+    ``config.options``.
     """
 
-    def add(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        parameters = _parameter_model(name, function)
-        VIEWS.register(name)(View(name, tuple(inputs), kind, tuple(rows), function, parameters))
-        return function
+    def make(function: Callable[..., Tensor]) -> View:
+        return View(name, tuple(inputs), kind, tuple(rows), function, options_of(function))
 
-    return add
-
-
-def _parameter_model(name: str, function: Callable[..., Tensor]) -> type[BaseModel]:
-    hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {
-        key: (hints[key], ... if p.default is p.empty else p.default)
-        for key, p in inspect.signature(function).parameters.items()
-        if p.kind is p.KEYWORD_ONLY
-    }
-    config = Section.model_config
-    return create_model(f"{name}_parameters", __config__=config, **fields)
+    return entry_maker(VIEWS, make, name)

@@ -107,14 +107,10 @@ def prepare(windows: Sequence[Window], device: torch.device | str = "cpu") -> Wi
         )
     spectrogram = None
     if having[0]:
-        spectrogram = torch.from_numpy(
-            np.stack(
-                [
-                    fill_spectrogram(_shaped(w.spectrogram, SPECTROGRAM_SHAPE, "spectrogram"))
-                    for w in windows
-                ]
-            )
-        ).to(device)
+        power = [_shaped(w.spectrogram, SPECTROGRAM_SHAPE, "spectrogram") for w in windows]
+        # Missing power becomes 0, which every view's logarithm clips to its floor.
+        filled = np.nan_to_num(np.stack(power), nan=0.0, posinf=0.0, neginf=0.0)
+        spectrogram = torch.from_numpy(filled).to(device)
     return WindowBatch(torch.from_numpy(eeg).to(device), spectrogram)
 
 
@@ -125,11 +121,6 @@ def _shaped(array: np.ndarray | None, shape: tuple[int, ...], what: str) -> np.n
             f"A window's {what} needs shape {shape}, but has {array.shape}. Cut or pad it."
         )
     return array
-
-
-def fill_spectrogram(spectrogram: np.ndarray) -> np.ndarray:
-    """Missing power becomes 0, which every view's logarithm clips to its floor."""
-    return np.nan_to_num(spectrogram, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def fill_eeg(eeg: np.ndarray) -> np.ndarray:

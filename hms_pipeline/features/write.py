@@ -22,10 +22,11 @@ from .views import VIEWS
 
 logger = logging.getLogger(__name__)
 
-ROWS_A_WORKER = 2000  # starting a process costs about as much as computing so many
-HOST_BYTES = {"cpu": 4e8, "cuda": 1e9}  # of one process; a GPU's context takes most of it
+ROWS_A_WORKER = 2000  # rows that take as long to compute as a process takes to start
+# Memory of one process; on a GPU its context takes most of it.
+HOST_BYTES = {"cpu": 4e8, "cuda": 1e9}
 GPU_BYTES = 2e9
-MOST_BYTES = 11e9  # of all processes, so that 16 GB hold them and seven stages that wait
+MOST_BYTES = 11e9  # memory of all processes together: 16 GB then also hold seven waiting stages
 
 
 @dataclass
@@ -73,7 +74,8 @@ class Writer:
             if own == wanted:
                 raise
             logger.warning("Views beside %s are left to their own stages: %s", self.own, err)
-            return write_shards(own, self.sources, self.producer, _ignore) if own else {}
+        # Outside the block above, whose error holds on to the batch it was raised for.
+        return write_shards(own, self.sources, self.producer, _ignore) if own else {}
 
 
 def write_waiting(
@@ -97,7 +99,7 @@ def write_waiting(
     workers : int or None
         See ``n_workers``.
     step : callable
-        Told how many rows of the first update were done.
+        Called with the number of rows of the first update that were done.
 
     Raises
     ------
@@ -177,4 +179,4 @@ def _write(wanted: dict[str, Target]) -> dict[str, Known]:
 
 
 def _ignore(_: int) -> None:
-    """In the place of a step that nobody counts."""
+    """Do nothing: the callback where nobody counts steps."""

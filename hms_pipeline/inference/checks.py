@@ -12,9 +12,10 @@ from ..features.windows import MOST_MISSING
 from ..system.errors import InputError
 
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
-MAX_SPECTROGRAM = 1e12  # uV^2/Hz of a signal at that bound
+MAX_SPECTROGRAM = 1e12  # uV^2/Hz, the power of a signal of that amplitude
 MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
-GAP_SHARE = 0.05  # gaps below this share, of the window and of a channel, are filled without a word
+# Smaller shares of gaps, in the window and in a channel, are filled without a warning.
+GAP_SHARE = 0.05
 
 
 def check_window(
@@ -56,20 +57,10 @@ def check_window(
     """
     eeg = _array(window.eeg, (len(schema.EEG_COLUMNS), schema.WINDOW_SAMPLES), "eeg", row)
     warnings = _check_eeg(eeg, row, max_abs_uv)
+    spectrogram, said = _check_spectrogram(window.spectrogram, row)
     if left_out is not None:
         warnings += _check_signal(eeg, left_out)
-    spectrogram = window.spectrogram
-    if spectrogram is not None:
-        shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
-        spectrogram = _array(spectrogram, shape, "spectrogram", row)
-        missing = _check_spectrogram(spectrogram, row)
-        if missing == 1:
-            spectrogram = None
-        elif missing > GAP_SHARE:
-            warnings.append(f"spectrogram: {missing:.0%} missing")
-    if spectrogram is None:
-        warnings.append("no spectrogram")
-    return Window(eeg, spectrogram), tuple(warnings)
+    return Window(eeg, spectrogram), (*warnings, *said)
 
 
 def _array(values: object, shape: tuple[int, ...], column: str, row: int) -> np.ndarray:
@@ -119,7 +110,7 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
 
 
 def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
-    """What is said of channels that are there in part; feature views fill their gaps."""
+    """Warn of channels that have gaps; the views fill them."""
     share = np.where(present, 1 - finite.mean(axis=1), 0)
     lost = share > MOST_MISSING
     # Gaps in every channel are one sentence; a few channels' own would drown in the mean.
@@ -132,7 +123,7 @@ def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
 
 
 def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
-    """Electrodes by which training would have left the window out, but for those named already."""
+    """Warn of electrodes whose signal training would have refused, unless named already."""
     scalp = slice(0, len(schema.ELECTRODES))
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}
@@ -154,8 +145,14 @@ def _named(what: str, channels: np.ndarray) -> list[str]:
     return [f"{what}: {', '.join(names)}"] if names else []
 
 
-def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:
-    """Share of missing values; refuses infinite, negative and absurd ones."""
+def _check_spectrogram(
+    spectrogram: np.ndarray | None, row: int
+) -> tuple[np.ndarray | None, list[str]]:
+    """It as float32, None where no value is there; refuses infinite, negative and absurd values."""
+    if spectrogram is None:
+        return None, ["no spectrogram"]
+    shape = (len(schema.REGIONS), len(schema.SPECTROGRAM_BINS), schema.SPECTROGRAM_ROWS)
+    spectrogram = _array(spectrogram, shape, "spectrogram", row)
     missing = np.isnan(spectrogram)
     flat = spectrogram.reshape(len(schema.REGIONS), -1)
     if np.isinf(spectrogram).any():
@@ -170,7 +167,10 @@ def _check_spectrogram(spectrogram: np.ndarray, row: int) -> float:
                 f" {MAX_SPECTROGRAM:g} µV²/Hz, but holds {low if low < 0 else high:.3g}. Send"
                 " power, not decibels."
             )
-    return float(missing.mean())
+    share = float(missing.mean())
+    if share == 1:
+        return None, ["no spectrogram"]
+    return spectrogram, [f"spectrogram: {share:.0%} missing"] if share > GAP_SHARE else []
 
 
 def _refuse_infinite(

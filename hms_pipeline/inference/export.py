@@ -12,7 +12,7 @@ from .bundle import check_bundle, files_below, with_code
 
 SUFFIX = ".zip"
 NEEDED = "code/package/scoring/offline.py"
-LONG_AGO = (1980, 1, 1, 0, 0, 0)  # one time for every file: equal bundles give equal bytes
+LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the time of every file, so that equal bundles give equal bytes
 
 
 def write_zip(bundle: Path, out: Path) -> Path:

@@ -183,7 +183,7 @@ class FoldGroup:
 
     def _forget(self) -> None:
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
-        self._asked: set[int] = set()  # sizes that a larger graph has answered once
+        self._asked: set[int] = set()  # sizes for which a larger graph was used once
 
     def only(self, positions: Sequence[int]) -> FoldGroup:
         """A group of some of these networks, shared."""
@@ -219,9 +219,9 @@ class FoldGroup:
         return output[:, :n].clone()
 
     def _size(self, n: int) -> int:
-        """The graph for n windows; the first time, a larger one that is there saves a capture.
+        """Choose the graph for n windows; the first time, a larger one that exists is used.
 
-        So the last windows of a long run, which are fewer, do not cost a graph of their own.
+        So the last windows of a long run, which are fewer, need no graph of their own.
         """
         size = next(size for size in GRAPH_SIZES if size >= n)
         larger = [there for there in self._graphs if there > size]

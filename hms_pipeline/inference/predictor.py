@@ -28,7 +28,7 @@ from .checks import check_window
 from .networks import FoldGroup, GraphPool, with_weights
 
 T = TypeVar("T")
-BATCH_SIZE = {"cpu": 16, "cuda": 64}  # bounds the memory; larger ones gain nothing
+BATCH_SIZE = {"cpu": 8, "cuda": 64}  # bounds the memory; larger ones gain nothing
 
 
 @dataclass(frozen=True)
@@ -245,8 +245,8 @@ class Predictor:
             name: self.groups[name]([pictures[view] for view in self.inputs[name]])
             for name in names
         }
-        for name in names:
-            if not torch.isfinite(found[name]).all():
+        for name, probs in found.items():
+            if not torch.isfinite(probs).all():
                 raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
         return found
 

@@ -45,7 +45,7 @@ def score_frame(
     InputError
         The caller's fault; the sentence names row and column and repeats nothing of the data.
     RuntimeError
-        Ours.
+        A fault of the server.
     """
     _check_frame(predictor, frame)
     most = int(predictor.bundle.params.registry.max_cell_mb * 2**20)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
-from torch import nn
+from pydantic import Field
+from torch import Tensor, nn
 
 from ..catalogue import Catalogue
 from ..config.members import MemberParams
+from ..config.options import checked, options_of
 from ..schema import CLASSES
 from ..system.errors import InputError
 
 Shape = tuple[int, ...]
+Kind = Literal["image", "waves"]
 # Types of options, with what a network may ask for.
 Factor = Annotated[float, Field(gt=0, le=4)]  # of a published network's width or depth
 Channels = Annotated[int, Field(ge=1, le=2048)]
@@ -45,45 +45,33 @@ def build_model(
         architecture does not take.
     """
     builder = MODELS[member.architecture]
-    _check_options(builder, member.model, f"members.{name}.model")
+    checked(options_of(builder), member.model, f"members.{name}.model")
     try:
-        return builder(tuple(map(tuple, shapes)), n_outputs=len(CLASSES), **member.model)
+        return builder(tuple(map(tuple, shapes)), **member.model)
     except InputError as err:
         raise InputError(f"members.{name}: {err}") from None
 
 
-def _check_options(builder: Callable[..., nn.Module], options: dict, where: str) -> None:
-    hints = typing.get_type_hints(builder, include_extras=True)
-    accepted = {
-        key: hints[key]
-        for key, parameter in inspect.signature(builder).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and key != "n_outputs"
-    }
-    for key, value in options.items():
-        if key not in accepted:
-            raise InputError(f"{where} has no option {key!r}. Choose one of {sorted(accepted)}.")
-        try:
-            TypeAdapter(accepted[key]).validate_python(value, strict=True)
-        except ValidationError as err:
-            said = err.errors()[0]["msg"]
-            raise InputError(f"{where}.{key}: {said}, but is {value!r}. Correct it.") from None
-
-
-def only_image(shapes: Sequence[Shape], architecture: str) -> Shape:
-    """The single image shape that an architecture takes."""
-    if len(shapes) != 1 or len(shapes[0]) != 3:
+def only_view(shapes: Sequence[Shape], kind: Kind, architecture: str) -> Shape:
+    """The single shape of an architecture that takes one view, an image or waves."""
+    axes = ("channels", "frequencies", "times") if kind == "image" else ("channels", "times")
+    if len(shapes) != 1 or len(shapes[0]) != len(axes):
         raise InputError(
-            f"{architecture} takes one image view (channels, frequencies, times), got shapes"
-            f" {list(shapes)}. Give it one image view."
+            f"{architecture} takes one {kind} view ({', '.join(axes)}), got shapes {list(shapes)}."
+            f" Give it one {kind} view."
         )
     return shapes[0]
 
 
-def only_waves(shapes: Sequence[Shape], architecture: str) -> Shape:
-    """The single waves shape that an architecture takes."""
-    if len(shapes) != 1 or len(shapes[0]) != 2:
-        raise InputError(
-            f"{architecture} takes one view of waves (channels, times), got shapes"
-            f" {list(shapes)}. Give it one waves view."
-        )
-    return shapes[0]
+class Classifier(nn.Module):
+    """The encoder of one view, dropout and a linear head."""
+
+    def __init__(self, encoder: Any, drop_rate: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(drop_rate)
+        self.head = nn.Linear(encoder.n_features, len(CLASSES))
+
+    def forward(self, view: Tensor) -> Tensor:
+        """One view of a batch → logits (batch, 6)."""
+        return self.head(self.dropout(self.encoder(view)))

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..system.errors import InputError
-from .build import MODELS, Channels, Few, Rate, Shape, only_waves
+from .build import MODELS, Channels, Classifier, Few, Rate, Shape, only_view
 
 KERNELS = (3, 5, 7, 9)
 
@@ -157,25 +157,10 @@ class WaveEncoder(nn.Module):
         return torch.cat([x.mean(1), x.amax(1), x[:, x.shape[1] // 2]], 1)
 
 
-class EEGNet(nn.Module):
-    """A wave encoder, dropout and a linear head."""
-
-    def __init__(self, encoder: WaveEncoder, n_outputs: int, drop_rate: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(encoder.n_features, n_outputs)
-
-    def forward(self, waves: Tensor) -> Tensor:
-        """(batch, n_chans, n_times) → logits (batch, n_outputs)."""
-        return self.head(self.dropout(self.encoder(waves)))
-
-
 @MODELS.register("eegnet")
 def eegnet(
     shapes: Sequence[Shape],
     *,
-    n_outputs: int = 6,
     width: Channels = 24,
     hidden: Channels = 128,
     n_blocks: Few = 4,
@@ -184,12 +169,8 @@ def eegnet(
     drop_rate: Rate = 0.2,
 ) -> nn.Module:
     """Build it; parameters as in :class:`WaveEncoder`, ``drop_rate`` before the head."""
+    shape = only_view(shapes, "waves", "eegnet")
     encoder = WaveEncoder(
-        only_waves(shapes, "eegnet"),
-        width=width,
-        hidden=hidden,
-        n_blocks=n_blocks,
-        pool=pool,
-        stride=stride,
+        shape, width=width, hidden=hidden, n_blocks=n_blocks, pool=pool, stride=stride
     )
-    return EEGNet(encoder, n_outputs, drop_rate)
+    return Classifier(encoder, drop_rate)

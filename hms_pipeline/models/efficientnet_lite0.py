@@ -13,20 +13,15 @@ from collections.abc import Sequence
 from torch import nn
 
 from .build import MODELS, Rate, Shape
-from .image_encoder import Layout, classifier
+from .image_encoder import classifier
 
 
 @MODELS.register("efficientnet_lite0")
 def efficientnet_lite0(
-    shapes: Sequence[Shape],
-    *,
-    n_outputs: int = 6,
-    layout: Layout = "stacked",
-    drop_rate: Rate = 0.2,
-    drop_path: Rate = 0.2,
+    shapes: Sequence[Shape], *, drop_rate: Rate = 0.2, drop_path: Rate = 0.2
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
     return classifier(
-        shapes, "efficientnet_lite0", "tf_efficientnet_lite0", n_outputs, drop_rate,
-        width=1.0, depth=1.0, layout=layout, drop_path=drop_path,
+        shapes, "efficientnet_lite0", "tf_efficientnet_lite0", drop_rate,
+        width=1.0, depth=1.0, drop_path=drop_path,
     )  # fmt: skip

@@ -12,23 +12,21 @@ from collections.abc import Sequence
 from torch import nn
 
 from .build import MODELS, Factor, Rate, Shape
-from .image_encoder import Layout, Norm, classifier
+from .image_encoder import Norm, classifier
 
 
 @MODELS.register("efficientnet_v2s")
 def efficientnet_v2s(
     shapes: Sequence[Shape],
     *,
-    n_outputs: int = 6,
     width: Factor = 1.0,
     depth: Factor = 1.0,
-    layout: Layout = "stacked",
     drop_rate: Rate = 0.2,
     drop_path: Rate = 0.2,
     norm: Norm = "batch",
 ) -> nn.Module:
     """Build it; parameters as in :class:`ImageEncoder`, ``drop_rate`` before the head."""
     return classifier(
-        shapes, "efficientnet_v2s", "tf_efficientnetv2_s", n_outputs, drop_rate,
-        width=width, depth=depth, layout=layout, drop_path=drop_path, norm=norm,
+        shapes, "efficientnet_v2s", "tf_efficientnetv2_s", drop_rate,
+        width=width, depth=depth, drop_path=drop_path, norm=norm,
     )  # fmt: skip

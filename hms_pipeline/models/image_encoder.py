@@ -9,9 +9,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..system.errors import InputError
-from .build import Shape, only_image
+from .build import Classifier, Shape, only_view
 
-Layout = Literal["stacked", "tiled"]
 Norm = Literal["batch", "group"]
 
 
@@ -27,9 +26,6 @@ class ImageEncoder(nn.Module):
     width, depth : float
         Multipliers of timm's own width and depth; 1 is timm's own network, for which
         pretrained weights exist.
-    layout : str
-        How regions enter: ``"stacked"`` as input channels, or ``"tiled"`` one below the other
-        in one channel.
     drop_path : float
         Stochastic depth rate of the last block.
     norm : str
@@ -48,18 +44,16 @@ class ImageEncoder(nn.Module):
         *,
         width: float,
         depth: float,
-        layout: Layout,
         drop_path: float,
         norm: Norm = "batch",
     ) -> None:
         from timm.layers import GroupNormAct  # timm loads torchvision and more, for seconds
 
         super().__init__()
-        self.layout = layout
         self.trunk_name = trunk
         self.scaled = (width, depth) != (1, 1)
         options: dict[str, Any] = {
-            "in_chans": shape[0] if layout == "stacked" else 1,
+            "in_chans": shape[0],
             "num_classes": 0,
             "drop_path_rate": drop_path,
         }
@@ -77,9 +71,6 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(batch, regions, n_freqs, n_times) → (batch, n_features)."""
-        if self.layout == "tiled":
-            batch, regions, n_freqs, n_times = image.shape
-            image = image.reshape(batch, 1, regions * n_freqs, n_times)
         return self.trunk(image)
 
 
@@ -99,28 +90,9 @@ def _build_trunk(name: str, width: float, depth: float, options: dict[str, Any])
     )
 
 
-class ImageClassifier(nn.Module):
-    """An image encoder, dropout and a linear head."""
-
-    def __init__(self, encoder: ImageEncoder, n_outputs: int, drop_rate: float) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(encoder.n_features, n_outputs)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(batch, regions, n_freqs, n_times) → logits (batch, n_outputs)."""
-        return self.head(self.dropout(self.encoder(image)))
-
-
 def classifier(
-    shapes: Sequence[Shape],
-    architecture: str,
-    trunk: str,
-    n_outputs: int,
-    drop_rate: float,
-    **options: Any,
-) -> ImageClassifier:
+    shapes: Sequence[Shape], architecture: str, trunk: str, drop_rate: float, **options: Any
+) -> Classifier:
     """The architecture of one image view, by its trunk's name in timm; see ``ImageEncoder``."""
-    encoder = ImageEncoder(only_image(shapes, architecture), trunk, **options)
-    return ImageClassifier(encoder, n_outputs, drop_rate)
+    encoder = ImageEncoder(only_view(shapes, "image", architecture), trunk, **options)
+    return Classifier(encoder, drop_rate)

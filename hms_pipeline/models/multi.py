@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ..schema import CLASSES
 from ..system.errors import InputError
 from .build import MODELS, Channels, Factor, Few, Rate, Shape
 from .eegnet import WaveEncoder
-from .image_encoder import ImageEncoder, Layout, Norm
+from .image_encoder import ImageEncoder, Norm
 
 
 class GatedFusion(nn.Module):
@@ -45,17 +46,17 @@ class Multi(nn.Module):
     """Wave and image encoders, gated fusion, dropout and a linear head."""
 
     def __init__(
-        self, waves: WaveEncoder, image: ImageEncoder, n_outputs: int, fusion: int, drop_rate: float
+        self, waves: WaveEncoder, image: ImageEncoder, fusion: int, drop_rate: float
     ) -> None:
         super().__init__()
         self.waves = waves
         self.encoder = image
         self.fusion = GatedFusion(waves.n_features, image.n_features, fusion)
         self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(fusion, n_outputs)
+        self.head = nn.Linear(fusion, len(CLASSES))
 
     def forward(self, waves: Tensor, image: Tensor) -> Tensor:
-        """(batch, n_chans, n_times), (batch, regions, n_freqs, n_times) → (batch, n_outputs)."""
+        """(batch, n_chans, n_times), (batch, regions, n_freqs, n_times) → (batch, 6)."""
         fused = self.fusion(self.waves(waves), self.encoder(image))
         return self.head(self.dropout(fused))
 
@@ -64,7 +65,6 @@ class Multi(nn.Module):
 def multi(
     shapes: Sequence[Shape],
     *,
-    n_outputs: int = 6,
     wave_width: Channels = 24,
     hidden: Channels = 128,
     n_blocks: Few = 4,
@@ -72,7 +72,6 @@ def multi(
     stride: Few = 2,
     width: Factor = 1.0,
     depth: Factor = 1.0,
-    layout: Layout = "stacked",
     fusion: Channels = 256,
     drop_rate: Rate = 0.2,
     drop_path: Rate = 0.2,
@@ -81,7 +80,7 @@ def multi(
     """Build it from waves and an image, in this order.
 
     ``wave_width, hidden, n_blocks, pool, stride`` are :class:`WaveEncoder`'s; ``width, depth,
-    layout, drop_path, norm`` are :class:`ImageEncoder`'s for EfficientNetV2-S.
+    drop_path, norm`` are :class:`ImageEncoder`'s for EfficientNetV2-S.
     """
     if [len(shape) for shape in shapes] != [2, 3]:
         raise InputError(
@@ -92,12 +91,7 @@ def multi(
         shapes[0], width=wave_width, hidden=hidden, n_blocks=n_blocks, pool=pool, stride=stride
     )
     image = ImageEncoder(
-        shapes[1],
-        "tf_efficientnetv2_s",
-        width=width,
-        depth=depth,
-        layout=layout,
-        drop_path=drop_path,
-        norm=norm,
-    )
-    return Multi(waves, image, n_outputs, fusion, drop_rate)
+        shapes[1], "tf_efficientnetv2_s",
+        width=width, depth=depth, drop_path=drop_path, norm=norm,
+    )  # fmt: skip
+    return Multi(waves, image, fusion, drop_rate)

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import urllib.request
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,6 @@ class PretrainedReport:
     requested: str | None
     loaded: bool
     note: str
-
-    def to_dict(self) -> dict:
-        """As stored in a manifest."""
-        return asdict(self)
 
 
 def load_pretrained(model: nn.Module, source: str | None, *, name: str) -> PretrainedReport:

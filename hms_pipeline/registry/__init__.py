@@ -1,1 +1,1 @@
-"""MLflow's side: tracked runs, the packaged model, promotion, rollback and their ledger."""
+"""Versions of the packaged model in MLflow: the gate, promotion, rollback and their ledger."""

@@ -1,4 +1,4 @@
-"""The registry's verbs, for the command line, the flows and the scoring."""
+"""What the command line, the flows and the scoring ask of the registry."""
 
 from __future__ import annotations
 

@@ -6,26 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..config import Params, Paths
-from ..schema import CLASS_LABELS, DECIDING_SLICE
+from ..ensemble.blend import KINDS
+from ..schema import ACNS_NAMES, DECIDING_SLICE
 from ..system.files import read_sealed, read_table
 
+# MLflow's page breaks a line wherever the text does: a paragraph is one line.
 CARD = """\
 # {model}
 
 Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
 
 ## What it is
-{what}
-It gives the probability of each of six patterns that experts vote for:
-{classes}.
+{what} It gives the probability of each of six patterns that experts vote for: {classes}.
 
 ## Data
-{origin}
-{n_windows} windows of {n_patients} patients, {n_deciding} of them with {min_votes} votes or more.
-Labels are votes of several experts on the central 10 s. Folds are grouped by patient.
+{origin} {n_windows} windows of {n_patients} patients, {n_deciding} of them with {min_votes} votes \
+or more. Labels are votes of several experts on the central 10 s. Folds are grouped by patient.
 
 ## Out-of-fold results
-KL divergence to the vote shares, nats, nested by patient fold, {confidence:.0%} interval by
+KL divergence to the vote shares, nats, nested by patient fold, {confidence:.0%} interval by \
 bootstrap over patients.
 
 | | votes | KL | interval |
@@ -33,24 +32,24 @@ bootstrap over patients.
 {rows}
 
 ## Limits
-- It knows six patterns and the montage, rate and units of its training data; recordings of other
-  populations, devices or electrode sets can mislead it without a warning.
+- It knows six patterns and the montage, rate and units of its training data; recordings of other \
+populations, devices or electrode sets can mislead it without a warning.
 - Experts disagree on these patterns; the probabilities reproduce their votes, not the truth.
 - A window is judged alone: nothing is known of the patient, drugs or the hours before.
 - Artefact, burst suppression and normal background all count as "Other".
 
-Recipe `{recipe}`, content `{content_hash}`, code of commit {commit}. `lineage.json` names data,
+Recipe `{recipe}`, content `{content_hash}`, code of commit {commit}. `lineage.json` names data, \
 code and runs.
 """
 
 ENSEMBLE = """\
-An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of
-spectrogram around it. Without the spectrogram the members that need it are left out.
-Blend: {kind}.\
+An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of \
+spectrogram around it. Without the spectrogram the members that need it are left out. The answers \
+are blended by: {kind}.\
 """
 STUDENT = """\
-One network that reads 50 s of scalp EEG. It learned to answer as the ensemble does, whose results
-stand beside its own. Both are of networks that never saw the patient, not of the one that
+One network that reads 50 s of scalp EEG. It learned to answer as the ensemble does, whose results \
+stand beside its own. Both are of networks that never saw the patient, not of the one that \
 answers, which saw all.\
 """
 
@@ -88,7 +87,7 @@ def model_card(
     what = (ENSEMBLE if "teacher" not in metrics["baselines"] else STUDENT).format(
         n_networks=sum(len(member["folds"]) for member in content["members"].values()),
         members=", ".join(content["members"]),
-        kind=content["blend"]["kind"],
+        kind=KINDS[content["blend"]["kind"]],
     )
     rows = [
         f"| {name} | {votes} | {found['kl']:.3f} | {found['low']:.3f}–{found['high']:.3f} |"
@@ -107,7 +106,7 @@ def model_card(
         what=what,
         origin=ORIGIN.get(origin["data_origin"], ORIGIN["unknown"]).format(origin["data"]),
         commit=origin["git_commit"],
-        classes=", ".join(CLASS_LABELS),
+        classes=", ".join(ACNS_NAMES),
         n_windows=len(folds),
         n_patients=folds["patient_id"].nunique(),
         n_deciding=deciding.get("n_windows", 0),

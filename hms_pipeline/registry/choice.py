@@ -82,7 +82,7 @@ def choose(paths: Paths, model: str | None) -> Choice:
 def is_untouched(paths: Paths) -> bool:
     """Whether a project has neither a registered version nor an entry in its ledger.
 
-    Whatever fails to answer raises: a damaged store never seems an empty one.
+    If the store does not answer, this raises, so that a damaged store never seems an empty one.
     """
     if not has_store(paths):
         return not paths.ledger.exists()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 DAY_S = 86_400.0
-COMPILED_BYTES = 4e9  # a network takes 200 MB
+COMPILED_BYTES = 4e9  # compiled code that is kept; one network takes 200 MB
 
 
 def remove_models(registry: Registry) -> None:
@@ -38,13 +38,13 @@ def remove_models(registry: Registry) -> None:
     runs = client.search_runs(
         [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
     )
-    registry.decisions.check()  # so that none of these runs is one that another machine began since
+    registry.decisions.check()  # no other machine may have begun one of these runs meanwhile
     for run in runs:
         if run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there:
             continue
         try:
             _remove_model(registry, run)
-        except Exception as err:  # every artifact store has its own; the other runs' go on
+        except Exception as err:  # every store has its own errors; continue with the other runs
             log.warning("The model of run %s is not removed: %s", run.info.run_id, err)
         if run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")

@@ -1,9 +1,9 @@
 """What all machines of a registry share: its lock, and the lines of its ledgers.
 
-Both are versions of the registered model ``hms-decisions``. Whatever database MLflow stands on, it
-numbers versions in the order in which it makes them and never gives a number twice. So a version
-that holds a line has a place that nobody else can take, and of those who want the lock the one with
-the lowest number has it. No machine's clock is compared with another's.
+Both are versions of the registered model ``hms-decisions``. With every database, MLflow numbers
+versions in the order in which it creates them and gives no number twice. So each line of a ledger,
+which is a version, has a place of its own. Each process that wants the lock creates a version, too;
+the lowest number has the lock. Clocks of different machines are never compared.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NAME = "hms-decisions"
 ABOUT = "Who decided what about the registered models, one version a line. Never delete any."
-SOURCE = "hms:/decisions"  # MLflow asks for one; these versions have no files
+SOURCE = "hms:/decisions"  # MLflow requires a source; these versions have no files
 LEDGER, LINE = "ledger", "line"  # tags of a line
 TICKET, OWNER, BEAT = "ticket", "owner", "beat"  # tags of who wants the lock
 BEAT_S, DEAD_S, POLL_S = 5.0, 60.0, 0.5
@@ -47,7 +47,7 @@ class Decisions:
 
     def __init__(self, client: MlflowClient) -> None:
         self.client = client
-        self.number: str | None = None  # of the version that stands for this process
+        self.number: str | None = None  # number of this process's ticket
 
     def lines(self, ledger: str) -> list[bytes]:
         """The lines of a registered model's ledger in the order in which they were written."""
@@ -116,7 +116,7 @@ class Decisions:
             try:
                 self._remove(token)
                 token_file.unlink(missing_ok=True)
-            except Exception as err:  # the store's, the disk's; what was done stands
+            except Exception as err:  # errors of the store or the disk; what was done stays done
                 log.warning("The registry's lock frees itself in %.0f s: %s", DEAD_S, err)
 
     def _wait(self, token: str, timeout_s: float) -> None:
@@ -137,7 +137,7 @@ class Decisions:
         self.check()
 
     def _before(self, token: str) -> list[ModelVersion]:
-        """Tickets before ours. MLflow's client may have asked twice for ours: that one is none."""
+        """Tickets before ours, without a double of ours (MLflow's client may have asked twice)."""
         return [
             ticket
             for ticket in self._tickets()

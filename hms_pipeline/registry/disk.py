@@ -1,4 +1,4 @@
-"""Does the disk hold a retrain? Asked before it starts."""
+"""Check, before a retrain starts, that the disk is large enough for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the gate judges: predictions of both sides that leak nothing, and the packaged model."""
+"""What the gate judges: predictions of challenger and champion, without leaks, and the model."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ from ..config import Params, Paths
 from ..config.votes import unmet
 from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
-from ..ensemble.metrics import kl_per_window, plurality
+from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
 from ..ensemble.stage import Made
-from ..inference.bundle import PLACE, read_info
+from ..inference.bundle import read_info
 from ..inference.client import encode_request
+from ..inference.write import PLACE
 from ..schema import CLASSES, VOTE_COLUMNS
 from ..student.compare import Comparison
 from ..system.errors import InputError
 from ..system.files import read_table
+from ..training.metrics import kl_per_window
 from .gate import Check, compare, compare_first, compare_student, limits
 from .package import BUNDLE, load_code, load_served, refusals_of
 
@@ -76,7 +78,7 @@ def module(code: ModuleType, name: str) -> ModuleType:
 
 
 def check_version(model: Path, tables: Path, made: Made) -> None:
-    """Hold a version's blend and its training's tables against the members' predictions.
+    """Compare a version's blend and its training's tables with the members' predictions.
 
     Parameters
     ----------
@@ -122,7 +124,7 @@ def challenger_table(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
 
 
 def judged_otherwise(paths: Paths, params: Params) -> list[str]:
-    """What was trained and is judged otherwise than the recipe says, for want of votes."""
+    """Say what is trained and judged differently from the recipe, because votes are too few."""
     votes = read_table(paths.windows, columns=list(VOTE_COLUMNS)).sum(axis=1)
     return unmet(params, votes.tolist())
 
@@ -306,7 +308,7 @@ def student_comparison(
         Hash of the networks of the ensemble's champion.
     """
     rows = found.oof.n_votes >= params.gate.min_votes
-    if not rows.any():  # as for the ensemble, which says so
+    if not rows.any():  # as for the ensemble, whose stage warns of it
         rows[:] = True
     losses = found.losses[rows]
     champions = found.taught_by == taught_by

@@ -97,7 +97,7 @@ def compare_first(
 ) -> list[Check]:
     """Compare a first version with the prior; parameters as in ``compare``.
 
-    The prior is best for the class that it leans to, so classes are not held against it.
+    The prior is best for the class that it prefers, so single classes are not compared with it.
     """
     gain = float((prior - challenger).mean())
     return [
@@ -172,5 +172,5 @@ def limits(size_mb: float, latency_ms: float, device: str, params: GateParams) -
 
 
 def failed(checks: Sequence[Check]) -> list[Check]:
-    """The checks that do not hold; a value that is no number holds against nothing."""
+    """The checks that do not hold; a value that is NaN never holds."""
     return [check for check in checks if not check.holds]

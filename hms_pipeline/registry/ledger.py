@@ -90,7 +90,7 @@ class Ledger:
 
     @cached_property
     def lines(self) -> list[bytes]:
-        """Those of the file or of the store: one begins with the other."""
+        """The lines of file or store, whichever has more; it must begin with those of the other."""
         own, shared = self._own(), self.shared
         longer, shorter = (own, shared) if len(own) > len(shared) else (shared, own)
         if longer[: len(shorter)] != shorter:
@@ -157,7 +157,7 @@ class Ledger:
         return record.get("files_sha256") if record else None
 
     def pending(self) -> dict[str, Any] | None:
-        """The last intent, where nothing came of it yet."""
+        """The last intent, if neither a commit nor an abort follows it."""
         for record in reversed(self.read()):
             if record["action"] in ("commit", "abort"):
                 return None
@@ -202,9 +202,8 @@ class Ledger:
     def barred(self, content_hash: str, networks_hash: str, judged_by: str) -> str | None:
         """Why this content is never promoted by itself again, or None.
 
-        Other code or thresholds may make a refused ensemble good enough; networks that were rolled
-        back stay
-        out whatever runs them.
+        Other code or thresholds may make a refused ensemble good enough. Networks that were rolled
+        back are never promoted by themselves, whatever code runs them.
         """
         for record in self.read():
             day = record["time"][:10]

@@ -19,14 +19,7 @@ import pandas as pd
 
 from ..config import Params, Paths
 from ..data.encode import eeg_to_parquet
-from ..inference.bundle import (
-    CHECKSUMS,
-    files_below,
-    first_difference,
-    with_code,
-    write_bundle,
-    write_tables,
-)
+from ..inference.bundle import CHECKSUMS, files_below, first_difference, with_code
 from ..schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
@@ -64,6 +57,8 @@ def write_model(
         What it came from; kept as ``lineage.json`` beside ``MLmodel``, with the hashes of the
         training's tables, which are written into ``training`` beside ``out``.
     """
+    from ..inference.write import write_bundle, write_tables  # loads torch
+
     tables = out.with_name("training")
     tables.mkdir(parents=True)
     lineage = {**lineage, "tables": write_tables(paths, tables)}
@@ -167,7 +162,7 @@ def signature() -> ModelSignature:
 
 
 def example() -> pd.DataFrame:
-    """One row as a server takes it: a steady 10 Hz wave, nobody's recording."""
+    """One row as a server takes it: a steady 10 Hz wave, no recording of a person."""
     t_s = np.arange(WINDOW_SAMPLES) / SFREQ
     wave = np.round(30 * np.sin(2 * np.pi * 10 * t_s))  # uV
     eeg = np.stack([np.roll(wave, k) for k in range(len(EEG_COLUMNS))])

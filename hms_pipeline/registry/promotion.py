@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -> None:
     """Make a version the champion.
 
-    Whatever can refuse was asked before: the store and the ledger by ``Registry.changing``, the
-    files here. The intent is written down, then the alias moves, in one transaction. Should it not
-    move, the ledger says so; once it has moved, the promotion stands whatever fails afterwards.
+    Everything that can refuse is checked first: the store and the ledger by ``Registry.changing``,
+    the files here. Then the intent is written down, and the alias moves in one transaction. If it
+    does not move, the ledger says so. Once it has moved, no later failure undoes the promotion.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
     registry.decisions.check()
     try:
         registry.client.set_registered_model_alias(registry.model, CHAMPION, str(facts["to"]))
-    except Exception:  # every store has its own; the alias may have moved before it failed
+    except Exception:  # every store has its own errors, and the alias may have moved before
         if registry.champion() != facts["to"]:
             registry.ledger.append("abort", **facts, note="the alias could not be moved")
             raise
@@ -72,12 +72,12 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _stands(registry: Registry, facts: Mapping[str, Any]) -> Iterator[None]:
-    """Say what is done where writing it down fails; the next change of the registry finishes it."""
+    """If the commit cannot be written, say what was done; the registry's next change writes it."""
     try:
         yield
     except StaleError:
         _put_right(registry, facts)
-    except Exception as err:  # the store's, the disk's
+    except Exception as err:  # errors of the store or the disk
         log.warning(
             "Version %s is the champion, but that could not be written down everywhere (%s). The"
             " next command that changes the registry does it.", facts["to"], err,

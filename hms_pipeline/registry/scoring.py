@@ -89,7 +89,8 @@ def scoring_settings(paths: Paths, own: ScoringParams) -> tuple[ScoringParams, t
     if not paths.params.exists():
         return own, ()
     recipe = load_params(paths.params).scoring
-    kept = [key for key in ScoringParams.VERSIONED if hasattr(own, key)]  # an older one has fewer
+    # An older version has fewer settings.
+    kept = [key for key in ScoringParams.VERSIONED if hasattr(own, key)]
     versions = {key: getattr(own, key) for key in kept}
     ignored = tuple(key for key, value in versions.items() if getattr(recipe, key) != value)
     return recipe.model_copy(update=versions), ignored

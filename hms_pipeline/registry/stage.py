@@ -4,64 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import Params, Paths
 from ..config.params import read_yaml
-from ..ensemble.check import check_ensemble, hold
-from ..ensemble.stage import Made
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
-from ..student.compare import Comparison
-from ..system.errors import InputError
-from ..system.files import hash_json, read_sealed, write_sealed
-from ..tracking.artifacts import log_file, log_json
+from ..system.files import read_sealed, write_sealed
+from ..tracking.artifacts import log_file
 from ..tracking.retrain import describe_retrain
-from ..tracking.runs import (
-    KIND,
-    PARENT,
-    RETRAIN_RUN,
-    finish_retrain,
-    link_folds,
-    log_metrics,
-    parent_run,
-)
-from ..tracking.store import CHALLENGER, CHAMPION, experiment_id
+from ..tracking.runs import KIND, PARENT, RETRAIN_RUN, finish_retrain, link_folds, parent_run
+from ..tracking.store import CHAMPION, experiment_id
 from .card import model_card
-from .evidence import (
-    Champion,
-    check_version,
-    comparison,
-    judged_otherwise,
-    model_checks,
-    student_comparison,
-)
-from .gate import Check, failed
+from .judge import Judge
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
-from .promotion import promote, refuse, set_verdict
-from .tables import TRAINING, training_tables
+from .tables import TRAINING
 from .versions import Registry, reasons_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-PROMOTED, REFUSED = "promoted", "refused"
-JUDGED_BY = "judged_by"  # hash of the thresholds behind a verdict
-DAMAGED = "damaged files"  # instead of thresholds: nothing was judged
-WEIGHTS = ".safetensors"  # are in the version
+WEIGHTS = ".safetensors"  # files that are stored in the version and not with the run
 EXPERIMENT = "DVC_EXP_NAME"  # set by DVC for what `dvc exp run` starts
 
 
 def run(paths: Paths, params: Params) -> dict[str, Any]:
     """Register the present ensemble and let the gate decide.
 
-    Idempotent by content: what is registered already is only reported, unless it was refused by
-    other thresholds or for damaged files: then it is judged anew. A process killed at any point
-    leaves the champion as it was, and the next run goes on. In an experiment of DVC's nothing is
+    An ensemble that is registered already is only reported. If it was refused by other thresholds,
+    or because of damaged files, it is judged again. If the process is killed at any point, the
+    champion stays as it was and the next run continues. In an experiment of DVC's nothing is
     registered.
 
     Parameters
@@ -82,6 +56,39 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     known = result.pop("already_registered")
     write_sealed(paths.registration, {**result, "student": student})
     return {**result, "student": student, "already_registered": known}
+
+
+def is_up_to_date(paths: Paths, params: Params) -> bool:
+    """Whether ``run`` would change nothing and write the ``registration.json`` that is there.
+
+    It takes no lock and loads neither torch nor scipy.
+
+    Raises
+    ------
+    InputError
+        What ``run`` would refuse, or there is no store or ``registration.json`` yet.
+    """
+    if EXPERIMENT in os.environ:
+        return False
+    stated = read_sealed(paths.registration, "hms register")
+    found = _standing(paths, params, paths, params)
+    student = None
+    if params.student is not None:
+        student = _standing(paths.student, params.for_student(), paths, params)
+    return found is not None and {**found, "student": student} == stated
+
+
+def _standing(
+    paths: Paths, params: Params, whole: Paths, whole_params: Params
+) -> dict[str, Any] | None:
+    """What ``_bring_in`` gives where nothing is left to do; None where something is."""
+    registry = Registry.open(paths)
+    content = describe_content(paths, params)["content_hash"]
+    version = registry.find(content)
+    if version is None or registry.ledger.pending() is not None or not _is_noted(registry, version):
+        return None
+    judge = Judge(registry, params, whole, whole_params)
+    return _result(registry, int(version.version)) if judge.is_final(version) else None
 
 
 def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) -> dict[str, Any]:
@@ -158,7 +165,7 @@ def _register(
     metrics = read_sealed(paths.ensemble / "metrics.json", "hms ensemble")
     run = client.create_run(
         experiment_id(client, paths),
-        run_name="register",
+        run_name=f"register {paths.model}",
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
     for table in sorted(model.with_name(TRAINING).iterdir()):
@@ -185,10 +192,18 @@ def _register(
 
 def note_registered(registry: Registry, version: ModelVersion) -> None:
     """Write a version into the ledger, unless it is there; a kill may have come in between."""
-    facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
-    if registry.ledger.last("register", **facts) is None:
+    if not _is_noted(registry, version):
         registry.remove_twins(version)
-        registry.ledger.append("register", **facts, files_sha256=version.tags["files_sha256"])
+        facts = {**_facts(version), "files_sha256": version.tags["files_sha256"]}
+        registry.ledger.append("register", **facts)
+
+
+def _is_noted(registry: Registry, version: ModelVersion) -> bool:
+    return registry.ledger.last("register", **_facts(version)) is not None
+
+
+def _facts(version: ModelVersion) -> dict[str, Any]:
+    return {"version": int(version.version), "content_hash": version.tags["content_hash"]}
 
 
 def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -199,143 +214,6 @@ def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:
         "kl": f"{estimate['kl']:.4f}",
         "kl_interval": f"{estimate['low']:.4f}–{estimate['high']:.4f}",
     }
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Decides on versions of one registered model.
-
-    Parameters
-    ----------
-    registry : Registry
-    params : Params
-    whole : Paths
-        The ensemble's.
-    whole_params : Params
-        The whole recipe.
-    """
-
-    registry: Registry
-    params: Params
-    whole: Paths
-    whole_params: Params
-
-    @property
-    def of_student(self) -> bool:
-        """Whether a student is judged, against its teacher."""
-        return self.registry.paths is not self.whole
-
-    @cached_property
-    def compared(self) -> Comparison:
-        """A student beside its teacher, made of their trainings' own files."""
-        return Comparison.read(self.whole, self.whole_params)
-
-    @cached_property
-    def made(self) -> Made:
-        """What is judged, made anew; the stage's files are held against it."""
-        if not self.of_student:
-            return check_ensemble(self.whole, self.whole_params)
-        made = self.compared.made(self.whole, self.whole_params)
-        hold(self.registry.paths, made)
-        return made
-
-    @cached_property
-    def champion_networks(self) -> str | None:
-        """Hash of the networks of the ensemble's champion."""
-        ensembles = replace(self.registry, paths=self.whole)
-        number = ensembles.champion()
-        return None if number is None else ensembles.get(number).tags.get("networks_hash")
-
-    @cached_property
-    def thresholds(self) -> str:
-        """Hash of what a verdict depends on besides the version."""
-        gate = self.params.gate.model_dump(mode="json")
-        return hash_json([gate, self.champion_networks] if self.of_student else gate)[:16]
-
-    def is_final(self, version: ModelVersion) -> bool:
-        """Whether a version has a verdict that holds under the present thresholds."""
-        verdict = version.tags.get("verdict")
-        judged_by = version.tags.get(JUDGED_BY, self.thresholds)
-        return verdict == PROMOTED or (verdict == REFUSED and judged_by == self.thresholds)
-
-    def judge(self, version: ModelVersion, made: Made) -> None:
-        """Decide, tag the version, and move the champion where it passed."""
-        registry, model, number = self.registry, self.registry.model, version.version
-        client = registry.client
-        registry.decisions.check()
-        client.set_registered_model_alias(model, CHALLENGER, number)
-        reasons, metrics, passed, judged_by = self._verdict(version, made)
-        log_metrics(client, version.run_id, {f"gate/{k}": value for k, value in metrics.items()})
-        verdict = PROMOTED if passed else REFUSED
-        said = {"verdict": verdict, "reasons": reasons}
-        log_json(client, registry.paths, version.run_id, said, "verdict.json")
-        if passed and registry.champion() != int(number):
-            promote(registry, version, reasons[0], "gate")
-        elif not passed and self._refusal(version, judged_by) is None:
-            refuse(registry, version, reasons, judged_by)
-        client.set_model_version_tag(model, number, JUDGED_BY, judged_by)
-        set_verdict(registry, version, verdict, reasons)
-        client.set_terminated(version.run_id)
-
-    def _verdict(
-        self, version: ModelVersion, made: Made
-    ) -> tuple[list[str], dict[str, float], bool, str]:
-        """Reasons, metrics, whether it passed, and by what it was judged."""
-        registry, judged_by = self.registry, self.thresholds
-        if registry.champion() == int(version.version):
-            commit = registry.ledger.last("commit", to=int(version.version)) or {}
-            reason = commit.get("reason", "Promoted before the process was killed.")
-            return [reason], {}, True, judged_by
-        refusal = self._refusal(version, judged_by)
-        if refusal is not None:  # by a process that was killed before it could tag the version
-            return refusal["reasons"], {}, False, judged_by
-        tags = version.tags
-        barred = registry.ledger.barred(tags["content_hash"], tags["networks_hash"], judged_by)
-        if barred:
-            return [f"Not promoted by itself: {barred}. Use hms promote."], {}, False, judged_by
-        champion = None if self.of_student else _champion(registry)  # its faults are not ours
-        try:
-            model = registry.verify(version)
-            check_version(model, training_tables(registry, version), made)
-        except InputError as err:
-            return [str(err)], {}, False, DAMAGED
-        checks, metrics = model_checks(registry.paths, self.params, model, made)
-        compared, more = self._comparison(champion, made)
-        sound = not failed(checks)
-        checks = compared + checks
-        wrong = failed(checks)
-        reasons = [check.sentence for check in (wrong or checks)]
-        reasons += judged_otherwise(registry.paths, self.params)
-        if wrong and sound and champion is not None:
-            champions = registry.get(champion.version).tags.get("networks_hash")
-            if champions == version.tags["networks_hash"]:
-                reasons.append(
-                    "Its networks are the champion's; changed code or settings come into force by"
-                    f" hms promote {version.version}."
-                )
-        return reasons, metrics | more, not wrong, judged_by
-
-    def _comparison(
-        self, champion: Champion | None, made: Made
-    ) -> tuple[list[Check], dict[str, float]]:
-        if self.of_student:
-            return student_comparison(
-                self.whole, self.whole_params, self.compared, self.champion_networks
-            )
-        return comparison(self.whole, self.whole_params, champion, made)
-
-    def _refusal(self, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
-        facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
-        return self.registry.ledger.last("refuse", **facts, **{JUDGED_BY: judged_by})
-
-
-def _champion(registry: Registry) -> Champion | None:
-    number = registry.champion()
-    if number is None:
-        return None
-    version = registry.get(number)
-    bundle = registry.verify(version) / BUNDLE
-    return Champion(number, bundle, training_tables(registry, version))
 
 
 def _result(registry: Registry, number: int) -> dict[str, Any]:

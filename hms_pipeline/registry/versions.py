@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LOCK, TICKET = "registry.lock", "registry.ticket"
 ABOUT = "Six probabilities for a 50 s window of ICU EEG. Research use."
 STAGING = ".staging"
-ROLLED_BACK = "rolled_back"  # a version's tag: why
+ROLLED_BACK = "rolled_back"  # a version's tag: why it was rolled back
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,8 @@ class Registry:
                 with TemporaryDirectory() as folder:
                     file = self.client.download_artifacts(run, f"{name}.jsonl", folder)
                     data = Path(file).read_bytes()
-                return data[: data.rfind(b"\n") + 1].splitlines()  # a line cut off is none
+                # A line that was cut off does not count.
+                return data[: data.rfind(b"\n") + 1].splitlines()
         return []
 
     @property
@@ -135,7 +136,7 @@ class Registry:
             create_model(self.client, self.model, ABOUT)
 
     def _recover(self) -> None:
-        """Finish what a killed process began: an intent whose alias moved, or did not."""
+        """Finish an intent of a killed process: commit it if the alias has moved, else abort it."""
         shutil.rmtree(self.staging, ignore_errors=True)
         intent = self.ledger.pending()
         if intent is None:
@@ -154,7 +155,7 @@ class Registry:
         )
 
     def mark(self, facts: Mapping[str, Any]) -> None:
-        """Tag what a rollback left, and free a champion of that tag."""
+        """Tag the version that a rollback left, and remove this tag from one that is champion."""
         if facts["kind"] == "rollback" and facts["from"] is not None:
             self.client.set_model_version_tag(
                 self.model, str(facts["from"]), ROLLED_BACK, facts["reason"]

@@ -14,13 +14,13 @@ from scipy.signal import butter, sosfiltfilt
 from ..schema import EEG_COLUMNS, LABEL_S, MIDLINE, REGION_PAIRS, SFREQ, WINDOW_S
 
 Array = NDArray[np.floating]
-DRAWN_SFREQ = 100.0  # Hz; a screen shows no more of 10 s
+DRAWN_SFREQ = 100.0  # Hz; a screen cannot show more of 10 s
 RESOLUTION_UV = 0.2
 MISSING = -32768
 SENSITIVITIES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)  # µV/mm
-TRACE_MM = 7.0  # between traces
+TRACE_MM = 7.0  # distance between traces
 BAND_HZ = (0.5, 30.0)
-GROUP_GAP = 0.6  # of a trace's spacing
+GROUP_GAP = 0.6  # gap between groups, as a share of the distance between traces
 
 # From the patient's left to the right, as most readers set their screens.
 GROUPS = {
@@ -52,7 +52,8 @@ def screen_traces(eeg: Array) -> Array:
     raw = np.stack([eeg[index[a]] - eeg[index[b]] for a, b in DERIVATIONS]).astype(float)
     missing = ~np.isfinite(raw)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a derivation that is missing whole
+        # Of a derivation that is missing as a whole.
+        warnings.simplefilter("ignore", RuntimeWarning)
         centre = np.nan_to_num(np.nanmedian(np.where(missing, np.nan, raw), axis=1))
     filled = np.where(missing, 0.0, raw - centre[:, None])
     filtered = sosfiltfilt(butter(2, BAND_HZ, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)

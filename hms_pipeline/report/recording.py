@@ -26,7 +26,7 @@ SOURCE = {
     "derivations": "derivations recorded",
     "bipolar_only": "derivations alone",
 }
-MAX_POINTS = 900  # of the drawn timeline; longer ones are averaged
+MAX_POINTS = 900  # most points of the drawn timeline; longer ones are averaged
 
 
 def write_recording_report(
@@ -98,7 +98,7 @@ def write_recording_report(
     centre_s = starts + WINDOW_S / 2
     spread = timeline["disagreement"].to_numpy(dtype=float) if "disagreement" in timeline else None
     if spread is not None and not spread.any():
-        spread = None  # one member has nobody to disagree with
+        spread = None  # a single member cannot disagree
     drawn = _thin(centre_s, probs, spread, hop_s)
     windows = [
         window_context(window, members, why)

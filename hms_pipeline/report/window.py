@@ -16,7 +16,7 @@ from .spectrogram import spectrogram_images
 from .style import REGION_NAMES
 
 STRONG_DISAGREEMENT = 0.25  # nats
-TELLING = 0.02  # changes of the probability below this are not put into words
+TELLING = 0.02  # smaller changes of the probability are not mentioned
 
 
 def window_context(

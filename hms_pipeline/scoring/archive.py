@@ -4,9 +4,9 @@ First all recordings are named by their content, then each content is scored onc
 that a ``Spread`` runs wherever it likes: ``system.cluster`` on a Ray cluster, or four lines on
 Spark (docs/how-to/scaling.md). All machines see recordings, model and data set at the same paths.
 
-The data set is a folder of parquet files, one a recording, below ``model=<hash>``. They are the
-ledger, as those of an inbox are: a file appears whole or not at all, so that a run after a killed
-one, and a batch after a killed node, go on with what is missing.
+The data set is a folder of parquet files, one a recording, below ``model=<hash>``. A recording is
+done when its file is there, and a file appears as a whole or not at all. So after a killed run or a
+killed node, only what is missing is scored.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..system.files import read_table, to_json, write_json
 from ..system.progress import Progress
 from .batch import BatchSummary
 from .inbox import recording_item, score_into, set_aside
+from .inputs import Item
 from .recording import WindowScorer
 from .units import reason
 
@@ -107,8 +108,8 @@ def score_archive(
 
 
 def _hold_settings(job: Job) -> None:
-    """One data set has one way of scoring, or its tables could not be told apart."""
-    path = job.out / "_settings.json"  # a name that readers of data sets pass over
+    """Refuse a data set that was scored with other settings; its tables would look alike."""
+    path = job.out / "_settings.json"  # readers of data sets ignore this name
     params = job.params.model_dump(mode="json")
     names = {"rename": dict(job.rename or {}), "keep_names": job.keep_names}
     settings = {"scoring": params, **names}
@@ -148,7 +149,7 @@ def _by_content(paths: list[Path], spread: Spread) -> tuple[dict[str, Path], Asi
 def _each(
     function: Function, items: Sequence[Any], spread: Spread
 ) -> Iterator[tuple[Sequence[Any], Any]]:
-    """Run batches; what was lost is run once more, one by one, so that it costs no neighbour."""
+    """Run batches; recordings of a lost batch are run once more, one by one."""
     lost: list[Any] = []
     batches = [items[k : k + BATCH] for k in range(0, len(items), BATCH)]
     for batch, result in spread(function, batches) if batches else ():
@@ -193,11 +194,17 @@ def score_batch(job: Job, batch: Sequence[tuple[str, Path]]) -> tuple[int, Aside
             if part.exists():
                 table = read_table(part)
             else:
-                item = recording_item(path, content, keep_names=job.keep_names)
+                item = _distinct(recording_item(path, content, keep_names=job.keep_names), content)
                 table = score_into(part, predictor, item, job.params, job.rename, reader)
             n_scored += int(table["error"].isna().sum())
             failed += set_aside(table)
     return n_scored, failed
+
+
+def _distinct(item: Item, content: str) -> Item:
+    """An item whose id ends with its content's hash: folders may hold files of one name."""
+    end = content[:12]
+    return item if item.id.endswith(end) else replace(item, id=f"{item.id}-{end}")
 
 
 def _open(job: Job) -> WindowScorer:

@@ -2,7 +2,7 @@
 
 Every group of windows, and every recording, is saved whole under a key made of its content, the
 model's hash and the parameters. A killed run finds these parts and continues; the finished table
-is put together from them and replaces them. What failed is tried again: a reason may be gone.
+is put together from them and replaces them. What failed is tried again: its reason may be gone.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ..data.reading import Reader, ReadingProcess
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, read_table
+from ..system.files import atomic, hash_bytes, hash_json, read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
 from .recording import RecordingScores, WindowScorer
-from .units import COLUMNS, group, group_key, in_order, save_part, score_batches, score_group
+from .units import COLUMNS, group, in_order, save_part, score_batches, score_group
 
 log = logging.getLogger(__name__)
 
 FLOAT_FORMAT = "%.9f"
 
 TABLES = (".csv", ".parquet")
-MOST_TABLES = 50  # kept apart until they are joined
+MOST_TABLES = 50  # tables that are held before they are joined
 
 OnRecording = Callable[[RecordingScores], None]
 
@@ -96,13 +96,13 @@ def score_inputs(
     keep_names : bool
         Name clinical recordings by their files' stems.
     on_recording : callable, optional
-        Told each recording's scores in full, for a report. A killed run's part says by its name
-        whether that had happened.
+        Called with each recording's scores in full, for a report. The name of a killed run's part
+        says whether this was done.
     is_reported : callable, optional
-        Whether what ``on_recording`` made of a recording, by its id, is still there. Recordings
-        that a killed run scored and told already are scored again where it is not.
+        Says, by a recording's id, whether what ``on_recording`` made of it still exists. If not, a
+        recording that a killed run scored already is scored again.
     reader : Reader, optional
-        Opens recordings; by default in a process of its own, which no file outlives.
+        Opens recordings; by default in a separate process, so that a bad file cannot end this one.
     progress : callable, optional
         Called with inputs done and in all.
 
@@ -116,6 +116,8 @@ def score_inputs(
     names = Names()
     items = find_items(inputs, keep_names=keep_names, names=names)
     parts = out.parent / f".{out.name}.parts"
+    meaning = params.model_dump(exclude={"batch_windows", "chunk_windows", "notable", "settle_s"})
+    made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
     done = n_resumed = 0
     tables = []
     reading: Any = nullcontext(reader) if reader else ReadingProcess()
@@ -123,8 +125,8 @@ def score_inputs(
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]
-            part = parts / f"{group_key(unit, predictor, params, rename)}.parquet"
-            part, known = _resumed(part, unit[0], on_recording, is_reported)
+            key = hash_bytes(made_by.encode(), *(item.key().encode() for item in unit))
+            part, known = _resumed(parts / f"{key}.parquet", unit[0], on_recording, is_reported)
             n_resumed += len(known)
             there = set(known["id"])
             rest = [item for item in unit if item.id not in there]

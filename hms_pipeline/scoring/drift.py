@@ -24,7 +24,7 @@ from ..config.scoring import DriftParams
 from ..inference.reference import bin_shares, prediction_quantities
 from ..system.errors import InputError
 
-CONFIDENCE = 0.99  # of the PSI that chance alone explains
+CONFIDENCE = 0.99  # confidence with which chance alone explains a PSI
 FLOOR = 1e-4  # share of an empty bin, so that PSI stays finite
 
 Verdict = Literal["stable", "moved", "drifted", "too few"]

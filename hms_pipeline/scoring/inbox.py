@@ -121,7 +121,8 @@ def _new_recordings(
     new: dict[str, Item] = {}
     failed, names = [], None
     for path in list_recordings(sorted(inbox.rglob("*"))):
-        if path.is_dir() and is_parquet(path):  # a data set of many files, each listed itself
+        # A folder of many parquet files, each of which is listed by itself.
+        if path.is_dir() and is_parquet(path):
             continue
         try:
             if max(file.stat().st_mtime for file in [path, *files_of(path)]) > settled:
@@ -133,14 +134,14 @@ def _new_recordings(
         key = content[:32]
         if not (out / f"{key}.parquet").exists() and key not in new:
             new[key] = recording_item(path, content)
-            if is_parquet(path):  # named by its stem, which another recording may have
+            if is_parquet(path):  # its name is its stem, which another recording may have, too
                 names = names or _names(out)
                 new[key] = replace(new[key], id=names.take(new[key].id))
     return new, failed
 
 
 def _names(out: Path) -> Names:
-    """Names of which those of the recordings that were scored are taken."""
+    """Names for new recordings; those of recordings that were scored are taken already."""
     names = Names()
     for path in sorted(out.glob("*.parquet")):
         table = read_table(path, ["id", "error"])

@@ -81,7 +81,7 @@ Item = WindowItem | RecordingItem
 
 
 class Names:
-    """Names that differ, whatever is asked for: for rows of a table and for pages of a report."""
+    """Gives every row of a table, and every page of a report, a name that no other has."""
 
     def __init__(self) -> None:
         self._taken = {RESERVED}
@@ -111,9 +111,12 @@ def opened(
     """A recording that is open, with its content's hash and a name that no other has."""
     content = item.content
     recording: Recording | InputError | OSError
-    try:  # what is opened is held against what was identified
-        content = content or reader.identify(item.path)
+    try:
         recording = open_recording(item.path, params, rename, reader)
+    except (InputError, OSError) as err:
+        recording = err
+    try:  # the reader holds it to be the one that it opened
+        content = content or reader.identify(item.path)
     except (InputError, OSError) as err:
         recording = err
     name = item.id or names.take(

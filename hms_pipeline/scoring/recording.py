@@ -7,7 +7,7 @@ centre falls between the same samples as in the competition's files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,6 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from ..system.processes import release_memory
 from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
@@ -43,7 +42,7 @@ from .sources import (
     window_starts,
 )
 
-SEPARATOR = "; "  # between several members or warnings in one cell of a table
+SEPARATOR = "; "  # separates several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
 
 
@@ -159,14 +158,15 @@ def score_opened(
     spreads: list[np.ndarray] = []
     kept: list[int] = []
     reasons: list[str] = []
-    for first, batch in _batches(recording, spectrogram, starts, params):
-        for rows, scores in _predict(predictor, batch, reasons):
-            kept += [first + row for row in rows]
+    for rows, scores in predict(predictor, _batches(recording, spectrogram, starts, params)):
+        if isinstance(scores, InputError):
+            reasons.append(str(scores))
+        else:
+            kept += rows
             batches.append(scores)
             spreads.append(disagreement(scores.member_probs))
-        release_memory()
         if progress:
-            progress(first + len(batch), len(starts))
+            progress(rows[-1] + 1, len(starts))
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
@@ -191,6 +191,38 @@ def score_opened(
         ),
         source=recording.source,
     )
+
+
+def predict(
+    predictor: WindowScorer, batches: Iterable[Sequence[Window]], first: int = 0
+) -> Iterator[tuple[range, Any]]:
+    """Score batches; where one window spoils its batch, each of them by itself.
+
+    Parameters
+    ----------
+    predictor : WindowScorer
+    batches : iterable of sequence of Window
+    first : int
+        The first window's row.
+
+    Yields
+    ------
+    rows : range
+        Of the windows, counted over all batches.
+    scores : Scores or InputError
+        Their scores, or why the one window is refused.
+    """
+    for windows in batches:
+        rows = range(first, first + len(windows))
+        try:
+            scores = predictor.predict(windows)
+        except InputError as err:
+            scores = err
+        if isinstance(scores, InputError) and len(windows) > 1:
+            yield from predict(predictor, ([window] for window in windows), first)
+        else:
+            yield rows, scores
+        first = rows.stop
 
 
 def write_annotations(scores: RecordingScores, path: Path) -> Path:
@@ -222,12 +254,12 @@ def _starts(recording: Recording, hop_s: int) -> np.ndarray:
 
 def _batches(
     recording: Recording, spectrogram: np.ndarray, starts: np.ndarray, params: ScoringParams
-) -> Iterator[tuple[int, list[Window]]]:
+) -> Iterator[list[Window]]:
     paused = paused_rows(recording, spectrogram.shape[2])
     for k in range(0, len(starts), params.batch_windows):
         some = starts[k : k + params.batch_windows]
         windows = []
-        for near in _without_gaps(some):  # what lies in a pause between them is not read
+        for near in _without_gaps(some):  # samples in a pause between them are not read
             stretch = recording.read(int(near[0]), int(near[-1]) + WINDOW_SAMPLES)
             windows += [
                 Window(
@@ -236,26 +268,12 @@ def _batches(
                 )
                 for s in near
             ]
-        yield k, windows
+        yield windows
 
 
 def _without_gaps(starts: np.ndarray) -> list[np.ndarray]:
     """Starts in groups of windows that touch each other."""
     return np.split(starts, np.flatnonzero(np.diff(starts) > WINDOW_SAMPLES) + 1)
-
-
-def _predict(
-    predictor: WindowScorer, windows: Sequence[Window], reasons: list[str]
-) -> list[tuple[list[int], Any]]:
-    """Rows and their scores; a window that is refused is left out and its reason noted."""
-    try:
-        return [(list(range(len(windows))), predictor.predict(windows))]
-    except InputError as err:
-        if len(windows) == 1:
-            reasons.append(str(err))
-            return []
-    singly = [(row, _predict(predictor, [w], reasons)) for row, w in enumerate(windows)]
-    return [([row], scores) for row, found in singly for _, scores in found]
 
 
 def _left_out(n_windows: int, n_kept: int, *reasons: str) -> tuple[str, ...]:
@@ -313,7 +331,8 @@ def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     edges = np.arange(0, n_rows, factor)
     centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
     shown = np.full((*spectrogram.shape[:2], len(edges)), np.nan, spectrogram.dtype)
-    for region, out in zip(spectrogram, shown, strict=True):  # a copy of a day's is large
+    # No copy: that of a day would be large.
+    for region, out in zip(spectrogram, shown, strict=True):
         known = ~np.isnan(region)
         sums = np.add.reduceat(np.where(known, region, 0), edges, axis=1)
         counts = np.add.reduceat(known, edges, axis=1, dtype=np.float32)

@@ -24,7 +24,7 @@ from ..signal.multitaper import competition_spectrogram
 from ..system.errors import InputError
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400
-ROW_REACH_S = 4.0  # what one row covers; row j here covers [2j, 2j + 4] s
+ROW_REACH_S = 4.0  # seconds that one row covers; row j covers [2j, 2j + 4] s
 
 
 def open_recording(

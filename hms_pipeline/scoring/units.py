@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from ..data.formats.format import UnavailableError
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
-from ..system.files import hash_bytes, hash_json, write_table
+from ..system.files import write_table
 from .inputs import Item, RecordingItem, WindowItem
-from .recording import SEPARATOR, RecordingScores, WindowScorer, score_opened
+from .recording import SEPARATOR, RecordingScores, WindowScorer, predict, score_opened
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
@@ -38,18 +38,6 @@ def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
             unit.append(item)
     if unit:
         yield unit
-
-
-def group_key(
-    items: Sequence[Item],
-    predictor: WindowScorer,
-    params: ScoringParams,
-    rename: Mapping[str, str] | None,
-) -> str:
-    """Hash of everything a group's scores depend on."""
-    meaning = params.model_dump(exclude={"batch_windows", "chunk_windows", "notable", "settle_s"})
-    made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
-    return hash_bytes(made_by.encode(), *(item.key().encode() for item in items))
 
 
 def score_group(
@@ -107,7 +95,8 @@ def score_batches(
     predictor: WindowScorer, items: Sequence[WindowItem], batch: int
 ) -> Iterator[pd.DataFrame]:
     """Score windows, one table a batch; the next batch is read while one is scored."""
-    reader = ThreadPoolExecutor(1)  # one: a reader of windows keeps its last recordings
+    # One thread, because a reader of windows keeps its last recordings.
+    reader = ThreadPoolExecutor(1)
     try:
         ahead = _read(reader, items[:batch])
         for k in range(0, len(items), batch):
@@ -123,25 +112,21 @@ def _read(reader: Executor, items: Sequence[WindowItem]) -> list[Reading]:
 
 
 def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[pd.DataFrame]:
-    good, windows, tables = [], [], []
+    good: list[WindowItem] = []
+    windows, tables = [], []
     for item, reading in readings:
         try:
             windows.append(reading.result())
-            good.append((item, reading))
+            good.append(item)
         except (InputError, OSError) as err:
             said = reason(err, item.files[0], item.id)
             tables.append(_failure(item.id, item.start_s, said, _is_transient(err)))
-    if good:
-        try:
-            scores = predictor.predict(windows)
-            tables.append(_scored([item for item, _ in good], scores))
-        except InputError as err:
-            if len(good) == 1:
-                ((item, _),) = good
-                tables.append(_failure(item.id, item.start_s, str(err)))
-            else:  # one window spoils the others: find it
-                for one in good:
-                    tables += _score_batch(predictor, [one])
+    for rows, scores in predict(predictor, [windows] if windows else []):
+        some = [good[row] for row in rows]
+        if isinstance(scores, InputError):
+            tables.append(_failure(some[0].id, some[0].start_s, str(scores)))
+        else:
+            tables.append(_scored(some, scores))
     return tables
 
 

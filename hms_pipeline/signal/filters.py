@@ -21,16 +21,12 @@ from ..schema import SFREQ
 from ..system.errors import InputError
 from .constants import constant
 
-PAD_S = 7.0  # the slowest filter in use (0.5 Hz, order 4) has decayed to 2e-4 by then
+PAD_S = 7.0  # of the extension: the slowest filter (0.5 Hz, order 4) has decayed to 2e-4 by then
+FLAT = 0.8  # share of the lower Nyquist frequency that resampling leaves unchanged
 
 
 def filter_spectrum(
-    x: Tensor,
-    gain: tuple[Any, ...],
-    *,
-    sfreq: float = SFREQ,
-    rate_hz: float | None = None,
-    pad_s: float = PAD_S,
+    x: Tensor, gain: tuple[Any, ...], *, sfreq: float = SFREQ, rate_hz: float | None = None
 ) -> Tensor:
     """Multiply the spectrum by a gain and, in the same pass, resample.
 
@@ -44,8 +40,6 @@ def filter_spectrum(
     rate_hz : float or None
         Sampling rate of the result; None keeps it. What lies above its Nyquist frequency is
         cut off, so nothing folds back.
-    pad_s : float
-        Length of the extension at each end, in seconds.
 
     Returns
     -------
@@ -54,7 +48,7 @@ def filter_spectrum(
     """
     ratio = Fraction(1) if rate_hz is None else Fraction(rate_hz / sfreq).limit_denominator(4096)
     n_times = x.shape[-1]
-    before, total = _extension(n_times, min(round(pad_s * sfreq), n_times - 1), ratio)
+    before, total = _extension(n_times, min(round(PAD_S * sfreq), n_times - 1), ratio)
     spectrum = torch.fft.rfft(extend_signal(x, before, total - n_times - before))
     n_out = int(total * ratio)
     n_kept = min(spectrum.shape[-1], (n_out + 1) // 2)
@@ -169,17 +163,16 @@ def band_pass(
     return filter_spectrum(x, gain, sfreq=sfreq, rate_hz=rate_hz)
 
 
-def resample(x: Tensor, sfreq: float, rate_hz: float, *, flat: float = 0.8) -> Tensor:
+def resample(x: Tensor, sfreq: float, rate_hz: float) -> Tensor:
     """Change the sampling rate.
+
+    From ``FLAT`` of the lower Nyquist frequency a half cosine falls to zero at that frequency.
 
     Parameters
     ----------
     x : Tensor, shape (..., n_times)
     sfreq, rate_hz : float
         Rates of ``x`` and of the result, in Hz.
-    flat : float
-        Share of the lower Nyquist frequency that passes unchanged; a half cosine falls to zero
-        at that Nyquist frequency.
 
     Returns
     -------
@@ -188,7 +181,7 @@ def resample(x: Tensor, sfreq: float, rate_hz: float, *, flat: float = 0.8) -> T
     if sfreq == rate_hz:
         return x
     nyquist = min(sfreq, rate_hz) / 2
-    return filter_spectrum(x, (flat_gain, flat * nyquist, nyquist), sfreq=sfreq, rate_hz=rate_hz)
+    return filter_spectrum(x, (flat_gain, FLAT * nyquist, nyquist), sfreq=sfreq, rate_hz=rate_hz)
 
 
 def clip_scale(x: Tensor, clip: float, scale: float) -> Tensor:

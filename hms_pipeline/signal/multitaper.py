@@ -23,6 +23,7 @@ from ..schema import (
     SPECTROGRAM_NFFT,
     SPECTROGRAM_STEP_S,
 )
+from ..system.errors import InputError
 from .constants import constant
 from .frames import cut_frames, detrend_mean
 from .montage import chains
@@ -67,7 +68,17 @@ def multitaper_power(
     -------
     Tensor, shape (..., n_chans / pool, n_freqs, n_frames)
         Two-sided density in µV²/Hz.
+
+    Raises
+    ------
+    InputError
+        The frames are too short for ``nw``.
     """
+    if 2 * nw >= n_window:
+        raise InputError(
+            f"nw needs to be below {n_window / 2:g} (half the {n_window} samples of a frame), but"
+            f" is {nw:g}. Lower it, or lengthen window_s."
+        )
     frames = detrend_mean(cut_frames(x, starts, n_window))
     return tapered_power(frames, ("dpss", nw, n_tapers), freqs_hz, sfreq, pool)
 

@@ -12,7 +12,7 @@ from .latent import Latent
 from .noise import slow_curve
 from .patient import Morphology, Patient, Seizure
 
-STEP_S = 0.25  # knots of a course
+STEP_S = 0.25  # time between two knots of a course
 # A full pattern lies at 0.92 of prominence, the boundary at 0.5; there a pattern that is weak and
 # nothing else stands out of the background by so many of its standard deviations.
 FULL, BOUNDARY, BOUNDARY_HEIGHT = 0.92, 0.5, 5.0

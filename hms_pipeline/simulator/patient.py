@@ -73,7 +73,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Morphology:
-    """What a patient's pattern looks like, whatever it does over time.
+    """What a patient's pattern looks like; ``Course`` says how it changes over time.
 
     Parameters
     ----------
@@ -216,7 +216,7 @@ class Patient:
 
 
 def stream(key: int, name: str) -> np.random.Generator:
-    """The random numbers of one source: the same whatever other sources draw."""
+    """The random numbers of one source; they do not depend on what other sources draw."""
     return np.random.default_rng([key, crc32(name.encode())])
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from ..schema import CLASSES
 from .latent import Latent, classify
 
-BIAS_SD = 0.07  # between raters, over everything one rater sees
-NOISE_SD = 0.10  # within a rater, from one reading to the next
+BIAS_SD = 0.07  # spread of the raters' biases; a rater has one bias for all windows
+NOISE_SD = 0.10  # spread of one rater's errors from one reading to the next
 LAPSE = 0.03  # share of votes that have nothing to do with the signal
 
 # Totals of votes; 8 and 9 never occur in the competition.

@@ -30,7 +30,7 @@ class Session:
 def simulate_session(
     seed: int, plan: SessionPlan, missing: bool = True, leave_out: tuple[str, ...] = ()
 ) -> Session:
-    """Signals of one session; the same whatever else is simulated, and where.
+    """Signals of one session; they do not depend on other sessions or on the process.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import pandas as pd
 from ..schema import ELECTRODES, SFREQ, SPECTROGRAM_ROWS, SPECTROGRAM_STEP_S, WINDOW_SAMPLES
 from .session import Session
 
-PEAK_UV = 1000.0  # artefacts below it are on no list
+PEAK_UV = 1000.0  # smaller artefacts are not listed
 STILL_S = 0.5
 
 

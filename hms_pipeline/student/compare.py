@@ -13,14 +13,14 @@ from ..config.paths import FINAL
 from ..config.student import STUDENT
 from ..ensemble.blend import Blend
 from ..ensemble.bootstrap import interval, patient_bootstrap
-from ..ensemble.metrics import kl_per_window, slice_masks
+from ..ensemble.metrics import slice_masks
 from ..ensemble.oof import OutOfFold, read_oof
 from ..ensemble.stage import Made, plain, prior, summarise, table_of
 from ..schema import CLASSES, DECIDING_SLICE
 from ..system.errors import InputError
 from ..system.files import read_table
 from ..training.finished import read_checked, read_manifest
-from ..training.metrics import metric_name
+from ..training.metrics import kl_per_window, metric_name
 from .teacher import Teacher
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ class Comparison:
 
     @classmethod
     def read(cls, paths: Paths, params: Params, teacher: Teacher | None = None) -> Comparison:
-        """Read both from the trainings' own files, held against what they recorded.
+        """Read both from the trainings' own files, checked by the hashes that these recorded.
 
         Raises
         ------

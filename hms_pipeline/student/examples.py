@@ -1,4 +1,4 @@
-"""Windows drawn by a formula, for what is to stay the same whatever becomes of the simulator."""
+"""Windows made by a formula, for checks that must not change when the simulator does."""
 
 from __future__ import annotations
 

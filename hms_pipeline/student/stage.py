@@ -15,13 +15,14 @@ from ..config.student import STUDENT
 from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
 from ..system.files import hash_file, hash_json, write_json, write_sealed, write_table
-from ..training.callback import NoCallback, TrainingCallback
+from ..system.progress import Progress
+from ..training.callback import TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
 from ..training.stage import finish_fold
 from ..training.train import Trainer
 from .compare import Comparison, suffix
 from .teacher import Teacher
-from .windows import Progress, StudentData, overlapping, read_training_windows, student_views
+from .windows import StudentData, overlapping, read_training_windows, student_views
 
 
 def run(
@@ -29,7 +30,7 @@ def run(
     params: Params,
     *,
     device: str = "auto",
-    callback: Callable[[], TrainingCallback] = NoCallback,
+    callback: Callable[[], TrainingCallback] = TrainingCallback,
     progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Train one student a fold and the one that answers; compare them with the ensemble.
@@ -44,7 +45,7 @@ def run(
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     callback : callable
-        Makes what hears of one training.
+        Makes the callback of one training.
     progress : callable
         Takes steps done and in all, of what is worked on.
 
@@ -62,7 +63,7 @@ def run(
     if params.student is None:
         write_json(out / "summary.json", {})
         return {}
-    code_key(paths, params, "student")  # refuses where DVC was told of other code
+    code_key(paths, params, "student")  # refuses if DVC was given the key of other code
     student_views(params)
     teacher = Teacher.read(paths, params)
     work = _Work(paths, params, teacher, device, progress)
@@ -140,11 +141,11 @@ class _Work:
         kept = windows.label_ids[: len(windows.label_ids) - len(self.more)]
         answers = self.teacher.answers(kept, *args)
         return StudentData(
-            windows,
-            len(kept),
-            self.params.student.votes_share,
-            lambda fold: self.teacher.soft_targets(answers, fold),
-            self.inputs,
+            **vars(windows),
+            n_kept=len(kept),
+            votes_share=self.params.student.votes_share,
+            teach=lambda fold: self.teacher.soft_targets(answers, fold),
+            inputs_of=self.inputs,
         )
 
 

@@ -12,8 +12,9 @@ from ..code_keys.roots import Keys
 from ..config import Params, Paths
 from ..config.keys import present_keys
 from ..config.student import STUDENT
-from ..inference.bundle import CHECKSUMS, checksums, write_bundle
+from ..inference.bundle import CHECKSUMS, checksums
 from ..inference.predictor import Predictor
+from ..inference.write import write_bundle
 from ..schema import CLASS_LABELS
 from ..system.errors import InputError
 from ..system.files import atomic, hash_file, write_json
@@ -25,34 +26,6 @@ COMMANDS = (
     "hms recipe starter", "hms sample --out data", "dvc add data", "dvc repro student",
     "hms student --starter hms_pipeline/starter",
 )  # fmt: skip
-
-TEXT = """\
-# Starter
-
-Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
-
-## What it is
-One network ({architecture}, {n_parameters} weights) that reads 50 s of scalp EEG, without a
-spectrogram, and gives the probability of each of six patterns that experts vote for: {classes}.
-It learned to answer as an ensemble of {n_networks} networks does ({members}).
-
-## Data
-**It was trained on simulated EEG alone** (`hms sample`, recipe `{recipe}`, {patients} patients); no
-recording of a person is in it.
-
-## Results on simulated patients it never saw
-KL divergence to the vote shares, nats, nested by patient fold: {kl:.3f} on windows with ten votes
-or more, its teacher {teacher:.3f}.
-{results}
-## Limits
-- What the simulator does not draw, it does not know. Its numbers on real EEG are a first look.
-- It knows six patterns; artefact, burst suppression and normal background all count as "Other".
-- Experts disagree on these patterns; the probabilities reproduce their votes, not the truth.
-
-## How it is made again
-{commands}
-`manifest.json` holds hashes of its weights and code, and its answers to six drawn windows.
-"""
 
 
 def write_starter(paths: Paths, params: Params, out: Path, results: str = "") -> Path:
@@ -128,7 +101,8 @@ def _card(paths: Paths, params: Params, results: str) -> str:
     training = json.loads(
         (paths.student.fold(STUDENT, "final") / MANIFEST).read_text(encoding="utf-8")
     )
-    return TEXT.format(
+    text = (Path(__file__).parent / "starter_card.md").read_text(encoding="utf-8")
+    return text.format(
         architecture=params.student.architecture,
         n_parameters=f"{training['n_parameters']:,}",
         classes=", ".join(CLASS_LABELS),

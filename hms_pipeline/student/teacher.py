@@ -25,24 +25,25 @@ from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
 from ..system.files import atomic, hash_json
-from .windows import Progress
+from ..system.progress import Progress
 
-CHUNK = 256  # windows whose answers are one file
+CHUNK = 256  # windows whose answers are kept in one file
 
 
 @dataclass(frozen=True)
 class Teacher:
     """The ensemble of the present artifacts.
 
-    The student of fold k hears only networks that never saw fold k's patients, blended by what
-    was fitted without them. The one that answers hears all networks, blended as the ensemble is.
+    Fold k's student is taught by networks that never saw fold k's patients, blended with weights
+    that were fitted without them. The final student, which answers, is taught by all networks,
+    blended as the ensemble is.
 
     Parameters
     ----------
     paths : Paths
     params : Params
     oof : OutOfFold
-        Of its members, held against what their trainings recorded.
+        Of its members, checked by the hashes that their trainings recorded.
     bundle : PresentBundle
         Its networks and blend.
     """
@@ -64,7 +65,7 @@ class Teacher:
 
     @cached_property
     def blends(self) -> dict[int | str, Blend]:
-        """Fold, or ``"final"`` → the blend that a student hears; members in the bundle's order."""
+        """Fold, or ``"final"`` → the blend that teaches there; members in the bundle's order."""
         members = tuple(self.bundle.members)
         found: dict[int | str, Blend] = {FINAL: self.bundle.blend}
         for fold in range(self.params.split.n_folds):
@@ -73,14 +74,14 @@ class Teacher:
         return found
 
     def networks(self, fold: int | str) -> dict:
-        """Content hashes of the networks that a student hears."""
+        """Content hashes of the networks that teach a student."""
         members = self.bundle.info["members"].items()
         if fold == FINAL:
             return {name: member["folds"] for name, member in members}
         return {name: member["folds"][str(fold)] for name, member in members}
 
     def lesson(self, fold: int | str) -> str:
-        """Hash of the networks and the blend that a student hears."""
+        """Hash of the networks and the blend that teach a student."""
         return hash_json([self.networks(fold), self.blends[fold].to_dict()])
 
     def answers(
@@ -118,7 +119,7 @@ class Teacher:
         return np.concatenate(found, axis=2)
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
-        """What a student is told of every window, shape (n_windows, 6)."""
+        """The teacher's answer for every window, shape (n_windows, 6)."""
         heard = answers.mean(1) if isinstance(fold, str) else answers[:, fold]
         return apply_blend(heard, self.blends[fold])
 

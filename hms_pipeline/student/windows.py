@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,10 @@ from ..features.view import BuiltView
 from ..features.views import build_views
 from ..system.errors import InputError
 from ..system.files import atomic, read_table
+from ..system.progress import Progress
 from ..training.fold_data import FoldData, MemberData
 
-Progress = Callable[[int, int], None]
-RULE = "overlap"  # of validation
+RULE = "overlap"  # a rule of validation
 
 
 def student_views(params: Params) -> dict[str, BuiltView]:
@@ -88,42 +88,24 @@ class JoinedStore:
 
 
 @dataclass(frozen=True)
-class StudentData:
-    """All windows of a student's trainings, and what it learns of each.
+class StudentData(MemberData):
+    """All windows of a student's trainings, kept ones first, and what it learns of each.
 
     Parameters
     ----------
-    windows : MemberData
-        Kept windows, then overlapping ones.
     n_kept : int
     votes_share : float
         Of the votes in the targets.
     teach : callable
         Fold, or ``"final"`` → the teacher's answers, shape (n_windows, 6).
-    inputs : callable
+    inputs_of : callable
         The same → hashes of what that training depends on.
     """
 
-    windows: MemberData
     n_kept: int
     votes_share: float
     teach: Callable[[int | str], np.ndarray]
-    inputs: Callable[[int | str], dict]
-
-    @property
-    def label_ids(self) -> np.ndarray:
-        """The windows' keys, shape (n,)."""
-        return self.windows.label_ids
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of one window in each view."""
-        return self.windows.shapes
-
-    @property
-    def stores(self) -> tuple:
-        """The views' features."""
-        return self.windows.stores
+    inputs_of: Callable[[int | str], dict]
 
     def fold(self, fold: int | str) -> FoldData:
         """What one training reads.
@@ -132,17 +114,15 @@ class StudentData:
         ``"final"`` trains on all and answers the kept ones.
         """
         final = isinstance(fold, str)
-        data = self.windows.fold(0 if final else fold)
+        data = super().fold(0 if final else fold)
         kept = np.arange(self.n_kept)
         votes, teacher = data.smooth_target, self.teach(fold)
-        return FoldData(
-            **{
-                **vars(data),
-                "train": np.arange(len(self.label_ids)) if final else data.train,
-                "held_out": kept if final else np.intersect1d(data.held_out, kept),
-                "smooth_target": self.votes_share * votes + (1 - self.votes_share) * teacher,
-                "inputs": self.inputs(fold),
-            }
+        return replace(
+            data,
+            train=np.arange(len(self.label_ids)) if final else data.train,
+            held_out=kept if final else np.intersect1d(data.held_out, kept),
+            smooth_target=self.votes_share * votes + (1 - self.votes_share) * teacher,
+            inputs=self.inputs_of(fold),
         )
 
 

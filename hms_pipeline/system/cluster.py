@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import InputError, LostError
 
-AHEAD = 2  # calls that wait, for each that runs
+AHEAD = 2  # calls that are sent ahead for each one that runs
 
 
 def connect(
@@ -69,7 +69,7 @@ def own_code(root: Path) -> dict[str, str]:
 def spread(
     ray: Any, *, gpus: float = 0, retries: int = 3
 ) -> Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]:
-    """What runs a function on items, one CPU each, on whatever nodes the cluster has.
+    """Make what runs a function on items, one CPU each, on the nodes of the cluster.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 SWITCH = "HMS_COMPILE"
-LONGEST_S = 3600.0  # that one process waits for another's compilation
+LONGEST_S = 3600.0  # longest time that one process waits for another's compilation
 
 _failed: set[str] = set()  # what this process need not try again
 
@@ -43,8 +43,7 @@ def compiled(what: object, make: Callable[[], T]) -> T | None:
     Returns
     -------
     object or None
-        What ``make`` returned. None where compilation is switched off or fails, which is said
-        once.
+        What ``make`` returned. None if compilation is switched off or fails; one warning says so.
 
     Raises
     ------

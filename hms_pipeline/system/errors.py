@@ -1,4 +1,4 @@
-"""Errors that are said to a user in one line."""
+"""Errors that the user sees as one line."""
 
 import re
 
@@ -11,14 +11,14 @@ class InputError(ValueError):
 
 
 class StaleError(RuntimeError):
-    """What was planned no longer holds, because something moved meanwhile: say it, try again.
+    """What was planned cannot be done any more, because something changed meanwhile; try again.
 
     The command line prints it as one line and exits with 1.
     """
 
 
 class LostError(RuntimeError):
-    """The process or the machine that ran something went away, however often it was tried."""
+    """The process or the machine that ran a call ended, at every attempt."""
 
 
 def hide_passwords(text: str) -> str:

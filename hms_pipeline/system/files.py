@@ -47,7 +47,7 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
         _flush_one(path.parent)
-    except OSError as err:  # of a full disk most name no file
+    except OSError as err:  # most errors of a full disk name no file
         if err.filename in (None, str(temporary)):
             err.filename = str(path)
         raise
@@ -157,7 +157,7 @@ def write_table(path: Path, table: pd.DataFrame, notes: Mapping[str, str] | None
 def read_table(
     path: Path, columns: Sequence[str] | None = None, content: bytes | None = None
 ) -> pd.DataFrame:
-    """A table that an earlier stage wrote; what ``write_table`` wrote is held against its hashes.
+    """Read a table that an earlier stage wrote; hashes of ``write_table`` are checked.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def read_table(
         _check_columns(table, columns)
         return table.to_pandas()
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as err:
-        if getattr(err, "errno", None) is not None:  # the system's, not the file's
+        if getattr(err, "errno", None) is not None:  # an error of the system, not of the file
             raise
         reason = " ".join(str(err).split())[:120]
         raise InputError(
@@ -194,7 +194,7 @@ def read_table(
 
 def _check_columns(table: pa.Table, columns: Sequence[str] | None) -> None:
     sealed = (table.schema.metadata or {}).get(SEAL.encode())
-    if sealed is None:  # written by others
+    if sealed is None:  # not written by this project
         return
     stated = json.loads(sealed)
     if columns is None and list(stated) != sorted(table.column_names):

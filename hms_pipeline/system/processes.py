@@ -1,4 +1,4 @@
-"""Child processes: how they start, how they end, what is said when one dies."""
+"""Child processes: how they start, how they end, and the message when one dies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def free_memory() -> int:
     free = int(entries["MemAvailable"].split()[0]) * 1024
     try:
         return min(free, int(CONTAINER_LIMIT.read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
+    except (OSError, ValueError):  # no container, or one without a limit, whose value is "max"
         return free
 
 
@@ -84,7 +84,7 @@ def process_pool(
     workers : int
         At most so many processes.
     work : str
-        Begins the sentence that is said when one dies: what needs them.
+        Begins the message when one dies: what needs them.
     remains : str
         Ends it: what remains of the work.
     initializer : callable or None
@@ -135,7 +135,7 @@ def process_map(
     InputError
         A process died.
     """
-    workers = min(workers or len(os.sched_getaffinity(0)), most)
+    workers = min(workers or cores(), most)
     if workers <= 1:
         yield _map_here
     else:

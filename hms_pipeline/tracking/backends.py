@@ -1,4 +1,4 @@
-"""What stands behind the servers: the variables that name databases and buckets, and their state.
+"""The databases and buckets behind the servers: the variables that name them, and their state.
 
 All of the servers' settings are read here; docs/how-to/team.md lists them.
 """
@@ -22,7 +22,7 @@ PREFECT_STORE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 S3_ADDRESS = "MLFLOW_S3_ENDPOINT_URL"
 EXTRA = "Run pip install 'hms-pipeline[team]'."
 TIMEOUT_S = 5
-COUNTED = 100_000  # objects of a bucket, at most
+COUNTED = 100_000  # most objects of a bucket that are counted
 MB = 1e6
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from ..config import Paths
 from .artifacts import log_file
 from .runs import KIND, log_metrics
-from .store import experiment_id, open_to_write
+from .store import experiment_id, has_store, open_client, open_to_write
 
 DAY_S = 86400
+PREFIX = "psi/"
+DRIFT = f"tags.`{KIND}` = 'drift'"
 
 
 def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
@@ -32,12 +34,28 @@ def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
     """
     client = open_to_write(paths)
     experiment = experiment_id(client, paths)
-    found = client.search_runs([experiment], f"tags.`{KIND}` = 'drift'", max_results=1)
+    found = client.search_runs([experiment], DRIFT, max_results=1)
     run = (
         found[0] if found else client.create_run(experiment, run_name="drift", tags={KIND: "drift"})
     )
-    metrics = {f"psi/{quantity}": value for quantity, value in indices.items()}
+    metrics = {f"{PREFIX}{quantity}": value for quantity, value in indices.items()}
     log_metrics(client, run.info.run_id, metrics, step=int(time.time() // DAY_S))
     log_file(client, paths, run.info.run_id, plot, "plot")
     client.set_terminated(run.info.run_id)
     return run.info.run_id
+
+
+def read_drift(paths: Paths) -> dict[str, dict[int, float]]:
+    """Quantity → day since 1970 → the day's last index; empty before the first check."""
+    if not has_store(paths):
+        return {}
+    client = open_client(paths)
+    found = client.search_runs([experiment_id(client, paths)], DRIFT, max_results=1)
+    return {
+        name.removeprefix(PREFIX): {
+            metric.step: metric.value for metric in client.get_metric_history(run.info.run_id, name)
+        }
+        for run in found
+        for name in run.data.metrics
+        if name.startswith(PREFIX)
+    }

@@ -1,4 +1,4 @@
-"""Runs whose process is gone without a word: the next run closes them as KILLED."""
+"""Runs whose process ended without closing them: the next run closes them as KILLED."""
 
 from __future__ import annotations
 

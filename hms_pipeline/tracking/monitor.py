@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def start_monitor(client: MlflowClient, run_id: str) -> SystemMetricsMonitor | None:
-    """Sample in the background, at MLflow's own interval; None where psutil is absent."""
-    if importlib.util.find_spec("psutil") is None:
-        return None
+def start_monitor(client: MlflowClient, run_id: str) -> SystemMetricsMonitor:
+    """Sample in the background, at MLflow's own interval."""
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     logging.getLogger(SystemMetricsMonitor.__module__).setLevel(logging.ERROR)
@@ -25,7 +22,7 @@ def start_monitor(client: MlflowClient, run_id: str) -> SystemMetricsMonitor | N
         def monitor(self) -> None:
             try:
                 super().monitor()
-            except Exception as err:  # drivers and servers each have their own
+            except Exception as err:  # drivers and servers have errors of their own
                 log.warning("The machine is no longer watched (%s); training goes on.", err)
 
     monitor = Quiet(run_id, tracking_uri=client.tracking_uri)

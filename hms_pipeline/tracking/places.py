@@ -60,11 +60,11 @@ def local_path(uri: str) -> Path | None:
 
 
 def move_addresses(database: Path, experiment: str) -> int:
-    """Turn the addresses of a store that was moved or copied to where it lies now.
+    """Change the addresses of a store that was moved or copied to the place where it lies now.
 
-    Only addresses under the folder that the store itself recorded are turned, all in one
-    transaction, after a copy of the database was put beside it (``before-move.db``). A store that
-    is reached by another name of the same folder (a link, a second mount) stays as it is.
+    Only addresses below the folder that the store itself recorded are changed, all in one
+    transaction, after the database was copied to ``before-move.db`` beside it. If the folder is the
+    same and only its name differs (a link, a second mount), nothing is changed.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def move_addresses(database: Path, experiment: str) -> int:
     Returns
     -------
     int
-        How many addresses were turned.
+        How many addresses were changed.
     """
     here = database.parent.resolve() / ARTIFACTS
     with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as link:

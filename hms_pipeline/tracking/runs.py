@@ -16,6 +16,7 @@ import pandas as pd
 from ..config import Params, Paths
 from ..system.files import hash_file, hash_json
 from ..system.locks import locked
+from ..training.callback import TrainingCallback
 from ..training.finished import read_checked, read_manifest
 from .artifacts import log_file, log_json
 from .checkout import git_commit
@@ -35,11 +36,11 @@ KIND, KEY = "hms.kind", "hms.key"
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 
 
-class FoldRun:
+class FoldRun(TrainingCallback):
     """One training as a run under its member's run under the retrain's run.
 
-    Whatever goes wrong with tracking is logged and never stops a training: a fold without a run
-    gets one when it is registered.
+    An error of tracking is logged and never stops a training. A fold without a run gets one when
+    it is registered.
 
     Parameters
     ----------

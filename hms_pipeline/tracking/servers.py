@@ -35,7 +35,7 @@ class Server:
         Path of the question.
     post : bool
     exposed : bool
-        Seen to listen beyond loopback, whatever the URL by which it is asked.
+        Whether its socket listens beyond loopback, even if the URL names loopback.
     login : str
         ``user:password`` that this machine has for it.
     """
@@ -158,7 +158,8 @@ def _sockets(record: Path) -> set[tuple[str, int]]:
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
         process = psutil.Process(known["pid"])
-        if abs(process.create_time() - known["started"]) > 1.0:  # the pid is another's by now
+        # The pid belongs to another process by now.
+        if abs(process.create_time() - known["started"]) > 1.0:
             return set()
         family = [process, *process.children(recursive=True)]
     except (OSError, ValueError, KeyError, psutil.Error):

@@ -44,7 +44,7 @@ def is_own(paths: Paths) -> bool:
 
 
 def has_store(paths: Paths) -> bool:
-    """Whether there is something to read: a server is taken to be there."""
+    """Whether there is a store to read; a server that is named is assumed to exist."""
     return not is_own(paths) or database(paths).exists()
 
 

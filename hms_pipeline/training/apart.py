@@ -1,4 +1,4 @@
-"""One fold trained to look at, apart from what the pipeline keeps."""
+"""Train one fold to look at it, without changing what the pipeline keeps."""
 
 from __future__ import annotations
 

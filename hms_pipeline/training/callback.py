@@ -1,13 +1,16 @@
-"""What a tracker of training hears; training itself knows no tracker."""
+"""The callback through which a tracker follows a training, which itself knows no tracker."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
-class TrainingCallback(Protocol):
-    """Called by ``training.stage.run``, in this order; an error ends the sequence."""
+class TrainingCallback:
+    """Called by ``training.stage.run``, in this order; an error ends the sequence.
+
+    This one does nothing; one that listens derives from it.
+    """
 
     def on_start(self, info: dict[str, Any]) -> None:
         """Member, fold, device, rows, parameters and input hashes."""
@@ -20,19 +23,3 @@ class TrainingCallback(Protocol):
 
     def on_error(self, err: BaseException) -> None:
         """Training ended without outputs; the error is raised again afterwards."""
-
-
-class NoCallback:
-    """Hears nothing."""
-
-    def on_start(self, info: dict[str, Any]) -> None:
-        """A fold's training starts."""
-
-    def on_epoch(self, step: int, metrics: dict[str, float]) -> None:
-        """An epoch ended."""
-
-    def on_end(self, manifest: dict[str, Any], folder: Path) -> None:
-        """The fold is finished and stored in ``folder``."""
-
-    def on_error(self, err: BaseException) -> None:
-        """The training failed."""

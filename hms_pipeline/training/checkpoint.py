@@ -1,4 +1,4 @@
-"""Where a killed training goes on: everything at the end of an epoch, in one atomic file."""
+"""The state after an epoch, in one atomic file, from which a killed training continues."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def write_tensors(
 class Checkpoint:
     """The checkpoint of one training.
 
-    Random numbers need no place in it: every epoch's are seeded by its own position.
+    It holds no random state, because every epoch is seeded by its own position.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class Checkpoint:
             writing.result()
 
     def load(self, state: TrainState) -> list[dict]:
-        """Put the kept state back and give its history; an unreadable one is said and dropped."""
+        """Load the kept state and return its history; warn of an unreadable one and drop it."""
         found = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
         if not found:
             return []

@@ -14,7 +14,7 @@ from .state import TrainState
 from .step import image_layout
 
 Views = Sequence[Tensor]
-_WARM_UP = 2  # passes before capture, so that libraries have made their choices and buffers
+_WARM_UP = 2  # passes before capture: libraries choose their kernels and take their buffers
 
 
 class Evaluator:

@@ -90,7 +90,7 @@ def fold_key(inputs: dict[str, Any], member: str, fold: int | str) -> str:
 def missing_folds(
     paths: Paths, params: Params, member: str, folds: Sequence[int] | None = None
 ) -> list[int]:
-    """Folds of a member that no finished training with the present inputs has left."""
+    """Folds of a member for which there is no finished training with the present inputs."""
     inputs = member_inputs(paths, params, member)
     chosen = range(params.split.n_folds) if folds is None else folds
     return [
@@ -140,7 +140,7 @@ def read_checked(folder: Path, manifest: Mapping[str, Any], name: str) -> bytes:
 
 
 def find_finished(folder: Path, inputs: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest of a finished fold; a damaged one is said and removed.
+    """The manifest of a finished fold; warn of a damaged one and remove it.
 
     Parameters
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -94,25 +93,6 @@ class FoldData:
                 " Change its bounds, remove the stage or add data."
             )
         return rows
-
-
-class TrainingData(Protocol):
-    """What every fold of a network reads."""
-
-    @property
-    def label_ids(self) -> np.ndarray:
-        """Of all windows, shape (n_windows,)."""
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of one window in each view."""
-
-    @property
-    def stores(self) -> tuple[Store, ...]:
-        """Features, one store a view."""
-
-    def fold(self, fold: int | str) -> FoldData:
-        """What one training reads."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +199,7 @@ def _fold_of(windows: pd.DataFrame, folds: pd.DataFrame) -> np.ndarray:
 def _check_held_out(
     windows: pd.DataFrame, train: np.ndarray, held_out: np.ndarray, fold: int | str
 ) -> None:
-    """No held-out patient in training."""
+    """Refuse a held-out patient among the training windows."""
     if not len(held_out):
         raise InputError(f"Fold {fold} has no windows. Run `hms split` again, or add data.")
     patients = windows["patient_id"]

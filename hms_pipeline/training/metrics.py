@@ -10,19 +10,34 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..schema import VOTE_SLICES
 
-_EPS = 1e-15  # the official clip of predictions
+Array = NDArray[np.float64]
+FLOOR = 1e-15  # the official clip of predictions
 
 
-def kl_divergence(target: np.ndarray, probs: np.ndarray) -> float:
-    """Mean over rows of Σ t·ln(t / p), in nats; terms with t = 0 are 0.
+def kl_per_window(target: Array, probs: Array) -> Array:
+    """Σ t·ln(t / p) of every row, in nats; terms with t = 0 are 0.
 
     Parameters
     ----------
     target, probs : array, shape (n, n_classes)
-        Rows sum to 1; n ≥ 1. As in the official metric only ``probs`` are clipped.
+        Vote shares and probabilities; rows sum to 1. As in the official metric only ``probs``
+        are clipped.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    log_probs = np.log(np.clip(probs, FLOOR, 1 - FLOOR))
+    log_target = np.log(np.where(target > 0, target, 1.0))
+    return (target * (log_target - log_probs)).sum(1)
+
+
+def kl_divergence(target: np.ndarray, probs: np.ndarray) -> float:
+    """Mean of ``kl_per_window`` over the rows, of which there is one at least.
 
     Examples
     --------
@@ -36,9 +51,7 @@ def kl_divergence(target: np.ndarray, probs: np.ndarray) -> float:
             f"target and probs need one shape (n, n_classes) with n > 0, got {target.shape} and"
             f" {probs.shape}."
         )
-    log_probs = np.log(np.clip(probs, _EPS, 1 - _EPS))
-    log_target = np.log(np.where(target > 0, target, 1.0))
-    return float((target * (log_target - log_probs)).sum(1).mean())
+    return float(kl_per_window(target, probs).mean())
 
 
 def by_slice(target: np.ndarray, probs: np.ndarray, n_votes: np.ndarray) -> dict[str, float]:
@@ -49,10 +62,10 @@ def by_slice(target: np.ndarray, probs: np.ndarray, n_votes: np.ndarray) -> dict
     target, probs : array, shape (n, 6)
     n_votes : array, shape (n,)
     """
-    result = {}
-    for name, rows in slice_rows(n_votes).items():
-        result[name] = kl_divergence(target[rows], probs[rows]) if rows.any() else math.nan
-    return result
+    return {
+        name: kl_divergence(target[rows], probs[rows]) if rows.any() else math.nan
+        for name, rows in slice_rows(n_votes).items()
+    }
 
 
 def slice_rows(n_votes: np.ndarray) -> dict[str, np.ndarray]:

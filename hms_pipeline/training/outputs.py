@@ -1,4 +1,7 @@
-"""What a training leaves: weights, held-out probabilities, history, manifest; bytes by inputs."""
+"""The files of a training: weights, held-out probabilities, history and manifest.
+
+Equal inputs give equal bytes.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_RISE = 0.3  # share of the steps that rise
-_START = 1 / 25  # of max_lr
+_RISE = 0.3  # share of the steps in which the rate rises
+_START = 1 / 25  # first rate, as a share of max_lr
 _END = 1 / 25e4
 
 

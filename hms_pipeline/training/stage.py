@@ -11,7 +11,7 @@ from ..config import Params, Paths
 from ..system.files import atomic
 from ..system.locks import locked
 from ..system.progress import Progress
-from .callback import NoCallback, TrainingCallback
+from .callback import TrainingCallback
 from .finished import check_training, find_finished, fold_key, link_fold, member_inputs
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def run(
     *,
     device: str = "auto",
     again: bool = False,
-    callback: Callable[[], TrainingCallback] = NoCallback,
+    callback: Callable[[], TrainingCallback] = TrainingCallback,
     progress: Progress = lambda done, total: None,
 ) -> dict[int, dict]:
     """Train a member's folds that are not finished, and link all asked for into ``members``.
@@ -45,7 +45,7 @@ def run(
     again : bool
         Train finished folds anew.
     callback : callable
-        Makes what hears of one fold's training.
+        Makes the callback of one fold's training.
     progress : callable
         Takes steps done and in all, of the fold that is trained.
 
@@ -66,7 +66,7 @@ def run(
     @cache
     def trainer() -> Trainer:
         from .fold_data import MemberData
-        from .train import Trainer  # with PyTorch, which linking finished folds does not need
+        from .train import Trainer  # imports PyTorch, which is not needed to link finished folds
 
         read = partial(MemberData.read, paths, params, member, inputs)
         return Trainer(paths, params, member, read, device)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 # Steps of a training from which on it is compiled: each gains 2 to 14 ms; a process reads what
 # another compiled in 3 to 20 s, for all its folds; compiling takes minutes, once.
 COMPILED_STEPS = 500
-_WARM_UP = 3  # steps before capture, so that libraries have made their choices and buffers
+_WARM_UP = 3  # steps before capture: libraries choose their kernels and take their buffers
 
 
 def kl_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -158,7 +158,7 @@ class GraphedStep:
 def make_step(
     plain: PlainStep, shapes: Sequence[tuple[int, ...]], batch_size: int, n_steps: int
 ) -> PlainStep | GraphedStep:
-    """The fastest step for the device; what cannot be compiled or captured is said, not hidden.
+    """Make the fastest step for the device; warn if it cannot be compiled or captured.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ..system.progress import Progress
 from .callback import TrainingCallback
 from .checkpoint import Checkpoint
 from .fit import Fit, fit
-from .fold_data import TrainingData
+from .fold_data import MemberData
 from .outputs import write_outputs
 
 log = logging.getLogger(__name__)
@@ -45,17 +46,17 @@ class Trainer:
         paths: Paths,
         params: Params,
         member: str,
-        read: Callable[[], TrainingData],
+        read: Callable[[], MemberData],
         device: str = "auto",
     ) -> None:
         self.paths, self.params, self.member, self._read = paths, params, member, read
         torch.set_num_threads(params.training.threads)
         self.device = choose_device(device)
         if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)  # graphs and streams are made on it
+            torch.cuda.set_device(self.device)  # so that graphs and streams are made on this device
 
     @cached_property
-    def data(self) -> TrainingData:
+    def data(self) -> MemberData:
         """Windows, folds and verified features."""
         return self._read()
 
@@ -150,7 +151,7 @@ class Trainer:
             "architecture": spec.architecture,
             "views": list(spec.views),
             "model": spec.model,
-            "pretrained": reports[0].to_dict(),
+            "pretrained": asdict(reports[0]),
             "device": job.device.type,
             "cuda_graph": result.graphed,
             "compiled": result.compiled,

@@ -150,7 +150,7 @@ def _build(entry: Expected, params: ValidationParams) -> Any:
 def _applies(expectation: Any, table: pd.DataFrame) -> bool:
     """Leave out what would look at an absent column, or take the median of no values.
 
-    Both are failures of their own: of the table's columns, and of the files' reading.
+    Other expectations report both: those on the table's columns, and those on reading the files.
     """
     column = getattr(expectation, "column", None)
     if column is None or column not in table.columns:

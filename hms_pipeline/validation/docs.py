@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +18,8 @@ from ..config.validation import ValidationParams
 from ..system.files import atomic
 from .checks import SUITES_FOLDER, Result, run_suites
 from .overview import WRITTEN, Overview, render_overview
+
+from great_expectations.render import util as rendering  # isort: skip
 
 STYLE = (Path(__file__).parent / "pages.css").read_text(encoding="utf-8")
 # Great Expectations' pages draw style and scripts from seven hosts: they would be bare offline,
@@ -32,6 +35,31 @@ _SCRIPT = re.compile(r"<script\b.*?</script>", re.DOTALL)
 _FOOTER = re.compile(r"<footer\b.*?</footer>", re.DOTALL)
 FIXED_TIME = "20240109T000000.000000Z"
 SHOWN_TIME = "2024-01-09T00:00:00Z"
+
+_table_of_indices = rendering._convert_unexpected_indices_to_df  # noqa: SLF001 - see below
+
+
+def _values_in_order(
+    unexpected_index_list: list[Any], unexpected_index_column_names: list[str] | None, **rest: Any
+) -> pd.DataFrame:
+    """Join the values of several columns; Great Expectations orders them anew in each run."""
+    rows = unexpected_index_list
+    if unexpected_index_column_names:
+        ids = set(unexpected_index_column_names)
+        names = [name for name in rows[0] if name not in ids]
+        rows = [
+            {"value": row[names[0]] if len(names) == 1 else ", ".join(str(row[n]) for n in names)}
+            | {name: row[name] for name in unexpected_index_column_names}
+            for row in rows
+        ]
+    return _table_of_indices(
+        unexpected_index_list=rows,
+        unexpected_index_column_names=unexpected_index_column_names,
+        **rest,
+    )
+
+
+rendering._convert_unexpected_indices_to_df = _values_in_order  # noqa: SLF001
 
 
 def build_docs(

@@ -28,7 +28,7 @@ from ..schema import (
 from .landmarks import landmark_hashes
 from .quality import eeg_windows, longest_runs, window_sums
 
-FURTHEST_S = 1e9  # no recording lasts so long; beyond, an offset is no number of a sample
+FURTHEST_S = 1e9  # longer than any recording; an offset beyond it cannot be a sample's
 WINDOW_MEASURES = {
     "eeg": ("missing_share", "missing_s", "dead", "saturated_share", "extreme_share"),
     "spectrogram": ("missing_share",),
@@ -111,7 +111,8 @@ def _read_bytes(path: Path) -> bytes:
 def _check_layout(file: CheckedFile, columns: tuple[str, ...], label: str) -> None:
     """The competition's files hold exactly these columns, float32 but for ``time``."""
     schema = file.schema_arrow
-    if "time" in columns and "time" not in schema.names:  # the only one that may not be read
+    # The only column that may lack without an error of the reader.
+    if "time" in columns and "time" not in schema.names:
         raise RecordingError(
             f"{label} needs {len(columns)} columns, but lacks time. Export it again in the"
             " competition's layout.",

@@ -47,6 +47,7 @@ def render_overview(
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Data Docs</title><style>\n{style}</style></head>\n"
         '<body class="overview"><h1>Is this data set sound?</h1>\n'
         '<p>Validated <span class="written">at this file\'s own date</span></p>\n'

@@ -5,10 +5,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+from .imports import PACKAGE, ROOMS, ROOT
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.ipynb")]
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
+CODE = re.compile(r"`([^`\n]+)`")
+IN_FILE = re.compile(r"(\w+/[\w/]+\.(?:py|js))(?:: ([\w.]+))?")
+DOTTED = re.compile(rf"(?:(?:hms_pipeline|package)\.)?((?:{'|'.join(ROOMS)})(?:\.\w+)+)(?:\(.*\))?")
 NAMED = re.compile(r"\b(?:docs|hms_pipeline|flows|tests|benchmarks)/[\w/-]+\.(?:md|py)\b")
 
 
@@ -34,6 +39,50 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         return  # tells of files as they were
     named = set(NAMED.findall(page.read_text(encoding="utf-8")))
     assert not {name for name in named if not (ROOT / name).exists()}
+
+
+def keys(values: object, path: str = "") -> set[str]:
+    """The paths of all keys of a recipe, joined by dots."""
+    if not isinstance(values, dict):
+        return {path}
+    return {path}.union(*(keys(value, f"{path}.{key}".strip(".")) for key, value in values.items()))
+
+
+RECIPE = keys(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+
+
+def is_there(code: str) -> bool:
+    """Whether the file, definition or key that a piece of code names exists; True for the rest."""
+    if found := IN_FILE.fullmatch(code):
+        paths = [base / found[1] for base in (ROOT, PACKAGE, ROOT / "tests")]
+        return any(path.exists() and defines(path, found[2] or "") for path in paths)
+    if not (found := DOTTED.fullmatch(code)) or found[1] in RECIPE or (ROOT / code).exists():
+        return True
+    path, *names = PACKAGE, *found[1].split(".")
+    while names and ((path / names[0]).is_dir() or (path / f"{names[0]}.py").exists()):
+        path /= names.pop(0)
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return all(defines(file, name) for name in names)
+
+
+def defines(path: Path, dotted: str) -> bool:
+    """Whether a file holds all parts of a name such as ``Class.method``."""
+    text = path.read_text(encoding="utf-8")
+    return all(re.search(rf"\b{name}\b", text) for name in dotted.split("."))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_that_a_page_names_is_there(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        return  # tells of code as it was
+    lost = [code for code in CODE.findall(page.read_text(encoding="utf-8")) if not is_there(code)]
+    assert not lost, f"{page.name} names {lost}, which do not exist."
+
+
+def test_names_that_do_not_exist_are_noticed() -> None:
+    wrong = ("inference.inbox.score_inbox", "report/svg.py", "scoring.no_such_key")
+    wrong += ("data/reading.py: ReadingProcess.no_such_method",)
+    assert not [code for code in wrong if is_there(code)]
 
 
 def test_refusals_name_pages_that_are_there() -> None:

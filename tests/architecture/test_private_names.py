@@ -49,7 +49,7 @@ def test_private_names_stand_in_one_file(library: str) -> None:
     assert using == {home}
 
 
-@pytest.mark.parametrize("library", HOMES.keys() - OPEN)
+@pytest.mark.parametrize("library", sorted(HOMES.keys() - OPEN))
 def test_releases_are_bounded(library: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [text for texts in project["optional-dependencies"].values() for text in texts]

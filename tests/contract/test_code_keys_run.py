@@ -28,8 +28,8 @@ from hms_pipeline.datasets.augmentations import AUGMENTATIONS, Augmenter, ViewIn
 from hms_pipeline.ensemble import stage as ensemble_stage
 from hms_pipeline.features import stage as features_stage
 from hms_pipeline.features.views import build_view
-from hms_pipeline.inference.bundle import write_bundle
 from hms_pipeline.inference.predictor import Predictor
+from hms_pipeline.inference.write import write_bundle
 from hms_pipeline.report.plots import write_ensemble_plots
 from hms_pipeline.schema import CLASS_LABELS, VOTE_COLUMNS
 from hms_pipeline.student import stage as student_stage

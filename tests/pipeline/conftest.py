@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.checkout import copy_files
 
@@ -59,7 +60,16 @@ def copy_of_checkout(target: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny recipe, run to its champion by `dvc repro`. Tests must not change it: copy it."""
-    project = copy_of_checkout(tmp_path_factory.mktemp("tiny") / "project")
-    project.run("dvc", "repro")
-    return project
+    """The tiny recipe, run to its champion by `dvc repro`. Tests must not change it: copy it.
+
+    Of several processes of pytest the first makes it; each then has a copy of its own.
+    """
+    own = tmp_path_factory.getbasetemp()
+    made = Project((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "tiny")
+    finished = made.root.with_name("tiny.finished")
+    with FileLock(made.root.with_name("tiny.lock")):
+        if not finished.exists():
+            copy_of_checkout(made.root)
+            made.run("dvc", "repro")
+            finished.touch()
+    return made.copy(own / "own")

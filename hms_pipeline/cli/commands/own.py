@@ -34,21 +34,21 @@ def import_(
     ],
     out_folder: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("data"),
     patients: Annotated[
-        Path | None, typer.Option(help="CSV of file and patient, where LABELS has no patients.")
+        Path | None, typer.Option(help="CSV of file and patient, if LABELS names no patients.")
     ] = None,
     timezone: Annotated[
-        str | None, typer.Option(help="Where it was recorded, such as Europe/Berlin.")
+        str | None, typer.Option(help="Time zone of the recorder, such as Europe/Berlin.")
     ] = None,
     rename: Rename = None,
     secret: Annotated[
-        Path | None, typer.Option(help="File whose content enters the numbers of patients.")
+        Path | None, typer.Option(help="File whose content is used to compute patients' numbers.")
     ] = None,
     report: Annotated[
         Path | None,
         typer.Option(help="CSV of windows and what was left out; default: OUT-import.csv."),
     ] = None,
 ) -> None:
-    """Write own recordings and labels in the competition's layout, to train on."""
+    """Turn your recordings and labels into a data set in the competition's layout."""
     from ...data.own.folder import NothingImportedError, Options, import_recordings
     from ...data.own.labels import read_labels
     from ...data.reading import ReadingProcess

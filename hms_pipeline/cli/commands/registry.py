@@ -15,13 +15,13 @@ from ..app import app, note, out
 from ..tables import Json, print_facts, print_json, print_table
 
 Model = Annotated[str, typer.Option(help="ensemble or student.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why; needed, it goes into the ledger.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for the ledger; required.")]
 
 
 @app.command()
 def models(
     ctx: typer.Context,
-    version: Annotated[int | None, typer.Argument(help="One version in full.")] = None,
+    version: Annotated[int | None, typer.Argument(help="Show one version in full.")] = None,
     patient: Annotated[
         int | None, typer.Option(help="Only versions trained on this patient_id.")
     ] = None,
@@ -105,14 +105,14 @@ def serve(
     ctx: typer.Context,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8080,
     host: Annotated[
-        str, typer.Option(help="Address; the server asks nobody for a password.")
+        str, typer.Option(help="Address to listen on; the server asks for no password.")
     ] = "127.0.0.1",
     model: Annotated[
         str | None,
         typer.Option(help="champion, student, student@N, starter, a version's number or a URI."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
-    max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request.")] = 80,
+    max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request, MB.")] = 80,
 ) -> None:
     """Verify a model and serve it by MLflow's protocol, within limits (docs/how-to/serving.md)."""
     from ...config.members import STARTER

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MOST_SAID = 5  # kinds of warnings that a submission prints
 
 Rename = Annotated[
-    list[str] | None, typer.Option(help="A file's label as an electrode: LABEL=Fz; repeatable.")
+    list[str] | None, typer.Option(help="Map a label to an electrode: LABEL=Fz; repeatable.")
 ]
 Model = Annotated[
     str | None,
@@ -45,15 +45,14 @@ def score(
     ] = None,
     model: Model = None,
     explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Report why: what masking each region and 5 s changes."),
+        bool, typer.Option("--explain", help="Report what masking each region and 5 s changes.")
     ] = False,
     rename: Rename = None,
     keep_names: Annotated[
         bool, typer.Option("--keep-names", help="Name clinical recordings by their files.")
     ] = False,
     engine: Annotated[
-        str, typer.Option(help="local; or ray: an existing cluster, --out is then a folder.")
+        str, typer.Option(help="local, or ray for an existing cluster; --out is then a folder.")
     ] = "local",
     device: Device = "auto",
     as_json: Json = False,
@@ -188,7 +187,7 @@ def submission(
 @app.command()
 def export(
     ctx: typer.Context,
-    out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="Replaced whole.")],
+    out_file: Annotated[Path, typer.Argument(metavar="OUT.zip", help="To write or replace.")],
     model: Model = None,
 ) -> None:
     """Pack a model and its code for offline notebooks with torch (docs/how-to/kaggle.md)."""
@@ -208,9 +207,8 @@ def settings(context: Context, predictor: Predictor) -> ScoringParams:
     found, ignored = scoring_settings(context.paths, predictor.bundle.params.scoring)
     if ignored and predictor.bundle.folder != STARTER_FOLDER:
         note(
-            f"scoring.{', scoring.'.join(ignored)} of the recipe differ from the version's own,"
-            " which count. A version with the recipe's takes over by hms register and then hms"
-            " promote."
+            f"scoring.{', scoring.'.join(ignored)}: the version's own values are used, not those of"
+            " the recipe, which differ. To use the recipe's, run hms register and then hms promote."
         )
     return found
 

@@ -11,7 +11,7 @@ import typer
 
 from ...config.keys import code_key
 from ...system.errors import InputError
-from ...training.callback import NoCallback, TrainingCallback
+from ...training.callback import TrainingCallback
 from ..app import Context, app, out, recipes_names
 from ..progress import EpochClock, progress_bar
 from ..tables import (
@@ -39,10 +39,11 @@ def sample(
     patients: Annotated[int | None, typer.Option(min=3)] = None,
     test_windows: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    proportions: Annotated[str | None, typer.Option(help="Make-up: even or competition.")] = None,
+    proportions: Annotated[
+        str | None, typer.Option(help="Proportions: even or competition.")
+    ] = None,
     leave_out: Annotated[
-        list[str] | None,
-        typer.Option(help="Source of variation to do without; may be given several times."),
+        list[str] | None, typer.Option(help="Source of variation to leave out; repeatable.")
     ] = None,
     defects: Annotated[
         bool, typer.Option("--defects", help="Plant defects; write the truth beside the data.")
@@ -171,13 +172,13 @@ def train(
     ctx: typer.Context,
     member: Annotated[str, typer.Argument(autocompletion=lambda: recipes_names("members"))],
     folds: Annotated[
-        list[int] | None, typer.Argument(metavar="[FOLD]...", help="All where none is named.")
+        list[int] | None, typer.Argument(metavar="[FOLD]...", help="Folds to train; default: all.")
     ] = None,
     device: Device = "auto",
-    again: Annotated[bool, typer.Option("--again", help="Train finished folds anew.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train finished folds again.")] = False,
     track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
 ) -> None:
-    """Train a member on its folds, both stages; finished folds are linked, killed ones resume."""
+    """Train a member on its folds; finished folds are reused, interrupted ones continue."""
     from ...training import stage
 
     context: Context = ctx.obj
@@ -262,7 +263,7 @@ def student(
 
 def _fold_run(context: Context, track: bool) -> TrainingCallback:
     if not track:
-        return NoCallback()
+        return TrainingCallback()
     from ...tracking.runs import FoldRun
 
     return FoldRun(context.paths, context.params)

@@ -83,12 +83,14 @@ def open_brainvision(path: Path) -> Source:
     kind = _kind(sections.get("binary infos", {}), path)
     n_times, rest = divmod(require_regular(samples), n_channels * np.dtype(kind).itemsize)
     by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
-    shape = (n_channels, n_times)
 
     def read(picks: Sequence[int], start: int, stop: int) -> np.ndarray:
-        load = _read_vectorized if by_channel else _read_multiplexed
-        values = load(samples, kind, shape, picks, start, stop)
-        return gains[list(picks), None] * values
+        n = stop - start
+        if by_channel:
+            rows = [_values(samples, kind, pick * n_times + start, n) for pick in picks]
+            return gains[list(picks), None] * np.stack(rows)
+        values = _values(samples, kind, start * n_channels, n * n_channels)
+        return gains[list(picks), None] * values.reshape(n, n_channels).T[list(picks)]
 
     remarks = ("The file of samples ends within a sample.",) if rest else ()
     return Source(channels, joined(n_times * interval_s, breaks), read, remarks)
@@ -176,22 +178,6 @@ def _channels(
     return tuple(channels), gains
 
 
-def _read_multiplexed(
-    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
-) -> np.ndarray:
-    n_channels, _ = shape
-    values = _values(samples, kind, start * n_channels, (stop - start) * n_channels)
-    return values.reshape(-1, n_channels).T[list(picks)]
-
-
-def _read_vectorized(
-    samples: Path, kind: str, shape: tuple[int, int], picks: Sequence[int], start: int, stop: int
-) -> np.ndarray:
-    _, n_times = shape
-    rows = [_values(samples, kind, pick * n_times + start, stop - start) for pick in picks]
-    return np.stack(rows)
-
-
 def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
     width = np.dtype(kind).itemsize
     with opened(samples) as stream:
@@ -221,7 +207,7 @@ def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fracti
                 if abs(pause) <= TOLERANCE_S:
                     before = at, clock
                     continue
-            yield at, max(pause, Fraction(0))  # a clock that was set back tells no length
+            yield at, max(pause, Fraction(0))  # if the clock was set back, the length is unknown
         before = at, clock
 
 

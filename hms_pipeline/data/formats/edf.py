@@ -43,8 +43,8 @@ _STAMP_BYTES = 64
 def open_edf(path: Path) -> Source:
     """Open an EDF, EDF+, BDF or BDF+ file; which of them it is, its first byte says.
 
-    Channels may have any rates. The time stamps of the records tell where a recording paused,
-    whatever the header calls it. Other annotations are not read.
+    Channels may have any rates. The time stamps of the records, not the header, say where a
+    recording paused. Other annotations are not read.
     """
     records, remarks, interrupted = _records(path)
     picks = [k for k, signal in enumerate(records.signals) if not _is_annotations(signal)]

@@ -99,7 +99,7 @@ def _tags(stream: BinaryIO) -> Iterator[tuple[int, int, int]]:
             return
         kind, _, size, following = struct.unpack(">4i", head)
         if kind <= 0 or size < 0 or (at == 0 and kind != _FILE_ID):
-            return  # no FIF file
+            return  # this is no FIF file
         yield kind, size, at + 16
         following = at + 16 + size if following == 0 else following
         if following <= at:

@@ -167,7 +167,7 @@ def require_regular(path: Path) -> int:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file opened for reading; what its disk does not give is said as such."""
+    """Open a file for reading; an error of the disk becomes an ``UnavailableError``."""
     try:
         with path.open("rb") as stream:
             yield stream

@@ -40,9 +40,11 @@ from .labels import LeftOut
 
 ROW = round(SPECTROGRAM_STEP_S * SFREQ)  # samples of a spectrogram's row
 TEN_MINUTES = SPECTROGRAM_ROWS * ROW
-BEFORE_LABEL = round((WINDOW_S - LABEL_S) / 2 * SFREQ)  # a window begins so long before its label
-BEFORE_WINDOW = round((SPECTROGRAM_S - WINDOW_S) / 2 * SFREQ)  # and its ten minutes before it
-LONGEST_EEG = round(1800 * SFREQ)  # of the first window's start to the last one's
+BEFORE_LABEL = round((WINDOW_S - LABEL_S) / 2 * SFREQ)  # from a window's start to its label
+# From the start of its ten minutes to the window's.
+BEFORE_WINDOW = round((SPECTROGRAM_S - WINDOW_S) / 2 * SFREQ)
+# Most that one file holds from its first window's start to its last one's.
+LONGEST_EEG = round(1800 * SFREQ)
 LONGEST_SPECTROGRAM = round(6 * 3600 * SFREQ)
 ROWS_AT_ONCE = 150
 HEART = EEG_COLUMNS.index(EKG)

@@ -26,7 +26,7 @@ from .names import Names, patient_number
 from .report import Imported, NothingImportedError
 from .votes import Timed, count_votes
 
-MOST_TEXTS = 5  # of annotations that are no labels, quoted for each file
+MOST_TEXTS = 5  # texts of annotations that are no labels, quoted for each file
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def import_recordings(
     options: Options,
     progress: Progress | None = None,
 ) -> Imported:
-    """Write the competition's folder; a recording that cannot be used costs itself only.
+    """Write the competition's folder; a recording that cannot be used is left out and listed.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def _patients(
         try:
             patients[names.find(file)] |= named
         except InputError as err:
-            if file not in labels.by_file:  # else said where its labels are
+            if file not in labels.by_file:  # otherwise the labels' own message names it
                 imported.left_out.append(LeftOut(file, None, None, "file not found", str(err)))
     alone = len(found.keys() - patients.keys())
     if alone:

@@ -30,9 +30,9 @@ class Clock:
     start : datetime or None
         When the recording began, by the header's clock; without a zone.
     zone : tzinfo or None
-        The zone of that clock; None where nobody says.
+        The zone of that clock; None if it is not known.
     labels_zone : tzinfo or None
-        The zone of labels that state none; None: that of the header's clock, whatever it is.
+        The zone of labels that state none; None: the same, unknown zone as the header's clock.
     """
 
     start: datetime | None
@@ -137,7 +137,7 @@ def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> He
         The file cannot be read, or it paused and its annotations do not say for how long.
     """
     raw, marks = _open(path)
-    if len(marks) and not _is_edf(path):  # others count samples, EDF+ states seconds
+    if len(marks) and not _is_edf(path):  # other formats count samples, EDF+ states seconds
         paused_s = duration_s - raw.n_times / raw.info["sfreq"]
         if abs(paused_s) > _PAUSE_S:
             raise InputError(
@@ -191,7 +191,7 @@ def _open(path: Path) -> tuple[Any, Any]:
         options = {} if coding is None else {"encoding": coding}
         try:
             with warnings.catch_warnings(), redirect_stdout(StringIO()):
-                warnings.simplefilter("ignore")  # its reader has said what there is to say
+                warnings.simplefilter("ignore")  # the reader of the recording has warned already
                 raw = mne.io.read_raw(path, preload=False, verbose="error", **options)
                 # A recording's own are cut where its samples end, as if it had not paused.
                 return raw, mne.read_annotations(path, **options) if options else raw.annotations

@@ -17,7 +17,7 @@ from ...system.errors import InputError
 from .texts import number, read_texts
 
 ONE_READER = ""  # the reader of labels that name none
-MOST_VOTES = 1000  # of one class in one row; more is a mistake
+MOST_VOTES = 1000  # most votes for one class in one row; more is taken for a mistake
 
 
 @dataclass(frozen=True)

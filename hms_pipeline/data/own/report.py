@@ -1,4 +1,4 @@
-"""What an import gave, as a table for whoever has the files."""
+"""What an import gave, as a table for the owner of the files."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from ...schema import CLASSES, LABEL_S, SFREQ
 from .labels import Label, LeftOut
 
 STRETCH = round(LABEL_S * SFREQ)  # samples
-POINT_S = 1.0  # a duration below it is none: some software marks a point by one sample
+POINT_S = 1.0  # a shorter duration counts as none: some software marks a point by one sample
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch import Tensor
 
 from ...signal.spectral import mel_power, stft_power
-from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..picture import Bands, Hertz, LogScale, Parts, Pixels, eeg_picture, even_freqs
 from ..view import view
 from ..windows import WindowBatch
 
@@ -27,21 +29,10 @@ def mel(
 
     The spectrum is computed twice as finely as the ``n_mels`` bands, so that none is empty.
     """
-    freqs = tuple(np.linspace(low_hz, high_hz, 2 * n_mels + 3).tolist())
+    freqs = even_freqs(low_hz, high_hz, 2 * n_mels + 3, rate_hz)
 
-    def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
-        fine = stft_power(
-            x, starts, n_window=n_window, freqs_hz=freqs, sfreq=sfreq, pool=PAIRS_A_REGION
-        )
+    def power(x: Tensor, starts: np.ndarray, **frames: Any) -> Tensor:
+        fine = stft_power(x, starts, freqs_hz=freqs, **frames)
         return mel_power(fine, freqs, n_mels=n_mels, low_hz=low_hz, high_hz=high_hz)
 
-    return eeg_picture(
-        batch,
-        parts,
-        rate_hz=rate_hz,
-        low_hz=low_hz,
-        high_hz=high_hz,
-        height=height,
-        scale=scale,
-        power=power,
-    )
+    return eeg_picture(batch, parts, rate_hz, height, scale, power)

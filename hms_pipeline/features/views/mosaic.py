@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ...signal.spectral import stft_power
-from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, Stretches, eeg_picture
+from ..picture import Bands, Hertz, LogScale, Parts, Pixels, Stretches, eeg_picture, even_freqs
 from ..view import view
 from ..windows import WindowBatch
 from .spec_multi import spectrogram_pictures
@@ -27,22 +28,7 @@ def mosaic(
     scale: LogScale,
 ) -> Tensor:
     """The spectrogram beside STFTs of the EEG: the same regions and band, three time scales."""
-    freqs = tuple(np.linspace(low_hz, high_hz, n_freqs).tolist())
-
-    def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
-        return stft_power(
-            x, starts, n_window=n_window, freqs_hz=freqs, sfreq=sfreq, pool=PAIRS_A_REGION
-        )
-
     pictures = spectrogram_pictures(batch.spectrogram, spectrogram_parts, height, scale)
-    eeg = eeg_picture(
-        batch,
-        eeg_parts,
-        rate_hz=rate_hz,
-        low_hz=low_hz,
-        high_hz=high_hz,
-        height=height,
-        scale=scale,
-        power=power,
-    )
+    power = partial(stft_power, freqs_hz=even_freqs(low_hz, high_hz, n_freqs, rate_hz))
+    eeg = eeg_picture(batch, eeg_parts, rate_hz, height, scale, power)
     return torch.cat([*pictures, eeg], -1)

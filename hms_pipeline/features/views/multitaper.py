@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field
 from torch import Tensor
 
 from ...signal.multitaper import multitaper_power
-from ...system.errors import InputError
-from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..picture import Bands, Hertz, LogScale, Parts, Pixels, eeg_picture, even_freqs
 from ..view import view
 from ..windows import WindowBatch
 
@@ -34,32 +33,6 @@ def multitaper(
     With frames of 4 s, ``nw`` 2 and 3 tapers it is the estimator of the ten-minute spectrogram,
     at a finer step.
     """
-    freqs = tuple(np.linspace(low_hz, high_hz, n_freqs).tolist())
-
-    def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
-        if 2 * nw >= n_window:
-            raise InputError(
-                f"nw needs to be below {n_window / 2:g} (half the {n_window} samples of a frame),"
-                f" but is {nw:g}. Lower it, or lengthen window_s."
-            )
-        return multitaper_power(
-            x,
-            starts,
-            n_window=n_window,
-            freqs_hz=freqs,
-            nw=nw,
-            n_tapers=n_tapers,
-            sfreq=sfreq,
-            pool=PAIRS_A_REGION,
-        )
-
-    return eeg_picture(
-        batch,
-        parts,
-        rate_hz=rate_hz,
-        low_hz=low_hz,
-        high_hz=high_hz,
-        height=height,
-        scale=scale,
-        power=power,
-    )
+    freqs = even_freqs(low_hz, high_hz, n_freqs, rate_hz)
+    power = partial(multitaper_power, freqs_hz=freqs, nw=nw, n_tapers=n_tapers)
+    return eeg_picture(batch, parts, rate_hz, height, scale, power)

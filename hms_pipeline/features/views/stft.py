@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 from torch import Tensor
 
 from ...signal.spectral import stft_power
-from ..picture import PAIRS_A_REGION, Bands, Hertz, LogScale, Parts, Pixels, eeg_picture
+from ..picture import Bands, Hertz, LogScale, Parts, Pixels, eeg_picture, even_freqs
 from ..view import view
 from ..windows import WindowBatch
 
@@ -28,20 +29,5 @@ def stft(
     ``n_freqs`` frequencies are computed from ``low_hz`` to ``high_hz`` and drawn ``height``
     pixels high.
     """
-    freqs = tuple(np.linspace(low_hz, high_hz, n_freqs).tolist())
-
-    def power(x: Tensor, starts: np.ndarray, n_window: int, sfreq: float) -> Tensor:
-        return stft_power(
-            x, starts, n_window=n_window, freqs_hz=freqs, sfreq=sfreq, pool=PAIRS_A_REGION
-        )
-
-    return eeg_picture(
-        batch,
-        parts,
-        rate_hz=rate_hz,
-        low_hz=low_hz,
-        high_hz=high_hz,
-        height=height,
-        scale=scale,
-        power=power,
-    )
+    power = partial(stft_power, freqs_hz=even_freqs(low_hz, high_hz, n_freqs, rate_hz))
+    return eeg_picture(batch, parts, rate_hz, height, scale, power)

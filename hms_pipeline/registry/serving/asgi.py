@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from .bodies import RefusedError
 
 T = TypeVar("T")
-SLOWEST = 2**20  # bytes a second of an upload
-PATIENCE_S = 10.0  # beside that
-DRAIN_S = 5.0  # a refused upload is read on for so long, so that its sender sees the answer
-PAUSE_S = 0.003  # after each part of that, of some 64 kB
+SLOWEST = 2**20  # slowest upload, bytes a second
+PATIENCE_S = 10.0  # time that an upload may take in addition
+# The rest of a refused upload is read for so long, so that its sender sees the answer.
+DRAIN_S = 5.0
+PAUSE_S = 0.003  # pause after each part of that rest, of some 64 kB
 JSON_TYPE = "application/json"
 
 
@@ -68,7 +69,7 @@ class Upload:
             It has more than ``most`` bytes as received, or arrives too slowly.
         GoneError
         """
-        body = bytearray()  # parts and their sum would take twice as much
+        body = bytearray()  # a list of parts and its sum would take twice as much
         try:
             async with asyncio.timeout(PATIENCE_S + most / SLOWEST):
                 while not self.whole:
@@ -83,8 +84,8 @@ class Upload:
         return body
 
     async def drain(self) -> None:
-        """Read on and forget, slowly and for a moment."""
-        if "expect" in self.headers:  # its sender waits for a word before it sends
+        """Read the rest of an upload for a moment, slowly, and discard it."""
+        if "expect" in self.headers:  # the sender waits for an answer before it sends the body
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):
@@ -93,7 +94,7 @@ class Upload:
                     await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
-        """The work's result; it is cancelled where the caller leaves first.
+        """Wait for the work's result; cancel the work if the caller leaves first.
 
         Raises
         ------
@@ -112,7 +113,7 @@ class Upload:
 
 
 def too_large(most: int) -> RefusedError:
-    """The body has more bytes than a request may."""
+    """Make the refusal of a body that has more bytes than a request may have."""
     return RefusedError(
         413, "body",
         f"A request may have {most / 2**20:g} MB, but has more. Send fewer windows a request.",

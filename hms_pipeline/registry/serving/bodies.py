@@ -111,7 +111,7 @@ def check_body(kind: str, body: bytes | bytearray, limits: Limits) -> int:
 
 
 def unfit() -> RefusedError:
-    """The table is none that the model reads."""
+    """Make the refusal of a table that the model cannot read."""
     return RefusedError(
         400, "schema",
         "A request needs a table with the binary column eeg and, where there is one, spectrogram:"
@@ -159,7 +159,7 @@ def _check_parquet(body: bytes | bytearray, limits: Limits) -> int:
     kinds = {
         name: column.physical_type
         for name, column in columns.items()
-        if column.logical_type.type != "NULL"  # pandas writes a column of None so
+        if column.logical_type.type != "NULL"  # pandas writes a column of None as this type
     }
     if kinds.get("eeg") != "BYTE_ARRAY" or kinds.get("spectrogram", "BYTE_ARRAY") != "BYTE_ARRAY":
         raise unfit()

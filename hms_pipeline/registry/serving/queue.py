@@ -1,4 +1,4 @@
-"""Who is scored next: one request at a time, small ones soon, and no more waiting than stated."""
+"""Which request is scored next: one at a time, small ones early, a limited number waiting."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from .bodies import RefusedError
 
 MAX_WAITING = 16  # requests
-WINDOW_S = 0.5  # a request gives way to those that come so long after it, per window of its own
+# For each of its windows, a request lets those go first that come up to so much later.
+WINDOW_S = 0.5
 RETRY_S = 1
-MAX_CLIENTS = 1000  # remembered
+MAX_CLIENTS = 1000  # most clients that are remembered
 DISTRUST_S = 60.0  # after a faulty request its client comes after all others
 
 
 def busy(reason: str, what: str) -> RefusedError:
-    """Come again later."""
+    """Make the refusal that asks a caller to come again later."""
     return RefusedError(503, reason, f"The server has {what}. Send the request again.", RETRY_S)
 
 
@@ -34,13 +35,14 @@ class _Place:
 
 
 class FairQueue:
-    """One place; next comes the client that was given least, and of its requests the one due first.
+    """One request is scored at a time; the others wait here, and this class chooses the next.
 
-    A request is due ``WINDOW_S`` × its windows after it came, so one window overtakes a large
-    request, and a client that sends many does not hold up the others. Where ``MAX_WAITING`` wait, a
-    newcomer takes the last place of the client that has most of them, if that is more than its own.
-    Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others, which take
-    their places where none is free.
+    Next is the client that was given the fewest windows, and of its requests the one that is due
+    first. A request is due ``WINDOW_S`` × its windows after it came. So one window overtakes a
+    large request, and a client that sends many does not delay the others. If ``MAX_WAITING`` wait,
+    a new one takes the last place of the client that has most, if it has more than the newcomer.
+    Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others; if no place
+    is free, the others take theirs.
     """
 
     def __init__(self) -> None:
@@ -108,7 +110,8 @@ class FairQueue:
             await self._wait(n_windows, client)
         else:
             self._taken = True
-            self._given = {client: self._least + n_windows}  # nobody waits: what was is over
+            # Nobody waits, so earlier shares no longer count.
+            self._given = {client: self._least + n_windows}
 
     def _share(self, client: str) -> float:
         return self._given.get(client, self._least)
@@ -135,14 +138,14 @@ class FairQueue:
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._waiting.remove(place)
-            elif not place.future.cancelled():  # the place came and nobody is there
+            elif not place.future.cancelled():  # the place was handed to a caller that has left
                 self.leave()
             raise
 
     def leave(self) -> None:
         """Hand the place to whose turn it is."""
         self._waiting = [place for place in self._waiting if not place.future.done()]
-        self._taken = bool(self._waiting)  # handed over, so that nobody slips in between
+        self._taken = bool(self._waiting)  # stays taken while it is handed over
         if self._waiting:
             first = min(self._waiting, key=self._turn)
             self._waiting.remove(first)

@@ -34,10 +34,11 @@ from .queue import FairQueue, Memory
 
 log = logging.getLogger(__name__)
 MODEL_ENV, VERSION_ENV, BODY_ENV = "HMS_SERVED_MODEL", "HMS_SERVED_VERSION", "HMS_MAX_BODY_MB"
-SMALL = 4 * 2**20  # bytes; bodies up to this have memory of their own, whatever large ones hold
-KEEP_S = 30  # a connection without a request; longer than callers are told to wait
+# Bytes of a small body; memory is set apart for small ones, however many large ones there are.
+SMALL = 4 * 2**20
+KEEP_S = 30  # how long an idle connection is kept; longer than callers are told to wait
 HELD_SMALL = 64 * 2**20  # bytes of small bodies held at once
-HELD_LARGE = 1  # largest bodies held at once, or more smaller ones
+HELD_LARGE = 1  # bodies of the largest size held at once, or more of smaller size
 
 
 def serve(model: Path, version: int, *, host: str, port: int, workers: int, body_mb: int) -> None:
@@ -85,9 +86,10 @@ def create_app() -> Server:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Hide this package: a model refuses to share a process with other code than its own.
+    """Hide this package from a model that loads: it refuses where another version is imported.
 
-    It may share this one, since its code has a name of its own and meets only bytes and tables.
+    Here this is safe. The model's code is imported under a name of its own, and only bytes and
+    tables pass between the two.
     """
     name = __name__.partition(".")[0]
     package = sys.modules.pop(name)

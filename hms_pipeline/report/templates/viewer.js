@@ -49,7 +49,7 @@
     const strength = Math.min(Math.abs(drop) / 0.3, 1) * 0.85 + 0.1;
     return drop > 0 ? `rgba(192, 57, 43, ${strength})` : `rgba(41, 98, 180, ${strength})`;
   };
-  const signed = (drop) => `${drop > 0 ? "−" : "+"}${Math.round(Math.abs(drop) * 100)}`;
+  const signed = (drop) => { const points = Math.round(-drop * 100); return points ? `${points > 0 ? "+" : "−"}${Math.abs(points)}` : "0"; };
 
   const drawEeg = (f) => {
     const why = f.data.why, space = montage.trace_mm * PX_MM, top = why ? 46 : 20, left = 54, right = why ? 34 : 6;

@@ -13,6 +13,7 @@ from ...schema import ELECTRODES, SFREQ
 N_ELECTRODES = len(ELECTRODES)
 Draw = Callable[[np.random.Generator], dict[str, object]]
 Add = Callable[[np.random.Generator, np.ndarray, float], None]
+Block = Callable[[np.random.Generator], np.ndarray]  # array of shape (19, m), in uV
 
 
 class Variation(NamedTuple):
@@ -58,6 +59,30 @@ def variation(name: str, part: str) -> Callable[[Draw], Draw]:
 def artefact(name: str, share: float = 1.0) -> Callable[[Add], Add]:
     """Register a source that a share of patients has on the EEG."""
     return entry_maker(ARTEFACTS, lambda add: Artefact(share, add), name)
+
+
+def brief(name: str, *, share: float, per_minute: float, longest: int) -> Callable[[Block], Block]:
+    """Register a source of events, each a block of its own that is added to all electrodes.
+
+    Parameters
+    ----------
+    name : str
+    share : float
+        Of patients who have it.
+    per_minute : float
+        Events of a usual patient.
+    longest : int
+        Samples before the end in which none begins.
+    """
+
+    def make(draw: Block) -> Artefact:
+        def add(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
+            for start in event_starts(rng, eeg.shape[1], per_minute * amount, longest):
+                add_block(eeg, start, None, draw(rng))
+
+        return Artefact(share, add)
+
+    return entry_maker(ARTEFACTS, make, name)
 
 
 def event_starts(rng: np.random.Generator, n: int, per_minute: float, length: int) -> list[int]:

@@ -7,7 +7,7 @@ import numpy as np
 from ...schema import ELECTRODES, SFREQ
 from ..head import electrode_positions, lead_field
 from ..noise import slow_curve
-from .catalogue import add_block, artefact, event_starts, log_uniform
+from .catalogue import add_block, artefact, brief, event_starts, log_uniform
 
 
 def _field_at(rng: np.random.Generator, names: tuple[str, ...], depth: float) -> np.ndarray:
@@ -27,15 +27,13 @@ def spindles(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
         add_block(eeg, start, None, block)
 
 
-@artefact("vertex_waves", share=0.12)
-def vertex_waves(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
+@brief("vertex_waves", share=0.12, per_minute=2.5, longest=400)
+def vertex_waves(rng: np.random.Generator) -> np.ndarray:
     """Vertex waves and K-complexes: sharp, then slow, largest at Cz."""
-    for start in event_starts(rng, eeg.shape[1], 2.5 * amount, 400):
-        m = int(rng.uniform(0.3, 1.2) * SFREQ)
-        part = np.arange(m) / m
-        wave = -np.sin(2 * np.pi * part**0.7) * np.hanning(m) ** 0.5 * rng.uniform(30, 140)
-        block = np.outer(_field_at(rng, ("Cz", "Fz"), 0.5), wave)
-        add_block(eeg, start, None, block)
+    m = int(rng.uniform(0.3, 1.2) * SFREQ)
+    part = np.arange(m) / m
+    wave = -np.sin(2 * np.pi * part**0.7) * np.hanning(m) ** 0.5 * rng.uniform(30, 140)
+    return np.outer(_field_at(rng, ("Cz", "Fz"), 0.5), wave)
 
 
 @artefact("sporadic_discharges", share=0.22)
@@ -51,13 +49,11 @@ def sporadic_discharges(rng: np.random.Generator, eeg: np.ndarray, amount: float
         add_block(eeg, start, None, block)
 
 
-@artefact("slow_bursts", share=0.25)
-def slow_bursts(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> None:
+@brief("slow_bursts", share=0.25, per_minute=1.5, longest=800)
+def slow_bursts(rng: np.random.Generator) -> np.ndarray:
     """Short, ill-formed runs of delta or theta: no two waves alike."""
-    for start in event_starts(rng, eeg.shape[1], 1.5 * amount, 800):
-        m = int(rng.uniform(1.0, 4.0) * SFREQ)
-        rate = log_uniform(rng, 1.0, 7.0) * np.exp(0.4 * slow_curve(rng, m, 0.5))
-        wave = np.sin(2 * np.pi * np.cumsum(rate) / SFREQ) * np.hanning(m)
-        wave *= np.exp(0.4 * slow_curve(rng, m, 0.4)) * log_uniform(rng, 15, 80)
-        block = np.outer(_field_at(rng, ELECTRODES, rng.uniform(0.35, 0.65)), wave)
-        add_block(eeg, start, None, block)
+    m = int(rng.uniform(1.0, 4.0) * SFREQ)
+    rate = log_uniform(rng, 1.0, 7.0) * np.exp(0.4 * slow_curve(rng, m, 0.5))
+    wave = np.sin(2 * np.pi * np.cumsum(rate) / SFREQ) * np.hanning(m)
+    wave *= np.exp(0.4 * slow_curve(rng, m, 0.4)) * log_uniform(rng, 15, 80)
+    return np.outer(_field_at(rng, ELECTRODES, rng.uniform(0.35, 0.65)), wave)

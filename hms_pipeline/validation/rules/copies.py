@@ -116,7 +116,7 @@ def near_duplicate(evidence: Evidence, params: ValidationParams) -> Iterator[Fin
 
 
 def _standing(evidence: Evidence) -> dict[int, int]:
-    """For each EEG the exact copy of it that is left, if another one is."""
+    """For each EEG the exact copy that is kept in its place, if there is one."""
     eegs = evidence.eegs[evidence.eegs["fault"] == ""]
     gone = {key for kind, key in evidence.removed_files if kind == "eeg"}
     left = eegs[~eegs.index.isin(gone)]

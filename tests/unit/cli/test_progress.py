@@ -6,10 +6,10 @@ import pytest
 
 from hms_pipeline.cli import progress
 from hms_pipeline.cli.progress import EpochClock
-from hms_pipeline.training.callback import NoCallback
+from hms_pipeline.training.callback import TrainingCallback
 
 
-class Heard(NoCallback):
+class Heard(TrainingCallback):
     def __init__(self) -> None:
         self.epochs: list[int] = []
         self.ended: Path | None = None

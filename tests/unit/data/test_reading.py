@@ -114,3 +114,16 @@ def test_a_file_that_is_replaced_meanwhile_is_refused(
         process.open(path, None, {}) if moment == "open" else recording.read(0, 100)
     process.identify(path)
     assert process.open(path, None, {}).n_times == 2000
+
+
+def test_what_is_identified_is_what_was_opened(tmp_path: Path, process: ReadingProcess) -> None:
+    """A recording is opened first; its content's hash must be of the very same files."""
+    path, other = tmp_path / "rec.edf", tmp_path / "other.edf"
+    write_edf(path, noise(seconds=10))
+    write_edf(other, noise(seconds=10, seed=1))
+    process.open(path, None, {})
+    assert process.identify(path) == DirectReader().identify(path)
+    other.replace(path)
+    with pytest.raises(UnavailableError, match=r"rec\.edf was changed or replaced"):
+        process.identify(path)
+    assert process.identify(path) == DirectReader().identify(path)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.ensemble.blend import KINDS, Blend, apply_blend, fit_blend
-from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.training.metrics import kl_per_window
 
 from .panel import Panel, make_panel
 

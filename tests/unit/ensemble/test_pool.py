@@ -7,8 +7,8 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 
-from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.ensemble.pool import fit_pool
+from hms_pipeline.training.metrics import kl_per_window
 
 from .panel import make_panel
 

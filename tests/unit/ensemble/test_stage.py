@@ -10,12 +10,12 @@ import pytest
 
 from hms_pipeline.ensemble import stage
 from hms_pipeline.ensemble.blend import Blend
-from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.ensemble.oof import read_oof
 from hms_pipeline.schema import CLASSES, VOTE_SLICES
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import hash_file
 from hms_pipeline.training.finished import read_manifest, write_manifest
+from hms_pipeline.training.metrics import kl_per_window
 
 from .panel import make_panel, write_artifacts
 

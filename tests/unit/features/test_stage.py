@@ -279,6 +279,7 @@ def test_another_view_never_hinders_the_own(paths, params, harm, monkeypatch, ca
     stage.run(paths, params, "bipolar", ahead=True)
     assert len(FeatureStore.open(paths.view("bipolar"))) == 16
     assert ("left to their own stages" in caplog.text) == (harm != "parameters")
+    assert not list(paths.checkpoints.rglob("unfinished-*"))
     with pytest.raises(InputError, match="spec_multi|parquet"):
         stage.run(paths, params, "spec_multi", ahead=True)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from pydantic import Field
 
+from hms_pipeline.config.options import options_of
 from hms_pipeline.config.section import Section
-from hms_pipeline.features.view import VIEWS, View, _parameter_model
+from hms_pipeline.features.view import VIEWS, View
 from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.schema import REGIONS
 from hms_pipeline.system.errors import InputError
@@ -28,8 +29,7 @@ def picture(batch, *, height: Annotated[int, Field(ge=2)], gain: float, parts: t
 
 @pytest.fixture
 def definition():
-    model = _parameter_model("picture", picture)
-    return View("picture", ("eeg",), "image", REGIONS, picture, model)
+    return View("picture", ("eeg",), "image", REGIONS, picture, options_of(picture))
 
 
 PARAMS = {"height": 4, "gain": 2.0, "parts": [{"width": 3}, {"width": 5}]}
@@ -47,7 +47,7 @@ def test_a_built_view_knows_its_shape_and_values(definition):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"heigth": 3}, "Unknown key 'views.picture.heigth'"),
+        ({"heigth": 3}, "unknown key 'views.picture.heigth'"),
         ({"height": 1}, "views.picture.height: .* but is 1"),
         ({"height": "4"}, 'views.picture.height: .*integer.* but is "4"'),
         ({"gain": "1e-3"}, "views.picture.gain: .*number"),
@@ -77,7 +77,7 @@ def test_parameters_are_finite(definition, gain):
 
 
 def test_a_missing_parameter_is_named(definition):
-    with pytest.raises(InputError, match="Missing key 'views.picture.gain'"):
+    with pytest.raises(InputError, match="missing key 'views.picture.gain'"):
         definition.build({"height": 4, "parts": [{"width": 3}]})
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from hms_pipeline.features.windows import fill_eeg, fill_spectrogram, prepare
+from hms_pipeline.features.windows import fill_eeg, prepare
 from hms_pipeline.schema import EEG_COLUMNS
 from hms_pipeline.system.errors import InputError
 
@@ -63,7 +63,7 @@ def test_lost_neighbours_are_not_used_and_nothing_left_is_zero():
 def test_missing_power_is_zero():
     spectrogram = np.ones((4, 100, 300), np.float32)
     spectrogram[:, :, 40:50] = np.nan
-    filled = fill_spectrogram(spectrogram)
+    filled = prepare([Window(eeg(), spectrogram)]).spectrogram[0].numpy()
     assert (filled[:, :, 40:50] == 0).all()
     assert (filled[:, :, :40] == 1).all()
 

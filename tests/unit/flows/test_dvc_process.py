@@ -10,7 +10,7 @@ import pytest
 import yaml
 from dvc.utils.serialize import _common, modify_yaml
 
-from flows.dvc_process import RAN, RESTORED, UP_TO_DATE, install, verdict_of
+from flows.dvc_process import COMMAND, RAN, RESTORED, UP_TO_DATE, install, on_order, verdict_of
 
 CUT = """
 import os, signal, sys
@@ -75,19 +75,22 @@ def test_dvc_still_says_what_became_of_a_stage(tmp_path):
     root = tmp_path / "repo"
     root.mkdir()
     (root / "data").write_text("1")
-    (root / "dvc.yaml").write_text("stages: {a: {cmd: cp data out, deps: [data], outs: [out]}}")
-
-    def dvc(*arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "flows.dvc_process", *arguments]
-        done = subprocess.run(command, cwd=root, text=True, capture_output=True, check=True)
-        return done.stdout.splitlines()
+    (root / "dvc.yaml").write_text(
+        "stages: {a: {cmd: 'cp data out; echo $COLOUR', deps: [data], outs: [out]}}"
+    )
 
     def verdict(stage: str) -> list[str]:
-        lines = dvc("repro", "--single-item", stage)
-        return [found[0] for line in lines if (found := verdict_of(stage, line))]
+        command, order = on_order(stage, False, {"COLOUR": "blue"})
+        done = subprocess.run(
+            command, input=order, cwd=root, text=True, capture_output=True, check=True
+        )
+        lines = done.stdout.splitlines()
+        found = [found[0] for line in lines if (found := verdict_of(stage, line))]
+        assert ("blue" in lines) is (stage == "a" and found == [RAN])
+        return found
 
-    dvc("init", "--no-scm", "-q")
-    dvc("add", "data", "-q")
+    for arguments in (["init", "--no-scm", "-q"], ["add", "data", "-q"]):
+        subprocess.run([*COMMAND, *arguments], cwd=root, check=True)
     assert verdict("a") == [RAN]
     assert verdict("a") == [UP_TO_DATE]
     assert verdict("data.dvc") == [UP_TO_DATE]
@@ -98,4 +101,8 @@ def test_dvc_still_says_what_became_of_a_stage(tmp_path):
     (root / "data").unlink()
     (root / "data").write_text("1")
     assert verdict("a") == [RESTORED]
+    without = subprocess.run(
+        on_order("a", False, {})[0], input="", cwd=root, text=True, check=False
+    )
+    assert without.returncode == 0
     assert verdict_of("a", "Stage 'ab' is cached - skipping run") is None

@@ -6,11 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from flows import exchange
-from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, run_stage
+from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, _Schedule, run_stage
 from flows.graph import Graph
 from flows.handout import Batch, Handout
 from flows.ray_engine import RayEngine
@@ -153,3 +154,37 @@ def test_what_a_node_hands_back_lies_where_the_stage_looks(tmp_path):
         "manifest.json": b"{}",
         "oof.parquet": b"x",
     }
+
+
+def test_only_early_stages_start_before_what_comes_later_is_there(engine, monkeypatch):
+    """The others get its variables, or its error before anything of them runs."""
+    started = []
+
+    class Task:
+        def with_options(self, **options: object) -> Task:
+            return self
+
+        def submit(self, job: Job, *args: object, **options: object) -> Mock:
+            started.append((job.stage, job.env.get("RUN")))
+            return Mock()
+
+    monkeypatch.setattr("flows.engine.run_stage", Task())
+    engine.slots, engine.early = Slots(cpu=2, gpu=0, gpus=()), ["validate"]
+    stages = ["validate", "train"]
+    graph = Graph(
+        dict.fromkeys(stages, ()), dict.fromkeys(stages, "deps"), dict.fromkeys(stages, "x")
+    )
+    schedule = _Schedule(engine, graph, stages, frozenset(), Mock(missing=lambda stage: []))
+
+    def refuse() -> dict[str, str]:
+        raise InputError("The disk is too small.")
+
+    engine.later = refuse
+    schedule._start_if_possible("validate")
+    with pytest.raises(InputError, match="too small"):
+        schedule._start_if_possible("train")
+    assert started == [("validate", None)]
+    schedule.waiting.append("train")
+    engine.later = lambda: {"RUN": "1"}
+    schedule._start_if_possible("train")
+    assert started[1] == ("train", "1")

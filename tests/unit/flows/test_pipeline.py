@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from flows import artifacts, pipeline
@@ -45,6 +47,51 @@ def test_what_is_touched_includes_all_that_waits_for_it():
     plan = Plan(Graph(parents, {"features@a": "deps"}, {}), list(parents), [])
     assert plan.stale == ["features@a"]
     assert plan.touched == ["features@a", "train@a-0"]
+
+
+@pytest.mark.parametrize(
+    ("stand", "why", "written"),
+    [(True, ALWAYS, 0), (False, ALWAYS, 1), (True, f"changed outs: keys.yaml; {ALWAYS}", 1)],
+)
+def test_keys_are_written_where_they_or_their_record_are_of_other_code(
+    monkeypatch, paths, tmp_path, stand, why, written
+):
+    (tmp_path / "dvc.yaml").write_text("stages:\n  keys:\n    cmd: x\n")
+    calls = []
+    monkeypatch.setattr(pipeline, "_runs_code_of", lambda root: True)
+    monkeypatch.setattr(pipeline, "keys_stand", lambda *args: stand)
+    monkeypatch.setattr(pipeline, "write_keys", calls.append)
+    monkeypatch.setattr(pipeline, "read_graph", lambda root: Graph({"keys": ()}, {"keys": why}, {}))
+    pipeline.read_present_graph(tmp_path)
+    assert len(calls) == written
+
+
+@pytest.mark.parametrize(
+    ("changed", "answer", "left_out"),
+    [
+        ({"register": ALWAYS}, True, True),
+        ({"register": ALWAYS}, False, False),
+        ({"register": ALWAYS}, OSError("No store."), False),
+        ({"register": f"changed params; {ALWAYS}"}, True, False),
+        ({"register": ALWAYS, "train@a-0": "deps"}, True, False),
+    ],
+)
+def test_register_is_left_out_where_it_alone_would_run_and_change_nothing(
+    monkeypatch, paths, changed, answer, left_out
+):
+    def is_up_to_date(*args: object) -> bool:
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("hms_pipeline.registry.stage.is_up_to_date", is_up_to_date)
+    monkeypatch.setattr(pipeline, "get_run_logger", lambda: logging.getLogger())
+    commands = {stage: f"python -m hms_pipeline {stage}" for stage in STAGES}
+    plan = Plan(Graph(GRAPH.parents, changed, commands), STAGES, [])
+    found = pipeline.leave_out_register(paths, plan)
+    assert ("register" not in found.graph.changed) is left_out
+    forced = pipeline.leave_out_register(paths, Plan(plan.graph, STAGES, ["register"]))
+    assert forced.graph.changed == changed
 
 
 @pytest.fixture
@@ -110,5 +157,5 @@ def test_the_disk_is_asked_for_what_is_stale(monkeypatch, paths):
         GRAPH.parents, GRAPH.changed, dict.fromkeys(STAGES, "python -m hms_pipeline something")
     )
     with pytest.raises(ZeroDivisionError):
-        pipeline.start_tracking(paths, Plan(graph, STAGES, []), held=None)
+        pipeline.start_tracking(paths, Plan(graph, STAGES, []), held=None, log=None)
     assert asked == [["train@a-0"]]

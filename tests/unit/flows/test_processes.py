@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -91,3 +92,45 @@ def test_only_processes_of_dead_engines_are_orphans(tmp_path, sleeper, dead):
     ended = end_orphans(tmp_path)
     assert len(ended) == dead
     assert (process.poll() is not None) == dead
+
+
+def test_the_next_process_of_a_command_waits_for_its_order_and_is_ended_with_the_run():
+    children, lines = Children(), []
+    code = "import os, sys; print(os.getpid(), sys.stdin.readline().strip())"
+
+    def give(order: str) -> None:
+        children.run(
+            [sys.executable, "-c", code], cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30,
+            line=lines.append, order=f"{order}\n",
+        )  # fmt: skip
+
+    waiting = []
+    for order in "abc":
+        before = {child.pid for child in psutil.Process().children()}
+        give(order)
+        pid, said = lines[-1].split()
+        assert said == order
+        assert not waiting or int(pid) in waiting
+        waiting = [c.pid for c in psutil.Process().children() if c.pid not in before - {int(pid)}]
+        assert len(waiting) == 1
+    psutil.Process(waiting[0]).kill()  # whatever becomes of it, the next order is carried out
+    psutil.Process(waiting[0]).wait()
+    give("d")
+    assert lines[-1].endswith(" d")
+    children.dismiss()
+    assert not psutil.Process().children()
+
+
+def test_what_waits_for_an_order_ends_with_a_killed_engine():
+    engine = (
+        "import os; from pathlib import Path; from flows.processes import Children\n"
+        "c = Children(); c.run(['cat'], cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30,"
+        " line=print, order='x\\n')\n"
+        "print(*(p.pid for p in c._ahead.values()), flush=True); os.kill(os.getpid(), 9)"
+    )
+    said = subprocess.run([sys.executable, "-c", engine], capture_output=True, text=True).stdout
+    pid = int(said.split()[-1])
+    deadline = time.monotonic() + 10
+    while not gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert gone(pid)

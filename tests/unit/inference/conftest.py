@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hms_pipeline.inference.bundle import write_bundle
+from hms_pipeline.inference.write import write_bundle
 
 from ...ensembles import Maker
 

@@ -7,9 +7,10 @@ import pytest
 
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window, WindowReader
-from hms_pipeline.inference.bundle import check_bundle, describe_content, read_bundle, write_bundle
+from hms_pipeline.inference.bundle import check_bundle, describe_content, read_bundle
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.inference.serving import score_frame
+from hms_pipeline.inference.write import write_bundle
 from hms_pipeline.schema import CLASSES, VOTE_COLUMNS
 from hms_pipeline.system.errors import InputError
 

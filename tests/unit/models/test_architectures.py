@@ -43,15 +43,9 @@ def test_width_and_depth_scale_parameters():
     assert sizes[0] * 2 < sizes[1]
 
 
-def test_tiled_regions_enter_one_channel():
-    model = build("efficientnet_v2s", [(4, 16, 64)], width=0.25, depth=0.2, layout="tiled")
-    assert model.encoder.trunk.conv_stem.in_channels == 1
-    assert model.eval()(torch.randn(2, 4, 16, 64)).shape == (2, 6)
-
-
-def test_an_unknown_layout_names_the_choices():
-    with pytest.raises(InputError, match="layout: Input should be 'stacked' or 'tiled'"):
-        build("efficientnet_v2s", [(4, 16, 64)], layout="x")
+def test_an_unknown_norm_names_the_choices():
+    with pytest.raises(InputError, match="norm: Input should be 'batch' or 'group'"):
+        build("efficientnet_v2s", [(4, 16, 64)], norm="x")
 
 
 @pytest.mark.parametrize("n_times", [16, 17])

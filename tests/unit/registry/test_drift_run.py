@@ -22,3 +22,11 @@ def test_days_are_steps_of_one_run(shelf: Shelf, tmp_path: Path, monkeypatch) ->
     assert [(m.step, m.value) for m in history] == [(20_000, 0.1), (20_001, 0.4)]
     assert client.get_run(run).info.status == "FINISHED"
     assert (run_folder(client, shelf.paths, run) / "plot" / "drift.png").read_bytes() == b"0.4"
+    assert drift.read_drift(shelf.paths) == {
+        "predictions lpd": {20_000: 0.1, 20_001: 0.4},
+        "mel mean": {20_000: 0.0, 20_001: 0.0},
+    }
+
+
+def test_before_the_first_check_nothing_moved(shelf: Shelf) -> None:
+    assert drift.read_drift(shelf.paths) == {}

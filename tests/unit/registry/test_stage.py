@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from hms_pipeline.config import load_params
-from hms_pipeline.registry import stage
+from hms_pipeline.ensemble import check
+from hms_pipeline.registry import evidence, judge, stage
 from hms_pipeline.registry.doctor import check_ledger
 from hms_pipeline.registry.gate import Check
 from hms_pipeline.registry.ledger import Ledger
@@ -35,11 +38,11 @@ def register(shelf, monkeypatch):
     monkeypatch.setattr(stage, "data_origin", lambda *args: "simulated")
     monkeypatch.setattr(stage, "describe_retrain", lambda *args: None)
     monkeypatch.setattr(stage, "model_card", lambda *args: "")
-    monkeypatch.setattr(stage, "model_checks", lambda *args: ([], {}))
-    monkeypatch.setattr(stage, "check_ensemble", lambda *args: None)
-    monkeypatch.setattr(stage, "check_version", lambda *args: None)
-    monkeypatch.setattr(stage, "judged_otherwise", lambda *args: [])
-    monkeypatch.setattr(stage, "training_tables", lambda *args: shelf.paths.artifacts)
+    monkeypatch.setattr(evidence, "model_checks", lambda *args: ([], {}))
+    monkeypatch.setattr(check, "check_ensemble", lambda *args: None)
+    monkeypatch.setattr(evidence, "check_version", lambda *args: None)
+    monkeypatch.setattr(evidence, "judged_otherwise", lambda *args: [])
+    monkeypatch.setattr(judge, "training_tables", lambda *args: shelf.paths.artifacts)
 
     def run(
         content: str, gain: float = 1.0, networks: str | None = None, **thresholds: float
@@ -48,7 +51,7 @@ def register(shelf, monkeypatch):
         hashes = {"content_hash": content, "networks_hash": networks or content}
         hashes |= {"blend": {"kind": "equal"}}
         monkeypatch.setattr(stage, "describe_content", lambda *args: hashes)
-        monkeypatch.setattr(stage, "comparison", lambda *args: ([check], {"gain": gain}))
+        monkeypatch.setattr(evidence, "comparison", lambda *args: ([check], {"gain": gain}))
         monkeypatch.setattr(
             stage, "write_model", lambda paths, params, out, *args: write_small_model(out, content)
         )
@@ -171,7 +174,7 @@ def test_the_champions_networks_with_other_settings_come_in_by_promote(
 ):
     register("one")
     check = Check("self_check", 1.0, 0.1, False, "It is broken.")
-    monkeypatch.setattr(stage, "model_checks", lambda *args: ([check] * broken, {}))
+    monkeypatch.setattr(evidence, "model_checks", lambda *args: ([check] * broken, {}))
     reasons = " ".join(register("two", gain=0.0, networks="one")["reasons"])
     assert "The gain is 0.0." in reasons
     assert ("hms promote 2" in reasons) is not broken
@@ -219,3 +222,44 @@ def test_an_experiment_registers_nothing_and_says_so(shelf, register, monkeypatc
     assert len(shelf.registry.versions()) == 1
     monkeypatch.delenv("DVC_EXP_NAME")
     assert register("two")["verdict"] == "promoted"
+
+
+def test_what_is_registered_and_judged_is_up_to_date_until_something_moves(
+    shelf, register, monkeypatch
+):
+    params = load_params(shelf.paths.params).model_copy(update={"student": None})
+
+    def is_up_to_date() -> bool:
+        return stage.is_up_to_date(shelf.paths, params)
+
+    register("one")
+    assert is_up_to_date()
+    register("two", gain=0.1)  # refused
+    assert is_up_to_date()
+    gate = params.gate.model_copy(update={"min_gain": params.gate.min_gain + 0.1})
+    other = params.model_copy(update={"gate": gate})
+    assert not stage.is_up_to_date(shelf.paths, other)  # is judged anew by another threshold
+    shelf.promote(2, "manual")
+    assert not is_up_to_date()  # registration.json names other aliases
+    register("two")
+    assert is_up_to_date()
+    monkeypatch.setattr(stage, "describe_content", lambda *args: {"content_hash": "three"})
+    assert not is_up_to_date()
+
+
+def test_a_promotion_that_a_kill_left_open_is_not_up_to_date(shelf, register, kill):
+    params = load_params(shelf.paths.params).model_copy(update={"student": None})
+    register("one")
+    register("two", gain=0.1)
+    kill("intent", before=False)
+    with pytest.raises(Killed):
+        shelf.promote(2, "manual")
+    assert not stage.is_up_to_date(shelf.paths, params)
+
+
+@pytest.mark.parametrize("part", ["registry.stage", "registry.api", "training.finished"])
+def test_what_has_nothing_to_do_loads_no_network_code(part):
+    heavy = ["torch", "timm", "scipy.stats", "scipy.optimize", "matplotlib"]
+    code = f"import sys, hms_pipeline.{part}; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

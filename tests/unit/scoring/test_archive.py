@@ -102,7 +102,10 @@ def test_the_data_set_holds_what_one_process_scores(folder: Path, tmp_path: Path
     assert len(good) == summary.n_scored
     files = list(folder.rglob("??.parquet"))
     single = score_inputs(Scorer(), files, tmp_path / "one.parquet", scoring()).out
-    expected = pd.read_parquet(single).sort_values(["id", "start_s"], ignore_index=True)
+    contents = {path.stem: DirectReader().identify(path)[:12] for path in files}
+    expected = pd.read_parquet(single)
+    expected["id"] = [f"{stem}-{contents[stem]}" for stem in expected["id"]]
+    expected = expected.sort_values(["id", "start_s"], ignore_index=True)
     columns = ["id", "start_s", *VOTE_COLUMNS, "members_used"]
     pd.testing.assert_frame_equal(good[columns], expected[columns], check_dtype=False)
 
@@ -151,6 +154,17 @@ def test_a_table_of_an_attempt_that_died_counts(folder: Path, tmp_path: Path) ->
     whole = archive.score_batch(job(tmp_path), batch)
     assert whole[0] > first[0] > 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_files_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
+    for seed, ward in enumerate(("east", "west")):
+        path = tmp_path / ward / "1.parquet"
+        path.parent.mkdir()
+        path.write_bytes(eeg_to_parquet(noise(seconds=50, seed=seed).astype(np.float32)))
+    score_archive(job(tmp_path / "set"), [tmp_path / "east", tmp_path / "west"], Machines())
+    ids = pd.read_parquet(tmp_path / "set")["id"]
+    assert len(ids) == ids.nunique() == 2
+    assert all(name.startswith("1-") for name in ids)
 
 
 def test_what_cannot_be_scored_is_said(folder: Path, tmp_path: Path) -> None:

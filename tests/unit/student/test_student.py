@@ -12,7 +12,6 @@ import pytest
 from hms_pipeline.config import Params, Paths
 from hms_pipeline.config.paths import FINAL
 from hms_pipeline.config.student import STUDENT
-from hms_pipeline.ensemble.metrics import kl_per_window
 from hms_pipeline.inference.bundle import PresentBundle
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.student import stage
@@ -22,6 +21,7 @@ from hms_pipeline.student.teacher import Teacher
 from hms_pipeline.student.windows import overlapping
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.training.finished import read_manifest
+from hms_pipeline.training.metrics import kl_per_window
 from tests.recipes import recipe
 
 from .conftest import with_student

@@ -207,6 +207,19 @@ def test_great_expectations_itself_loads_the_suites(sound, tmp_path):
     assert levels["eeg_missing_share"] == tolerated(PARAMS.validation).eeg_share
 
 
+def test_values_stand_in_the_order_of_their_columns():
+    from hms_pipeline.validation.docs import rendering
+
+    found = {"label_id": 7, **{f"column_{k}": k for k in range(9)}}
+    _, rows = rendering.build_count_and_index_table(
+        partial_unexpected_counts=[{"value": tuple(range(9)), "count": 1}],
+        unexpected_index_list=[found],
+        unexpected_count=1,
+        unexpected_index_column_names=["label_id"],
+    )
+    assert rows == [["0, 1, 2, 3, 4, 5, 6, 7, 8", 1, "7"]]
+
+
 def test_progress_counts_files(sound, tmp_path):
     seen = []
     run(
