@@ -1,10 +1,8 @@
-"""PostgreSQL and S3 against sqlite and folders, and both taken away at random moments.
+"""PostgreSQL and S3 against sqlite and folders.
 
-``python -m benchmarks.team [--folds 80] [--faults 5] [--away 30]`` brings up the servers of
-tests/team/requirements.lock. It prints, for either way in turn: a registration, a no-op one (the
-same content again), a no-op retrain of a graph of toy stages, and finished folds pushed to and
-pulled from DVC's remote. Then, for each fault and as often as asked, a registration during which
-it happens: a lost version or champion ends it with 1.
+``python -m benchmarks.team [--folds 80]`` brings up the servers of tests/team/requirements.lock. It
+prints, for either way in turn: a registration, a no-op one (the same content again), a no-op
+retrain of a graph of toy stages, and finished folds pushed to and pulled from DVC's remote.
 """
 
 from __future__ import annotations
@@ -12,12 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,14 +71,15 @@ def run(command: list[str], cwd: Path, env: dict[str, str]) -> float:
     """Seconds of a command, which has to succeed."""
     begin = time.monotonic()
     done = subprocess.run(
-        command, cwd=cwd, env=_environment(env), capture_output=True, text=True, check=False
+        command, cwd=cwd, env=environment(env), capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise SystemExit(f"{' '.join(command[:5])} gave {done.returncode}: {done.stderr[-2000:]}")
     return time.monotonic() - begin
 
 
-def _environment(env: dict[str, str]) -> dict[str, str]:
+def environment(env: dict[str, str]) -> dict[str, str]:
+    """A process' variables beside those given."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1"}
     return {**os.environ, **quiet, "PATH": path, "PYTHONPATH": str(HERE), **env}
@@ -92,7 +89,7 @@ def registering(root: Path, env: dict[str, str], *seeds: int) -> subprocess.Pope
     """A machine that registers ensembles, each twice."""
     return subprocess.Popen(
         [sys.executable, "-c", REGISTER, str(root), *map(str, seeds)], cwd=HERE,
-        env=_environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment(env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
@@ -144,70 +141,20 @@ def exchange(backends: Servers | None, root: Path, folds: int) -> tuple[float, f
     return push, run([*DVC, "pull", "-q"], other, env)
 
 
-def faults(backends: Servers, env: dict[str, str], work: Path, times: int, away_s: float) -> int:
-    """Take the database, then the store away during registrations; how many ended badly."""
-    bad, rng = 0, random.Random(0)
-    for name, back in (("postgres", backends.start_database), ("store", backends.start_store)):
-        waited = failed = 0
-        for k in range(times):
-            root = work / f"fault-{name}-{k}"
-            child = registering(root, env, 100 + k)
-            for line in child.stdout or ():
-                if line == "ready\n":
-                    break
-            time.sleep(rng.uniform(0, 6))
-            backends.stop(name)
-            threading.Timer(away_s, back).start()
-            out, err = child.communicate()
-            time.sleep(max(0.0, away_s))
-            done = [json.loads(line) for line in out.splitlines() if line.startswith("[")]
-            waited, failed = waited + bool(done), failed + (not done)
-            if not done:
-                print(f"  {name}: {err.strip().splitlines()[-1][:200] if err else 'no word'}")
-            bad += not whole(root, env, 100 + k)
-        print(
-            f"{name} away {away_s:.0f} s, {times} times: {waited} waited, {failed} ended",
-            flush=True,
-        )
-    return bad
-
-
-def whole(root: Path, env: dict[str, str], seed: int) -> bool:
-    """Whether the next run completes, and every version and the champion verify."""
-    child = registering(root, env, seed)
-    _, err = child.communicate()
-    check = [sys.executable, "-m", "hms_pipeline", "--params", str(root / "params.yaml")]
-    seen = subprocess.run(
-        [*check, "--artifacts", str(root / "artifacts"), "doctor", "--json"], cwd=root,
-        env=_environment(env), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    wrong = [f for f in json.loads(seen.stdout or "[]") if f["state"] == "wrong"]
-    if child.returncode or wrong:
-        print(f"  NOT WHOLE: {err.strip().splitlines()[-1:]} {wrong}")
-    return not child.returncode and not wrong
-
-
-def main() -> int:
+def main() -> None:
     """Read the arguments, run, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folds", type=int, default=80)
-    parser.add_argument("--faults", type=int, default=5, help="times for each fault; 0: none")
-    parser.add_argument("--away", type=float, default=30.0, help="seconds that a server is away")
-    parser.add_argument("--only-faults", action="store_true")
     args = parser.parse_args()
     if lacking := missing():
         raise SystemExit(f"This benchmark {lacking}")
     work = Path(tempfile.mkdtemp(prefix="team-bench-"))
     try:
         with servers() as backends, stacks(backends, work) as ways:
-            if not args.only_faults:
-                compare(backends, ways, work, args.folds)
-            bad = faults(backends, ways["team"], work, args.faults, args.away) if args.faults else 0
+            compare(backends, ways, work, args.folds)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"not whole: {bad}" if args.faults else "")
-    return int(bad > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

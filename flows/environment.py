@@ -11,7 +11,9 @@ from hms_pipeline.system.quiet import QUIET
 
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
-SERVER = {
+PREFECT = {
+    # While its database is away a server answers 500; its client then asks again for a minute.
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
@@ -34,7 +36,7 @@ def paths_of(root: Path) -> Paths:
 
 def prepare(root: Path) -> None:
     """Set this process's environment, before Prefect is imported. What is set already stays."""
-    for name, value in {**QUIET, **SERVER}.items():
+    for name, value in {**QUIET, **PREFECT}.items():
         os.environ.setdefault(name, value)
     home = os.environ.setdefault("PREFECT_HOME", str(run_folder(root.absolute()) / "prefect"))
     Path(home).mkdir(parents=True, exist_ok=True)

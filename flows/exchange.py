@@ -52,9 +52,9 @@ def take(root: Path, log: Log) -> None:
     with locked(run_folder(root) / "retrain.lock", wait_s, f"{busy} Wait for it or cancel it."):
         _take_commit(root, branch, log)
         if (root / "data.dvc").exists():
-            _remote(root, _dvc("pull", "-q", "data.dvc"), log)
+            _remote(root, _dvc("pull", "data.dvc"), log)
         # What a killed run left in an output is not worth a refusal: finished folds lie elsewhere.
-        pull = _dvc("pull", "-q", "--run-cache", "--allow-missing", "--force", "dvc.yaml")
+        pull = _dvc("pull", "--run-cache", "--allow-missing", "--force", "dvc.yaml")
         _remote(root, pull, log)
 
 
@@ -123,17 +123,18 @@ def push(root: Path, targets: Sequence[str], log: Log) -> None:
     InputError
         It does not answer.
     """
-    _remote(root, _dvc("push", "-q", *targets), log)
+    _remote(root, _dvc("push", *targets), log)
 
 
 def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float] = WAITS_S) -> None:
     """Run a command that uses a remote; if it fails, say so, wait and try again."""
-    name = " ".join(command[-3:] if command[0] == sys.executable else command)
+    name = " ".join(["dvc", *command[4:]] if command[0] == sys.executable else command)
     for wait_s in (*waits, None):
         done = _run(root, command)
         if not done.returncode:
             return
-        lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        said = (done.stderr + done.stdout).splitlines()
+        lines = [line for line in said if line.startswith("ERROR")][:1] or filter(str.strip, said)
         why = hide_passwords(" ".join(lines))[-300:] or f"it ended with {done.returncode}"
         if wait_s is not None:
             log.warning("%s: %s. Again in %.0f s.", name, why, wait_s)

@@ -192,7 +192,7 @@ def gc(paths: Paths, keep: int) -> list[int]:
                 version=int(version.version),
                 content_hash=version.tags.get("content_hash"),
             )
-            registry.client.delete_model_version(registry.model, version.version)
+            registry.decisions.delete(version)
         remove_models(registry)
         remove_fetched(registry)
         remove_trainings(paths)

@@ -16,7 +16,7 @@ from ..tracking.places import local_path
 from ..tracking.store import MODELS, experiment_id, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
 from .tables import TRAINING
-from .versions import Registry
+from .versions import Registry, fetched_as
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -75,8 +75,8 @@ def _remove_model(registry: Registry, run: Run) -> None:
 
 
 def remove_fetched(registry: Registry) -> None:
-    """Remove fetched copies of versions that are no more, and what killed fetches left."""
-    there = {f"{m}-{version.version}" for m in MODELS for version in registry.versions(m)}
+    """Remove fetched copies of versions that this server lacks, and what killed fetches left."""
+    there = {fetched_as(version) for model in MODELS for version in registry.versions(model)}
     for folder in registry.fetched.glob("*"):
         left = folder.name.startswith(".tmp-")
         if folder.name not in there and (not left or _age_s(folder) > DAY_S):

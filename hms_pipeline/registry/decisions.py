@@ -129,7 +129,7 @@ class Decisions:
             if not watch.seen:
                 log.warning("Waiting for %s, who changes the registry.", owner)
             for ticket in watch.dead(before):
-                self._delete(ticket)
+                self.delete(ticket)
             if time.monotonic() - begin > timeout_s:
                 raise InputError(
                     f"The registry's lock is needed, but others have held it for {timeout_s:.0f} s,"
@@ -156,11 +156,12 @@ class Decisions:
     def _remove(self, token: str) -> None:
         for ticket in self._tickets():
             if ticket.tags[TICKET] == token:
-                self._delete(ticket)
+                self.delete(ticket)
 
-    def _delete(self, ticket: ModelVersion) -> None:
+    def delete(self, version: ModelVersion) -> None:
+        """Delete a version of whatever model, unless it is gone."""
         try:
-            self.client.delete_model_version(NAME, ticket.version)
+            self.client.delete_model_version(version.name, version.version)
         except Exception as err:
             if not is_absent(err):
                 raise

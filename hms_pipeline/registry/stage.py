@@ -109,7 +109,7 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
-            _note_registered(registry, version)
+            note_registered(registry, version)
         judge = Judge(registry, params, whole, whole_params)
         known = version is not None and judge.is_final(version)
         ensemble = paths is whole
@@ -186,13 +186,14 @@ def _register(
         **_deciding_tags(metrics),
     }
     version = registry.create(run.info.run_id, model, tags, card)
-    _note_registered(registry, version)
+    note_registered(registry, version)
     return version
 
 
-def _note_registered(registry: Registry, version: ModelVersion) -> None:
+def note_registered(registry: Registry, version: ModelVersion) -> None:
     """Write a version into the ledger, unless it is there; a kill may have come in between."""
     if not _is_noted(registry, version):
+        registry.remove_twins(version)
         facts = {**_facts(version), "files_sha256": version.tags["files_sha256"]}
         registry.ledger.append("register", **facts)
 

@@ -42,7 +42,9 @@ def training_tables(registry: Registry, version: ModelVersion) -> Path:
     if (model / BUNDLE / TABLES[0]).is_file():  # packaged with them, and verified with the model
         return model / BUNDLE
     stated = json.loads((model / "lineage.json").read_text(encoding="utf-8")).get("tables", {})
-    folder = _folder(registry, version, model)
+    if local_path(version.source) is None:
+        registry.client.download_artifacts(version.run_id, TRAINING, str(model.parent))
+    folder = model.parent / TRAINING
     for name in TABLES:
         path = folder / name
         if not path.is_file() or hash_file(path) != stated.get(name):
@@ -52,14 +54,6 @@ def training_tables(registry: Registry, version: ModelVersion) -> Path:
                 f" folder {TRAINING} beside its model, or promote by hand."
             )
     return folder
-
-
-def _folder(registry: Registry, version: ModelVersion, model: Path) -> Path:
-    if local_path(version.source) is not None:
-        return model.parent / TRAINING
-    target = registry.fetched / f"{TRAINING}-{registry.model}-{version.version}"
-    target.mkdir(parents=True, exist_ok=True)
-    return Path(registry.client.download_artifacts(version.run_id, TRAINING, str(target)))
 
 
 def trained_on(registry: Registry, patient_id: int) -> list[dict[str, Any]]:

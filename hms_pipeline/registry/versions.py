@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import Paths
 from ..system.errors import InputError
-from ..system.files import flush
+from ..system.files import atomic, flush
 from ..system.locks import locked
 from ..tracking.artifacts import folder_of
 from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
@@ -215,17 +214,15 @@ class Registry:
         found = folder_of(self.paths, version.run_id, version.source)
         if found is not None:
             return found / "model" if is_own(self.paths) else found
-        target = self.fetched / f"{self.model}-{version.version}"
-        if not target.exists():
-            from mlflow.artifacts import download_artifacts
+        copy = self.fetched / fetched_as(version)
+        with locked(self.fetched / ".lock"):
+            if not copy.exists():
+                from mlflow.artifacts import download_artifacts
 
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".tmp-{os.getpid()}-{target.name}")
-            download_artifacts(artifact_uri=version.source, dst_path=str(temporary))
-            inner = temporary / Path(version.source).name
-            (inner if inner.exists() else temporary).rename(target)
-            shutil.rmtree(temporary, ignore_errors=True)
-        return target
+                with atomic(copy) as temporary:
+                    temporary.mkdir()
+                    download_artifacts(artifact_uri=version.source, dst_path=str(temporary))
+        return copy / "model"
 
     def verify(self, version: ModelVersion) -> Path:
         """The version's model folder, every file as it was registered.
@@ -285,6 +282,17 @@ class Registry:
             tags=dict(tags),
             description=description,
         )
+
+    def remove_twins(self, version: ModelVersion) -> None:
+        """Leave one version of a run: MLflow's client asks again where an answer was lost."""
+        for other in search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'"):
+            if int(other.version) != int(version.version):
+                self.decisions.delete(other)
+
+
+def fetched_as(version: ModelVersion) -> str:
+    """Name of a version's copy; two servers count alike, but no run has another's id."""
+    return f"{version.name}-{version.version}-{version.run_id}"
 
 
 def reasons_of(tags: Mapping[str, str]) -> list[str]:

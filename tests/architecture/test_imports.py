@@ -25,6 +25,9 @@ HOMES = {
     "uvicorn": {"registry"},
     "prometheus_client": {"registry"},
     "ray": {"system"},
+    "psycopg": {"tracking"},
+    "boto3": {"tracking"},
+    "botocore": {"tracking"},
 }
 CORE = (
     "schema", "system", "catalogue", "code_keys", "config", "signal", "data", "simulator",

@@ -16,6 +16,7 @@ import pytest
 from benchmarks.postgres_s3 import Servers, free_ports, missing, servers
 from tests.checkout import copy_files
 
+ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 PREFECT_LOGIN = f"team:prefect-{secrets.token_hex(8)}"
 
 
@@ -113,3 +114,31 @@ def machine(team: Team, tmp_path: Path):
         return Machine(clone(tmp_path / name), {**team.addresses, **env})
 
     return make
+
+
+def git(machine: Machine, *arguments: str) -> str:
+    return machine.run("git", *ME, *arguments)
+
+
+@pytest.fixture
+def origin(team: Team, tmp_path: Path) -> str:
+    """A bare repository with the tiny recipe, whose data lie in DVC's remote."""
+    author = Machine(clone(tmp_path / "author"), team.backends.store_keys)
+    git(author, "init", "-q", "-b", "main")
+    author.hms("recipe", "tiny")
+    author.hms("sample", "--out", "data")
+    dvc = (sys.executable, "-m", "dvc")
+    author.run(*dvc, "remote", "add", "-q", "--default", "team", f"s3://{team.backends.bucket}/dvc")
+    author.run(*dvc, "remote", "modify", "team", "endpointurl", team.backends.store_url)
+    author.run(*dvc, "add", "-q", "data")
+    author.run(*dvc, "push", "-q")
+    git(author, "add", "-A")
+    git(author, "commit", "-q", "-m", "start")
+    bare = tmp_path / "origin.git"
+    git(author, "clone", "-q", "--bare", str(author.root), str(bare))
+    return str(bare)
+
+
+def cloned(origin: str, target: Path, env: dict[str, str]) -> Machine:
+    subprocess.run(["git", "clone", "-q", origin, str(target)], check=True)
+    return Machine(target, env)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from .conftest import Machine, Team, clone
+from .conftest import Machine, Team, cloned, git
 from .test_machines import ask, champion, served
 
 pytestmark = [
@@ -20,35 +19,6 @@ pytestmark = [
     pytest.mark.skipif(os.environ.get("HMS_TEAM") != "whole", reason="minutes: HMS_TEAM=whole"),
     pytest.mark.timeout(3600),
 ]
-ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-
-
-def git(machine: Machine, *arguments: str) -> str:
-    return machine.run("git", *ME, *arguments)
-
-
-@pytest.fixture
-def origin(team: Team, tmp_path: Path) -> str:
-    """A bare repository with the tiny recipe, whose data lie in DVC's remote."""
-    author = Machine(clone(tmp_path / "author"), team.backends.store_keys)
-    git(author, "init", "-q", "-b", "main")
-    author.hms("recipe", "tiny")
-    author.hms("sample", "--out", "data")
-    dvc = (sys.executable, "-m", "dvc")
-    author.run(*dvc, "remote", "add", "-q", "--default", "team", f"s3://{team.backends.bucket}/dvc")
-    author.run(*dvc, "remote", "modify", "team", "endpointurl", team.backends.store_url)
-    author.run(*dvc, "add", "-q", "data")
-    author.run(*dvc, "push", "-q")
-    git(author, "add", "-A")
-    git(author, "commit", "-q", "-m", "start")
-    bare = tmp_path / "origin.git"
-    git(author, "clone", "-q", "--bare", str(author.root), str(bare))
-    return str(bare)
-
-
-def cloned(origin: str, target: Path, env: dict[str, str]) -> Machine:
-    subprocess.run(["git", "clone", "-q", origin, str(target)], check=True)
-    return Machine(target, env)
 
 
 def nightly(machine: Machine) -> dict:

@@ -139,6 +139,18 @@ def test_a_remote_that_stays_away_is_one_line(trainer):
     assert "\n" not in str(caught.value)
 
 
+def test_of_what_dvc_says_the_error_is_passed_on(trainer, monkeypatch):
+    says = (
+        "echo 3 files; echo ERROR: no answer of the store; echo; echo Having any troubles?; exit 1"
+    )
+    with pytest.raises(InputError, match=r"but: ERROR: no answer of the store\. See whether"):
+        exchange._remote(trainer, ["bash", "-c", says], LOG, waits=())
+    asked = []
+    monkeypatch.setattr(exchange, "_remote", lambda root, command, log: asked.append(command))
+    exchange.push(trainer, ["train"], LOG)
+    assert "-q" not in asked[0]  # with which DVC does not say it
+
+
 def test_the_command_says_one_line(trainer, monkeypatch, capsys):
     monkeypatch.setenv("HMS_ROOT", str(trainer))
     (trainer / "params.yaml").unlink()

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow.entities.model_registry import ModelVersion
 
 from hms_pipeline.registry import api, cleanup
-from hms_pipeline.registry.versions import Registry
+from hms_pipeline.registry.versions import Registry, fetched_as
 from hms_pipeline.tracking.store import MODEL, experiment_id
 from hms_pipeline.training.finished import fold_key, write_manifest
 
@@ -87,15 +88,33 @@ def bucket(shelf, monkeypatch):
     return runs, removed
 
 
+def test_what_was_fetched_from_one_server_is_never_taken_for_anothers(shelf, bucket, monkeypatch):
+    fetched = []
+
+    def download(artifact_uri: str, dst_path: str) -> None:
+        (Path(dst_path) / "model").mkdir()
+        (Path(dst_path) / "model" / "MLmodel").write_text(artifact_uri)
+        fetched.append(artifact_uri)
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    registry = shelf.registry
+    here = registry.get(1)
+    source = f"{BUCKET}-of-another/model"
+    there = ModelVersion(here.name, here.version, 0, source=source, run_id="f" * 32)
+    for version in (here, there, here, there):
+        assert (registry.folder(version) / "MLmodel").read_text() == version.source
+    assert fetched == [here.source, source]
+
+
 def test_models_in_a_bucket_go_without_a_download(shelf, bucket):
     runs, removed = bucket
-    for number in (1, 2):
-        (shelf.registry.fetched / f"{MODEL}-{number}" / "artifacts").mkdir(parents=True)
+    for version in shelf.registry.versions():
+        (shelf.registry.fetched / fetched_as(version) / "model").mkdir(parents=True)
     assert api.gc(shelf.paths, keep=1) == [1]
     gone = (runs[0], runs[2])
     places = {f"{BUCKET}/{r}/artifacts/{name}" for r in gone for name in ("model", "training")}
     assert set(removed) == places
-    assert [path.name for path in shelf.registry.fetched.iterdir()] == [f"{MODEL}-2"]
+    assert [path.name for path in shelf.registry.fetched.glob("hms-*")] == [f"{MODEL}-2-{runs[1]}"]
 
 
 def test_trainings_go_only_where_nothing_names_or_writes_them(shelf, monkeypatch):

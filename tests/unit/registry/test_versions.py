@@ -7,10 +7,14 @@ import os
 
 import pytest
 
-from hms_pipeline.registry import api
+from hms_pipeline.registry import api, stage
+from hms_pipeline.registry.doctor import WRONG, check_ledger
+from hms_pipeline.registry.package import model_hashes
 from hms_pipeline.registry.versions import Registry, alias_of, number
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.tracking.store import MODEL
+from hms_pipeline.tracking.store import MODEL, experiment_id
+
+from .conftest import write_small_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -66,6 +70,30 @@ def test_aliases():
 def test_what_names_no_version_of_this_model_is_refused(shelf, value):
     with pytest.raises(InputError, match=r"A version of hms-ensemble is needed, but got"):
         api.model_of(shelf.paths, value)[0]
+
+
+def test_a_version_that_was_asked_for_twice_is_one(shelf, monkeypatch):
+    """MLflow's client asks again where the server's answer is lost on the way."""
+    from mlflow import MlflowClient
+
+    honest = MlflowClient.create_model_version
+
+    def twice(client: MlflowClient, name: str, *given: object, **more: object):
+        if name == MODEL:
+            honest(client, name, *given, **more)
+        return honest(client, name, *given, **more)
+
+    shelf.add("another")
+    monkeypatch.setattr(MlflowClient, "create_model_version", twice)
+    with Registry.changing(shelf.paths) as registry:
+        run = registry.client.create_run(experiment_id(registry.client, shelf.paths)).info.run_id
+        model = write_small_model(registry.staging / "model", "one")
+        facts = {"content_hash": "one", **model_hashes(model)}
+        stage.note_registered(registry, registry.create(run, model, facts))
+    registry = shelf.registry
+    assert [int(version.version) for version in registry.versions()] == [3, 1]
+    assert not [found for found in check_ledger(registry) if found.state == WRONG]
+    assert registry.verify(registry.get(3))
 
 
 def test_a_store_on_another_disk_gets_a_copy(shelf, monkeypatch):
