@@ -217,7 +217,7 @@ def verdict(registration: dict[str, Any]) -> str:
     for part in filter(None, (registration, registration.get("student"))):
         named = f"{part['model']} version {part['version']}" if part["version"] else part["model"]
         lines += [f"## {named}: {part['verdict']}", *(f"- {reason}" for reason in part["reasons"])]
-        lines += ["", f"Champion: version {part['champion']}." if part["champion"] else "", ""]
+        lines += ["", f"Champion: version {part['champion']}." if part.get("champion") else "", ""]
     return "\n".join(lines)
 
 

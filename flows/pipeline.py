@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ from .trainings import HMS
 REFUSED = "Refused"
 ALWAYS = "always changed"
 RETRAIN_RUN = "HMS_RETRAIN_RUN"  # tells the stages the parent of their runs in MLflow
+LEAVE_S = 10.0  # how long a cancelled run waits for what it began in MLflow
 EARLY = ("data.dvc", "validate")  # need no such run, and little disk
 HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}
 
@@ -249,23 +251,27 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
         *(len(plan.stages), len(plan.stale), slots.cpu, slots.gpu),
     )
     outcomes: list[Outcome] = []
-    with ThreadPoolExecutor(1) as beside:  # what loads torch and MLflow, while the first stages run
-        tracking = beside.submit(start_tracking, paths, plan, held, log)
-        if plan.stale and "ensemble" in plan.stages:
-            beside.submit(import_module, "hms_pipeline.report.retrain")  # for the end
-        engine = make_engine(engine_name)(
-            root,
-            params,
-            slots,
-            later=lambda: {RETRAIN_RUN: run} if (run := tracking.result()) else {},
-            early=EARLY,
-            progress=artifacts.progress_bar(len(plan.stages)),
-        )
-        try:
-            outcomes = engine.run(plan.graph, plan.stages, plan.forced)
-        finally:
-            finish_tracking(paths, None if tracking.exception() else tracking.result(), outcomes)
+    beside = ThreadPoolExecutor(1)  # for what loads torch and MLflow, while the first stages run
+    tracking = beside.submit(start_tracking, paths, plan, held, log)
+    if plan.stale and "ensemble" in plan.stages:
+        beside.submit(import_module, "hms_pipeline.report.retrain")  # for the end
+    engine = make_engine(engine_name)(
+        root,
+        params,
+        slots,
+        later=lambda: {RETRAIN_RUN: run} if (run := tracking.result()) else {},
+        early=() if paths.windows.exists() else EARLY,  # the disk's check reads validated windows
+        progress=artifacts.progress_bar(len(plan.stages)),
+    )
+    tracking.add_done_callback(partial(_stop_if_refused, engine))
+    try:
+        outcomes = engine.run(plan.graph, plan.stages, plan.forced)
         run = tracking.result()
+    finally:
+        wait([tracking], timeout=LEAVE_S)  # a cancelled run does not wait for servers for long
+        known = tracking.done() and not tracking.exception()
+        finish_tracking(paths, tracking.result() if known else None, outcomes)
+        beside.shutdown(wait=False, cancel_futures=True)
     artifacts.show_stages(outcomes)
     artifacts.show_results(paths)
     if "register" in plan.stages:
@@ -274,6 +280,11 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
     if worth_a_report(plan, outcomes):
         artifacts.show_report(paths, run)
     return conclude(plan, outcomes, params, artifacts.read_registration(paths), start)
+
+
+def _stop_if_refused(engine: Engine, tracking: Future) -> None:
+    if tracking.exception():
+        engine.children.stop()
 
 
 def make_engine(name: str) -> type[Engine]:

@@ -145,7 +145,8 @@ class Children:
                 child = None
             child = child or self._start(command, cwd, env)
             if order:
-                self._ahead[tuple(command)] = self._start(command, cwd, env)
+                with contextlib.suppress(OSError):  # no process to be had; later ones may be
+                    self._ahead[tuple(command)] = self._start(command, cwd, env)
         late = threading.Event()
 
         def expire() -> None:

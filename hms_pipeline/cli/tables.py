@@ -87,7 +87,7 @@ def _shortened(value: Any) -> Any:
         return {name: _shortened(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_shortened(item) for item in value]
-    if isinstance(value, float):
+    if isinstance(value, float) and abs(value) < 1e5:
         return f"{value:.5g}"
     return value[:12] if isinstance(value, str) and HASH.fullmatch(value) else value
 

@@ -77,10 +77,14 @@ def _remove_model(registry: Registry, run: Run) -> None:
 def remove_fetched(registry: Registry) -> None:
     """Remove fetched copies of versions that this server lacks, and what killed fetches left."""
     there = {fetched_as(version) for model in MODELS for version in registry.versions(model)}
-    for folder in registry.fetched.glob("*"):
-        left = folder.name.startswith(".tmp-")
-        if folder.name not in there and (not left or _age_s(folder) > DAY_S):
-            shutil.rmtree(folder, ignore_errors=True)
+    for path in registry.fetched.glob("*"):
+        left = path.name.startswith(".tmp-")
+        if path.name.removesuffix(".lock") in there or (left and _age_s(path) <= DAY_S):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def remove_trainings(paths: Paths) -> None:

@@ -109,7 +109,7 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
-            note_registered(registry, version)
+            version = note_registered(registry, version)
         judge = Judge(registry, params, whole, whole_params)
         known = version is not None and judge.is_final(version)
         ensemble = paths is whole
@@ -185,17 +185,27 @@ def _register(
         "blend": content["blend"]["kind"],
         **_deciding_tags(metrics),
     }
-    version = registry.create(run.info.run_id, model, tags, card)
-    note_registered(registry, version)
-    return version
+    return note_registered(registry, registry.create(run.info.run_id, model, tags, card))
 
 
-def note_registered(registry: Registry, version: ModelVersion) -> None:
-    """Write a version into the ledger, unless it is there; a kill may have come in between."""
-    if not _is_noted(registry, version):
-        registry.remove_twins(version)
-        facts = {**_facts(version), "files_sha256": version.tags["files_sha256"]}
+def note_registered(registry: Registry, version: ModelVersion) -> ModelVersion:
+    """Write a version into the ledger, unless it is there; a kill may have come in between.
+
+    Returns
+    -------
+    ModelVersion
+        The one version that its run keeps: what the ledger names stays.
+    """
+    twins = registry.twins(version)
+    kept = next((one for one in (version, *twins) if _is_noted(registry, one)), version)
+    registry.decisions.check()
+    for other in (version, *twins):
+        if int(other.version) != int(kept.version):
+            registry.decisions.delete(other)
+    if not _is_noted(registry, kept):
+        facts = {**_facts(kept), "files_sha256": kept.tags["files_sha256"]}
         registry.ledger.append("register", **facts)
+    return kept
 
 
 def _is_noted(registry: Registry, version: ModelVersion) -> bool:

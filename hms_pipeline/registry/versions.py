@@ -215,13 +215,10 @@ class Registry:
         if found is not None:
             return found / "model" if is_own(self.paths) else found
         copy = self.fetched / fetched_as(version)
-        with locked(self.fetched / ".lock"):
-            if not copy.exists():
-                from mlflow.artifacts import download_artifacts
-
-                with atomic(copy) as temporary:
-                    temporary.mkdir()
-                    download_artifacts(artifact_uri=version.source, dst_path=str(temporary))
+        if not copy.exists():
+            with locked(self.fetched / f"{copy.name}.lock"):
+                if not copy.exists():
+                    _fetch(version.source, copy)
         return copy / "model"
 
     def verify(self, version: ModelVersion) -> Path:
@@ -283,11 +280,18 @@ class Registry:
             description=description,
         )
 
-    def remove_twins(self, version: ModelVersion) -> None:
-        """Leave one version of a run: MLflow's client asks again where an answer was lost."""
-        for other in search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'"):
-            if int(other.version) != int(version.version):
-                self.decisions.delete(other)
+    def twins(self, version: ModelVersion) -> list[ModelVersion]:
+        """Other versions of its run: MLflow's client asks again where an answer was lost."""
+        found = search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'")
+        return [other for other in found if int(other.version) != int(version.version)]
+
+
+def _fetch(source: str, copy: Path) -> None:
+    from mlflow.artifacts import download_artifacts
+
+    with atomic(copy) as temporary:
+        temporary.mkdir()
+        download_artifacts(artifact_uri=source, dst_path=str(temporary))
 
 
 def fetched_as(version: ModelVersion) -> str:

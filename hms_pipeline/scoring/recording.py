@@ -217,7 +217,7 @@ def predict(
         try:
             scores = predictor.predict(windows)
         except InputError as err:
-            scores = err
+            scores = InputError(str(err))  # without the traceback, which holds the batch
         if isinstance(scores, InputError) and len(windows) > 1:
             yield from predict(predictor, ([window] for window in windows), first)
         else:

@@ -247,7 +247,7 @@ NEW = {
     "datasets/augmentations/new.py": "from .augmenter import AUGMENTATIONS, Augmentation\n\n\n"
     '@AUGMENTATIONS.register("new")\nclass New(Augmentation):\n    shared = True\n',
     "models/new.py": "from .build import MODELS\n\n\n"
-    '@MODELS.register("new")\ndef new(shapes, *, n_outputs=6): ...\n',
+    '@MODELS.register("new")\ndef new(shapes, *, width=1): ...\n',
     "signal/new.py": "def new(x):\n    return x\n",
 }
 

@@ -85,6 +85,7 @@ class FairQueue:
 
     def _outnumbered(self, client: str) -> _Place | None:
         """The place that a newcomer may take; None where there is a free one."""
+        self._forget_gone()
         if len(self._waiting) < MAX_WAITING:
             return None
         distrusted = [place for place in self._waiting if self.is_distrusted(place.client)]
@@ -144,13 +145,16 @@ class FairQueue:
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._waiting.remove(place)
-            elif not place.future.cancelled():  # the place was handed to a caller that has left
-                self.leave()
+            elif not place.future.cancelled() and place.future.exception() is None:
+                self.leave()  # the place was handed to a caller that has left
             raise
+
+    def _forget_gone(self) -> None:
+        self._waiting = [place for place in self._waiting if not place.future.done()]
 
     def leave(self) -> None:
         """Hand the place to whose turn it is."""
-        self._waiting = [place for place in self._waiting if not place.future.done()]
+        self._forget_gone()
         if not self._waiting:
             self._free += 1
         else:  # the place is handed over, so that no newcomer takes it

@@ -14,6 +14,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
+from ...system.errors import InputError
 from ...system.processes import release_memory
 from ..package import load_served
 from .bodies import Limits, RefusedError, unfit
@@ -64,8 +65,11 @@ class Scorer:
 def _scorer(folder: Path) -> tuple[Scorer, Any]:
     """The one of a process, and its bundle."""
     sys.dont_write_bytecode = True  # a version of older code would leave some in its folder
-    with _alone():
-        model = load_served(folder)
+    try:
+        with _alone():
+            model = load_served(folder)
+    except Exception as err:  # of a class that the other process may not know
+        raise InputError(str(err)) from None
     ensemble = model.unwrap_python_model()
     bundle = ensemble._predictor.bundle  # noqa: SLF001 - stored versions call it so
     scorer = Scorer(model, bundle.members)
@@ -80,14 +84,19 @@ def load(folder: Path, n_bytes: int) -> tuple[str, Limits]:
     return bundle.content_hash, Limits(n_bytes, bundle.params.scoring.max_rows, cell)
 
 
-def answer(folder: Path, kind: str, body: bytearray) -> Scored:
-    """What a checked body gets.
+def answer(folder: Path, content_hash: str, kind: str, body: bytearray) -> Scored:
+    """What a checked body gets from the model of that hash.
 
     Raises
     ------
     RefusedError
+    InputError
+        The model cannot be loaded, or is another now.
     """
-    return _scorer(folder)[0].answer(kind, body)
+    scorer, bundle = _scorer(folder)
+    if bundle.content_hash != content_hash:
+        raise InputError(f"{folder} holds another model than the server loaded at its start.")
+    return scorer.answer(kind, body)
 
 
 @contextlib.contextmanager

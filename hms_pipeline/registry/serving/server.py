@@ -75,10 +75,12 @@ def _main(model: str, version: str, host: str, port: str, *numbers: str) -> None
         uvicorn.run(
             Server(scorers.answer, limits, workers), host=host, port=int(port), http="h11",
             ws="none", log_level="warning", timeout_graceful_shutdown=10,
-            timeout_keep_alive=KEEP_S,
+            timeout_keep_alive=KEEP_S, workers=1,
         )  # fmt: skip
     except InputError as err:
         sys.exit(f"hms: {err}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     finally:
         if temporary:
             shutil.rmtree(Path(model).parent, ignore_errors=True)
@@ -123,7 +125,7 @@ class Server:
         elif scope["path"] == "/version":
             await answer(send, 200, version_of("mlflow").encode())
         elif scope["path"] == "/metrics":
-            metrics.WAITING.set(self._queue.n_waiting)
+            metrics.WAITING.set(self._checks.n_waiting + self._queue.n_waiting)
             content, kind = metrics.text()
             await answer(send, 200, content, kind)
         else:
@@ -154,7 +156,8 @@ class Server:
     async def _answer(self, upload: Upload) -> bytes:
         kind = content_type_of(upload.headers.get("content-type", ""))
         length = upload.length(self._limits.n_bytes)
-        self._queue.check(upload.client)
+        for queue in (self._checks, self._queue):
+            queue.check(upload.client)
         memory = self._small if length <= SMALL else self._large
         with memory.reserve(length, upload.client):
             body = await upload.read(length)

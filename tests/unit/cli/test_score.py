@@ -30,7 +30,7 @@ RECIPE = ROOT / "params.yaml"
     [
         (RECIPE, {}, 10, ""),
         (RECIPE, {"hop_s": 2}, 10, ""),
-        (RECIPE, {"hop_s": 2, "max_interpolated": 0}, 10, "scoring.max_interpolated of the recipe"),
+        (RECIPE, {"hop_s": 2, "max_interpolated": 0}, 10, "scoring.max_interpolated: the version"),
         (Path("absent.yaml"), {"hop_s": 2}, 2, ""),
     ],
 )

@@ -78,7 +78,7 @@ def test_a_verdict_is_told_in_words():
     student = {"model": "s", "version": 4, "verdict": "refused", "reasons": ["No gain."]}
     told = artifacts.verdict(
         {"model": "e", "version": None, "verdict": "nothing", "reasons": [], "champion": 2,
-         "student": {**student, "champion": None}}
+         "student": student}
     )  # fmt: skip
     assert "## e: nothing" in told
     assert "## s version 4: refused\n- No gain." in told

@@ -114,7 +114,7 @@ def test_models_in_a_bucket_go_without_a_download(shelf, bucket):
     gone = (runs[0], runs[2])
     places = {f"{BUCKET}/{r}/artifacts/{name}" for r in gone for name in ("model", "training")}
     assert set(removed) == places
-    assert [path.name for path in shelf.registry.fetched.glob("hms-*")] == [f"{MODEL}-2-{runs[1]}"]
+    assert [path.name for path in shelf.registry.fetched.iterdir()] == [f"{MODEL}-2-{runs[1]}"]
 
 
 def test_trainings_go_only_where_nothing_names_or_writes_them(shelf, monkeypatch):

@@ -96,6 +96,17 @@ def test_a_version_that_was_asked_for_twice_is_one(shelf, monkeypatch):
     assert registry.verify(registry.get(3))
 
 
+def test_a_twin_that_comes_late_takes_nothing_from_the_version_in_the_ledger(shelf):
+    shelf.add("one")
+    with Registry.changing(shelf.paths) as registry:
+        first = registry.get(1)
+        late = registry.client.create_model_version(
+            MODEL, first.source, run_id=first.run_id, tags=first.tags
+        )
+        assert stage.note_registered(registry, late).version == first.version
+    assert [int(version.version) for version in shelf.registry.versions()] == [1]
+
+
 def test_a_store_on_another_disk_gets_a_copy(shelf, monkeypatch):
     def rename(*args: object) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")

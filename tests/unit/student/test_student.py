@@ -21,6 +21,7 @@ from hms_pipeline.student.teacher import Teacher
 from hms_pipeline.student.windows import overlapping
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.training.finished import read_manifest
+from hms_pipeline.training.fold_data import MemberData
 from hms_pipeline.training.metrics import kl_per_window
 from tests.recipes import recipe
 
@@ -50,7 +51,7 @@ def test_overlapping_windows_are_those_that_only_that_rule_set_aside(copy_of: Pa
 def test_no_patient_of_the_fold_is_trained_on_or_heard_of(work: _Work, taught: Taught) -> None:
     _, params = taught
     data = work.trainer.data
-    patients = data.windows.windows["patient_id"].to_numpy()
+    patients = data.windows["patient_id"].to_numpy()
     n_kept = data.n_kept
     assert n_kept < len(patients)  # there are overlapping ones
     for fold in range(params.split.n_folds):
@@ -73,7 +74,7 @@ def test_each_fold_hears_its_own_networks_by_a_blend_fitted_without_it(work: _Wo
         soft = data.teach(fold)
         np.testing.assert_allclose(soft[places], expected, atol=1e-4)
         share = work.params.student.votes_share
-        votes = data.windows.fold(fold).smooth_target
+        votes = MemberData.fold(data, fold).smooth_target
         mixed = share * votes + (1 - share) * soft
         np.testing.assert_allclose(data.fold(fold).smooth_target, mixed)
     whole = predictor.predict(windows).probs

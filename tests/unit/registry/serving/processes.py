@@ -7,12 +7,15 @@ import signal
 from pathlib import Path
 
 from hms_pipeline.registry.serving.bodies import RefusedError
+from hms_pipeline.system.errors import InputError
 
 
-def answer(folder: Path, kind: str, body: bytearray) -> int:
-    """Refuse, die, or answer with the process' number."""
+def answer(folder: Path, content_hash: str, kind: str, body: bytearray) -> int:
+    """Refuse, die, fail, or answer with the process' number."""
     if body == b"refuse":
         raise RefusedError(400, "model", "Row 0 is bad.", 1)
+    if body == b"fail":
+        raise InputError("It is gone.")
     if body == b"die":
         os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid()

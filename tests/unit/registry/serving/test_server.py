@@ -213,6 +213,23 @@ def test_a_process_that_dies_is_started_anew(
         scorers.answer(PARQUET, bytearray(b"die"))
     assert died.value.status == 500
     assert scorers.answer(PARQUET, bytearray(b"go")) != first
+    with pytest.raises(RefusedError, match="could not be loaded again") as failed:
+        scorers.answer(PARQUET, bytearray(b"fail"))
+    assert failed.value.status == 500
+
+
+def test_a_process_that_dies_takes_no_other_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SCORER", processes.__name__)
+    scorers = Scorers(tmp_path, 2)
+    first, second = (scorers.answer(PARQUET, bytearray(b"go")) for _ in range(2))
+    assert first != second
+    with pytest.raises(RefusedError):
+        scorers.answer(PARQUET, bytearray(b"die"))
+    after = {scorers.answer(PARQUET, bytearray(b"go")) for _ in range(2)}
+    assert second in after
+    assert first not in after
 
 
 def test_a_process_that_ends_while_it_loads_is_one_line(
