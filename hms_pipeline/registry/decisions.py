@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..system.errors import InputError, StaleError
+from ..system.files import atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -104,7 +105,8 @@ class Decisions:
         if token_file.exists():
             self._remove(token_file.read_text(encoding="utf-8"))
         token = uuid.uuid4().hex
-        token_file.write_text(token, encoding="utf-8")
+        with atomic(token_file) as temporary:
+            temporary.write_text(token, encoding="utf-8")
         self.number = self._create({TICKET: token, OWNER: who(), BEAT: "0"})
         ended = threading.Event()
         threading.Thread(target=self._beat, args=(self.number, ended), daemon=True).start()

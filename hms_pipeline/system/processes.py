@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import multiprocessing as mp
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -110,6 +111,14 @@ def process_pool(
             ) from err
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def spawned(workers: int) -> ProcessPoolExecutor:
+    """Processes started afresh that end with this one, however it ends, and not by Ctrl-C."""
+    ignore = (signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    return ProcessPoolExecutor(
+        workers, mp.get_context("spawn"), initializer=_start, initargs=ignore
+    )
 
 
 @contextmanager

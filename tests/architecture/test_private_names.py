@@ -21,7 +21,7 @@ HOMES = {
         r"\b_orig_units\b|\b_raw_extras\b|pip install \(",
     ),
     "torch": ("hms_pipeline/training/state.py", r"\b_foreach_"),
-    "mlflow": ("hms_pipeline/registry/serving/server.py", r"\bscoring_server\b"),
+    "mlflow": ("hms_pipeline/registry/serving/scorer.py", r"\bscoring_server\b"),
     "great_expectations": ("hms_pipeline/validation/docs.py", r"<footer\\b"),
 }
 SIGNATURES = {

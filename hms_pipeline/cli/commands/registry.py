@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Annotated
 
 import typer
@@ -123,23 +123,25 @@ def serve(
     from ...tracking.servers import is_loopback
 
     chosen = choose(ctx.obj.paths, model)
-    with TemporaryDirectory() as scratch:
-        if chosen.name == STARTER:
-            check_bundle(chosen.folder)
-            version, folder = 0, write_starter_model(chosen.folder, Path(scratch) / "model")
-            out.print(chosen.note, highlight=False)
-        elif chosen.folder is not None:
-            raise InputError("hms serve needs a registered version or the starter, got a folder.")
-        else:
-            version, folder = api.model_of(chosen.paths, chosen.version)
-        named = f"version {version} " if version else ""
-        out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
-        if not is_loopback(host):
-            note(
-                f"whoever reaches {host} can have EEG scored, without a password. Serve on"
-                " 127.0.0.1 behind a proxy that asks for one."
-            )
-        sys.stdout.flush()
-        from ...registry.serving.server import serve as run
+    if chosen.name == STARTER:
+        check_bundle(chosen.folder)
+        version, folder = 0, write_starter_model(chosen.folder, Path(mkdtemp()) / "model")
+        out.print(chosen.note, highlight=False)
+    elif chosen.folder is not None:
+        raise InputError("hms serve needs a registered version or the starter, got a folder.")
+    else:
+        version, folder = api.model_of(chosen.paths, chosen.version)
+    named = f"version {version} " if version else ""
+    out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
+    if not is_loopback(host):
+        note(
+            f"whoever reaches {host} can have EEG scored, without a password. Serve on"
+            " 127.0.0.1 behind a proxy that asks for one."
+        )
+    sys.stdout.flush()
+    from ...registry.serving.server import serve as run
 
-        run(folder, version, host=host, port=port, workers=workers, body_mb=max_body_mb)
+    run(
+        folder, version, host=host, port=port, workers=workers, body_mb=max_body_mb,
+        temporary=chosen.name == STARTER,
+    )  # fmt: skip

@@ -15,6 +15,7 @@ PATIENCE_S = 10.0  # time that an upload may take in addition
 # The rest of a refused upload is read for so long, so that its sender sees the answer.
 DRAIN_S = 5.0
 PAUSE_S = 0.003  # pause after each part of that rest, of some 64 kB
+SLOW_S = 0.05  # the same for a client that was refused before
 JSON_TYPE = "application/json"
 
 
@@ -83,15 +84,15 @@ class Upload:
             ) from None  # fmt: skip
         return body
 
-    async def drain(self) -> None:
-        """Read the rest of an upload for a moment, slowly, and discard it."""
+    async def drain(self, pause_s: float = PAUSE_S) -> None:
+        """Read the rest of an upload for a moment, with a pause after each part, and discard it."""
         if "expect" in self.headers:  # the sender waits for an answer before it sends the body
             return
         with contextlib.suppress(TimeoutError, GoneError):
             async with asyncio.timeout(DRAIN_S):
                 while not self.whole:
                     await self._part()
-                    await asyncio.sleep(PAUSE_S)  # or a fast sender would keep the server busy
+                    await asyncio.sleep(pause_s)
 
     async def unless_gone(self, work: Awaitable[T]) -> T:
         """Wait for the work's result; cancel the work if the caller leaves first.
@@ -127,6 +128,7 @@ async def answer(
     kind: str = JSON_TYPE,
     *,
     upload: Upload | None = None,
+    pause_s: float = PAUSE_S,
     headers: dict[str, str] | None = None,
 ) -> None:
     """Send an answer; a refused upload is read on for a moment, and then cut off."""
@@ -137,5 +139,5 @@ async def answer(
     await send({"type": "http.response.start", "status": status, "headers": named})
     await send({"type": "http.response.body", "body": content, "more_body": upload is not None})
     if upload is not None:
-        await upload.drain()
+        await upload.drain(pause_s)
         await send({"type": "http.response.body"})

@@ -42,8 +42,8 @@ class RefusedError(Exception):
     """
 
     def __init__(self, status: int, reason: str, sentence: str, retry_s: int | None = None) -> None:
-        super().__init__(sentence)
-        self.status, self.reason, self.retry_s = status, reason, retry_s
+        super().__init__(status, reason, sentence, retry_s)  # what a process hands to another
+        self.status, self.reason, self.sentence, self.retry_s = status, reason, sentence, retry_s
 
 
 @dataclass(frozen=True)

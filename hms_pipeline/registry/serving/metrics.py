@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-import pandas as pd
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-    multiprocess,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
 REQUESTS = Counter("hms_requests", "Requests to /invocations.", ["status"])
 REFUSALS = Counter("hms_refusals", "Requests that were not scored.", ["reason"])
@@ -24,33 +12,10 @@ SECONDS = Histogram(
 )  # fmt: skip
 WINDOWS = Counter("hms_windows", "Windows that were scored.")
 LEFT_OUT = Counter("hms_members_left_out", "Windows that a member was left out of.", ["member"])
-WAITING = Gauge("hms_waiting", "Requests that wait.", multiprocess_mode="livesum")
-MODEL = Gauge(
-    "hms_model_info", "The model that answers.", ["version", "content_hash"],
-    multiprocess_mode="max",
-)  # fmt: skip
-
-
-def observe(table: pd.DataFrame, members: list[str]) -> None:
-    """Count an answer's windows and the members that did not take part.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``members_used``, joined by ``"; "``.
-    members : list of str
-        All of the ensemble's.
-    """
-    WINDOWS.inc(len(table))
-    for used in table["members_used"]:
-        for member in set(members) - set(used.split("; ")):
-            LEFT_OUT.labels(member).inc()
+WAITING = Gauge("hms_waiting", "Requests that wait.")
+MODEL = Gauge("hms_model_info", "The model that answers.", ["version", "content_hash"])
 
 
 def text() -> tuple[bytes, str]:
-    """The answer to ``/metrics`` and its content type; of all workers where there are several."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+    """The answer to ``/metrics`` and its content type."""
+    return generate_latest(), CONTENT_TYPE_LATEST

@@ -35,7 +35,7 @@ class _Place:
 
 
 class FairQueue:
-    """One request is scored at a time; the others wait here, and this class chooses the next.
+    """A number of places, in which requests are worked on; this class chooses who is next.
 
     Next is the client that was given the fewest windows, and of its requests the one that is due
     first. A request is due ``WINDOW_S`` × its windows after it came. So one window overtakes a
@@ -43,14 +43,19 @@ class FairQueue:
     a new one takes the last place of the client that has most, if it has more than the newcomer.
     Clients that sent a faulty request in the last ``DISTRUST_S`` come after the others; if no place
     is free, the others take theirs.
+
+    Parameters
+    ----------
+    n : int
+        Places.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, n: int = 1) -> None:
         self._waiting: list[_Place] = []
         self._given: dict[str, float] = {}  # windows; of those that were given more than ``_least``
         self._least = 0.0
-        self._taken = False
-        self._faulty: dict[str, float] = {}  # when clients were last refused for a fault of theirs
+        self._free = n
+        self.faulty: dict[str, float] = {}  # when clients were last refused for a fault of theirs
 
     @property
     def n_waiting(self) -> int:
@@ -69,20 +74,21 @@ class FairQueue:
 
     def distrust(self, client: str) -> None:
         """Note that a client sent a faulty request."""
-        self._faulty.pop(client, None)
-        self._faulty[client] = time.monotonic()
-        if len(self._faulty) > MAX_CLIENTS:
-            self._faulty.pop(next(iter(self._faulty)))
+        self.faulty.pop(client, None)
+        self.faulty[client] = time.monotonic()
+        if len(self.faulty) > MAX_CLIENTS:
+            self.faulty.pop(next(iter(self.faulty)))
 
-    def _is_distrusted(self, client: str) -> bool:
-        return time.monotonic() - self._faulty.get(client, -DISTRUST_S) < DISTRUST_S
+    def is_distrusted(self, client: str) -> bool:
+        """Whether a client sent a faulty request lately."""
+        return time.monotonic() - self.faulty.get(client, -DISTRUST_S) < DISTRUST_S
 
     def _outnumbered(self, client: str) -> _Place | None:
         """The place that a newcomer may take; None where there is a free one."""
         if len(self._waiting) < MAX_WAITING:
             return None
-        distrusted = [place for place in self._waiting if self._is_distrusted(place.client)]
-        is_distrusted = self._is_distrusted(client)
+        distrusted = [place for place in self._waiting if self.is_distrusted(place.client)]
+        is_distrusted = self.is_distrusted(client)
         if distrusted and not is_distrusted:
             return max(distrusted, key=lambda place: place.due)
         # A client that sent a faulty request takes no place of one that did not.
@@ -93,7 +99,7 @@ class FairQueue:
         return max((p for p in self._waiting if p.client == most), key=lambda place: place.due)
 
     async def enter(self, n_windows: int, client: str = "") -> None:
-        """Wait for the place and hold it until ``leave``.
+        """Wait for a place and hold it until ``leave``.
 
         Parameters
         ----------
@@ -106,10 +112,10 @@ class FairQueue:
         RefusedError
             Too many wait already, or this client's share went to others.
         """
-        if self._taken:
+        if not self._free:
             await self._wait(n_windows, client)
         else:
-            self._taken = True
+            self._free -= 1
             # Nobody waits, so earlier shares no longer count.
             self._given = {client: self._least + n_windows}
 
@@ -117,7 +123,7 @@ class FairQueue:
         return self._given.get(client, self._least)
 
     def _turn(self, place: _Place) -> tuple[bool, float, float]:
-        return self._is_distrusted(place.client), self._share(place.client), place.due
+        return self.is_distrusted(place.client), self._share(place.client), place.due
 
     def _give(self, client: str, n_windows: int) -> None:
         self._least = max(self._least, self._share(client))
@@ -145,8 +151,9 @@ class FairQueue:
     def leave(self) -> None:
         """Hand the place to whose turn it is."""
         self._waiting = [place for place in self._waiting if not place.future.done()]
-        self._taken = bool(self._waiting)  # stays taken while it is handed over
-        if self._waiting:
+        if not self._waiting:
+            self._free += 1
+        else:  # the place is handed over, so that no newcomer takes it
             first = min(self._waiting, key=self._turn)
             self._waiting.remove(first)
             self._give(first.client, first.n_windows)
@@ -158,7 +165,7 @@ def _full() -> RefusedError:
 
 
 class Memory:
-    """Bytes that bodies may take together.
+    """Bytes that bodies may take together; those of one client beyond its first, half of them.
 
     Parameters
     ----------
@@ -166,21 +173,26 @@ class Memory:
     """
 
     def __init__(self, n_bytes: int) -> None:
-        self._free = n_bytes
+        self._free, self._share = n_bytes, n_bytes / 2
+        self._held = Counter[str]()
 
     @contextmanager
-    def reserve(self, n_bytes: int) -> Iterator[None]:
+    def reserve(self, n_bytes: int, client: str = "") -> Iterator[None]:
         """Hold so many bytes.
 
         Raises
         ------
         RefusedError
-            Others hold them.
+            Others hold them, or this client its share.
         """
-        if n_bytes > self._free:
+        held = self._held[client]
+        if n_bytes > self._free or (held and held + n_bytes > self._share):
             raise busy("memory", "as many bodies in its memory as it may hold")
         self._free -= n_bytes
+        self._held[client] += n_bytes
         try:
             yield
         finally:
             self._free += n_bytes
+            self._held[client] -= n_bytes
+            self._held = +self._held  # forgets who holds none

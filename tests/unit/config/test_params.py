@@ -1,8 +1,12 @@
+import copy
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hms_pipeline.config import Params, load_params, parse_params
 from hms_pipeline.system.errors import InputError
@@ -190,3 +194,38 @@ def test_a_name_that_is_a_path_is_refused(recipe: dict, section: str):
     recipe[section]["../../evil"] = next(iter(recipe[section].values()))
     with pytest.raises(InputError, match=rf"{section}\.\.\./\.\./evil"):
         parse_params(recipe)
+
+
+WHOLE = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
+HOSTILE = (
+    10**400, 2**63, -1, 0, 1e308, float("nan"), float("inf"), True, None, "", "1e5", "../../evil",
+    "a\nb", "\x00", "x" * 2000, [], [[]], {}, {"a": 1}, [1] * 5000,
+    {str(k): k for k in range(5000)},
+)  # fmt: skip
+
+
+def places(node: object, at: tuple = ()) -> Iterator[tuple]:
+    if at:
+        yield at
+    inner = (
+        node.items() if isinstance(node, dict) else enumerate(node if type(node) is list else ())
+    )
+    for key, value in inner:
+        yield from places(value, (*at, key))
+
+
+@given(draw=st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_value_in_any_place_is_taken_or_refused_in_one_sentence(draw: st.DataObject) -> None:
+    recipe = node = copy.deepcopy(WHOLE)
+    *before, key = draw.draw(st.sampled_from(list(places(recipe))))
+    for step in before:
+        node = node[step]
+    node[key] = draw.draw(st.sampled_from(HOSTILE))
+    try:
+        parse_params(recipe)
+    except InputError as err:
+        said = str(err)
+        assert "\n" not in said
+        assert len(said) < 600
+        assert str([*before, key][0]) in said

@@ -64,10 +64,37 @@ def test_serve_refuses_another_model(hms, shelf, served, capsys):
     assert served == []
 
 
-def test_serve_refuses_an_added_file(hms, shelf, served, capsys):
+def byte_code(folder):
+    cache = folder / "bundle" / "__pycache__" / "schema.cpython-311.pyc"
+    cache.parent.mkdir(parents=True)
+    cache.write_bytes(b"planted")
+
+
+def shadowing_package(folder):
+    (folder / "numpy").mkdir()
+    (folder / "numpy" / "__init__.py").write_text("raise SystemExit")
+
+
+def link(folder):
+    (folder / "MLmodel").rename(folder.parent / "elsewhere")
+    (folder / "MLmodel").symlink_to(folder.parent / "elsewhere")
+
+
+def extra_module(folder):
+    (folder / "extra.py").touch()
+
+
+PLANTS = [byte_code, shadowing_package, link, extra_module]
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_serve_refuses_what_was_planted_before_mlflow_loads(
+    hms, shelf, served, capsys, monkeypatch, plant
+):
     shelf.add("one")
-    folder = api.model_of(shelf.paths, 1)[1]
-    (folder / "numpy.py").touch()
+    plant(api.model_of(shelf.paths, 1)[1])
+    monkeypatch.setattr("mlflow.pyfunc.load_model", None)
     assert hms("serve", "--model", "1") == 2
-    assert "does not verify" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "does not verify" in line
     assert served == []

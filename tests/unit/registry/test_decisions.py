@@ -206,3 +206,20 @@ def test_a_line_removed_from_the_store_is_noticed(shelf):
     client.delete_model_version(NAME, lines[0].version)
     with pytest.raises(InputError, match=r"does not verify.*line 1 of the ledger does not follow"):
         shelf.registry.verify(shelf.registry.get(1))
+
+
+def test_a_full_disk_is_said_with_the_locks_file_and_leaves_it_whole(shelf, tmp_path, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    shelf.add("one")
+    before = tickets(shelf)
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    with (
+        pytest.raises(OSError, match="lock-of-this") as said,
+        Decisions(shelf.registry.client).alone(tmp_path / "lock-of-this"),
+    ):
+        pass
+    assert said.value.filename == str(tmp_path / "lock-of-this")
+    assert tickets(shelf) == before
+    assert not list(tmp_path.glob("*lock-of-this"))

@@ -50,7 +50,7 @@ def test_no_more_clients_are_remembered_than_stated() -> None:
             line.leave()
             await waiting
             line.distrust(str(k))
-        assert max(len(line._given), len(line._faulty)) <= queue.MAX_CLIENTS
+        assert max(len(line._given), len(line.faulty)) <= queue.MAX_CLIENTS
 
     asyncio.run(run())
 
@@ -178,9 +178,40 @@ def test_no_more_wait_than_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(run())
 
 
+def test_as_many_are_inside_as_there_are_places() -> None:
+    async def run() -> None:
+        line, inside, most = FairQueue(3), 0, 0
+
+        async def one(k: int) -> None:
+            nonlocal inside, most
+            await line.enter(1 + k % 3, str(k % 4))
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0.001)
+            inside -= 1
+            line.leave()
+
+        await asyncio.gather(*(one(k) for k in range(15)))
+        assert most == 3
+        await asyncio.wait_for(asyncio.gather(*(line.enter(1) for _ in range(3))), 1)
+
+    asyncio.run(run())
+
+
 def test_memory_is_given_back() -> None:
     memory = Memory(10)
-    with memory.reserve(8), pytest.raises(RefusedError), memory.reserve(3):
+    with memory.reserve(8), pytest.raises(RefusedError), memory.reserve(3, "other"):
         pass
     with memory.reserve(10):
+        pass
+
+
+def test_a_client_that_sends_slowly_leaves_memory_to_others() -> None:
+    memory = Memory(10)
+    with memory.reserve(3, "slow"), memory.reserve(2, "slow"):
+        with pytest.raises(RefusedError), memory.reserve(1, "slow"):
+            pass
+        with memory.reserve(5, "other"):
+            pass
+    with memory.reserve(3, "slow"), memory.reserve(2, "slow"):
         pass

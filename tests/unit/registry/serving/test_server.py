@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -18,11 +19,16 @@ import pytest
 from benchmarks.bombs import page_bomb, run_length_bomb
 from hms_pipeline.inference.client import JSON, PARQUET
 from hms_pipeline.registry.package import signature
-from hms_pipeline.registry.serving import asgi
-from hms_pipeline.registry.serving.bodies import Limits
+from hms_pipeline.registry.serving import asgi, pool
+from hms_pipeline.registry.serving.bodies import Limits, RefusedError
 from hms_pipeline.registry.serving.model_code import Refusal
+from hms_pipeline.registry.serving.pool import Scorers
+from hms_pipeline.registry.serving.scorer import Scorer
 from hms_pipeline.registry.serving.server import Server
 from hms_pipeline.schema import VOTE_COLUMNS
+from hms_pipeline.system.errors import InputError
+
+from . import processes
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 LIMITS = Limits(n_bytes=2**20, rows=8, cell=2**18)
@@ -91,7 +97,7 @@ def model() -> Model:
 
 @pytest.fixture
 def server(model: Model) -> Server:
-    return Server(model, LIMITS)
+    return Server(Scorer(model, ["eegnet", "multi"]).answer, LIMITS)
 
 
 def test_a_good_request_is_answered_as_mlflow_answers(server: Server) -> None:
@@ -177,3 +183,41 @@ def test_metrics_count_refusals_by_reason(server: Server) -> None:
     before = refusals()
     ask(server, [b"a"], "text/csv")
     assert refusals() == before + 1
+
+
+def test_members_left_out_are_counted(model: Model) -> None:
+    used = ["eegnet; multi", "eegnet", "eegnet"]
+    answering = Scorer(model, ["eegnet", "multi"])
+
+    def predict(frame: pd.DataFrame, params: dict | None = None) -> pd.DataFrame:
+        answering.observed.append(pd.DataFrame({"members_used": used}))
+        return pd.DataFrame(np.full((3, 6), 1 / 6), columns=list(VOTE_COLUMNS))
+
+    model.predict = predict
+    for _ in range(2):  # of this answer alone
+        scored = answering.answer(PARQUET, bytearray(table(eeg=[b"a"] * 3)))
+        assert (scored.windows, scored.left_out) == (3, {"multi": 2})
+
+
+def test_a_process_that_dies_is_started_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SCORER", processes.__name__)
+    scorers = Scorers(tmp_path, 1)
+    first = scorers.answer(PARQUET, bytearray(b"go"))
+    with pytest.raises(RefusedError) as refused:
+        scorers.answer(PARQUET, bytearray(b"refuse"))
+    assert (refused.value.status, refused.value.sentence) == (400, "Row 0 is bad.")
+    assert scorers.answer(PARQUET, bytearray(b"go")) == first
+    with pytest.raises(RefusedError) as died:
+        scorers.answer(PARQUET, bytearray(b"die"))
+    assert died.value.status == 500
+    assert scorers.answer(PARQUET, bytearray(b"go")) != first
+
+
+def test_a_process_that_ends_while_it_loads_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "SCORER", processes.__name__)
+    with pytest.raises(InputError, match="Give fewer --workers"):
+        Scorers(tmp_path, 2).load(1)
