@@ -62,7 +62,9 @@ def run(
     if train is None:
         _refuse_critical(paths, _document(paths, params, {"train_csv": _numbered(raw)}, {}, None))
         raise InputError(f"train.csv cannot be read as a table of windows; see {_page(paths)}.")
-    found = survey(paths.data, train, limits, workers=workers, progress=progress)
+    found = survey(
+        paths.data, train, limits, workers=workers, progress=progress, meanwhile=_import_docs
+    )
     evidence = gather(found)
     cleaned = clean(evidence, limits)
     summary = summarise(evidence, cleaned)
@@ -120,6 +122,10 @@ def _numbered(raw: pd.DataFrame) -> pd.DataFrame:
     return raw.reset_index(drop=True).rename_axis("row").reset_index()
 
 
+def _import_docs() -> None:
+    from . import docs  # noqa: F401 - importing great_expectations takes seconds
+
+
 def _document(
     paths: Paths,
     params: Params,
@@ -127,7 +133,7 @@ def _document(
     counts: dict[str, dict[str, int]],
     quarantine: pd.DataFrame | None,
 ) -> list[Result]:
-    from .docs import build_docs  # importing great_expectations takes seconds
+    from .docs import build_docs
     from .overview import Overview
 
     overview = Overview(counts, quarantine)

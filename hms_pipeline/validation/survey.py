@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,6 +50,7 @@ def survey(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Survey:
     """Measure every file that train.csv names or the folder holds.
 
@@ -65,6 +66,8 @@ def survey(
         Processes; None takes one per core that this process may use.
     progress : callable or None
         Called with (files done, files in all).
+    meanwhile : callable
+        Called while the processes measure.
 
     Raises
     ------
@@ -75,8 +78,7 @@ def survey(
     most = -(-len(tasks) // BATCH)
     with process_map(workers, most, "Validation", "nothing of this run stays") as run:
         results = run(partial(measure, params=params), tasks, chunksize=BATCH)
-        from . import docs  # noqa: F401 - takes seconds, while the others measure
-
+        meanwhile()
         recordings, measures, landmarks = _collect(train, results, len(tasks), progress)
         found = _candidates(recordings, *landmarks, params.near_duplicate.votes)
         matches = tuple(run(partial(compare, root), found, chunksize=4))
