@@ -20,8 +20,9 @@ import torch
 from hms_pipeline.config import Paths
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
+from hms_pipeline.ensemble import check as ensemble_check
 from hms_pipeline.ensemble.check import check_ensemble
-from hms_pipeline.registry import api, evidence, scoring, stage
+from hms_pipeline.registry import api, evidence, judge, scoring, stage
 from hms_pipeline.registry.doctor import check_ledger, examine
 from hms_pipeline.registry.evidence import challenger_table, champion_losses
 from hms_pipeline.registry.versions import Registry
@@ -188,14 +189,14 @@ def test_what_the_members_do_not_give_is_not_registered(maker, replace, name):
 def test_tables_replaced_between_check_and_packaging_are_not_promoted(maker, monkeypatch):
     register(maker, POOR)
     maker.ensemble(GOOD)
-    honest = stage.check_ensemble
+    honest = ensemble_check.check_ensemble
 
     def check(paths, params):
         made = honest(paths, params)
         votes_as_predictions(maker)
         return made
 
-    monkeypatch.setattr(stage, "check_ensemble", check)
+    monkeypatch.setattr(ensemble_check, "check_ensemble", check)
     result = stage.run(maker.paths, maker.with_gate())
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert "oof.parquet must be what the members" in result["reasons"][0]
@@ -229,7 +230,7 @@ def test_what_happens_behind_the_ledger_is_reported(maker):
 
 def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
     register(maker, POOR)
-    champion = stage._champion(Registry.open(maker.paths))
+    champion = judge._champion(Registry.open(maker.paths))
     maker.grow(14)
     maker.vote(maker.train(GOOD))
     maker.blend()
