@@ -101,7 +101,7 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
 
     A browser does not open a link to a file from a server's page, so files are only named.
     """
-    with _fails_no_run("Data Docs"):
+    with fails_no_run("No Data Docs"):
         show_docs(paths, mlflow_run)
     if mlflow_run:
         named = f"MLflow run `{mlflow_run}` in `{paths.mlruns}`. See it: `make ui`."
@@ -147,12 +147,12 @@ def _keep_docs(paths: Paths, run: str, pages: Sequence[Path]) -> None:
 
 
 @contextmanager
-def _fails_no_run(what: str) -> Iterator[None]:
+def fails_no_run(said: str) -> Iterator[None]:
     """What only shows a run must not fail it."""
     try:
         yield
     except Exception as err:
-        log.warning("No %s: %s", what, err)
+        log.warning("%s: %s", said, err)
 
 
 def mlflow_address() -> str:
@@ -202,7 +202,7 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
     """Write the retrain's report and link to it. If it cannot be written, the run goes on."""
     if not (paths.ensemble / "metrics.json").is_file():
         return
-    with _fails_no_run("report of the retrain"):
+    with fails_no_run("No report of the retrain"):
         from hms_pipeline.report.retrain import write_retrain_report
 
         report = write_retrain_report(paths, load_params(paths.params))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from hms_pipeline.config import Paths, load_params
 
-log = logging.getLogger(__name__)
+from .artifacts import fails_no_run
 
 N_CURVES = 6  # of drift: the quantities that moved most at the last check
 COLUMNS = ("version", "aliases", "recipe", "kl", "interval", "verdict")
@@ -22,10 +21,8 @@ def show_dashboard(paths: Paths) -> None:
     """Show both on one artifact; a store that does not answer fails no run."""
     parts: list[str] = []
     for section in (retrains, drift):
-        try:
+        with fails_no_run(f"The dashboard is without its {section.__name__}"):
             parts += section(paths)
-        except Exception as err:
-            log.warning("The dashboard is without its %s: %s", section.__name__, err)
     if parts:
         create_markdown_artifact(
             markdown="\n\n".join(parts),

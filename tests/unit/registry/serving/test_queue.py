@@ -55,16 +55,22 @@ def test_no_more_clients_are_remembered_than_stated() -> None:
     asyncio.run(run())
 
 
+async def full() -> tuple[FairQueue, list[asyncio.Task]]:
+    """A queue in which four requests of one client wait."""
+    line = FairQueue()
+    await line.enter(1, "many")
+    many = [asyncio.create_task(line.enter(1, "many")) for _ in range(4)]
+    await asyncio.sleep(0)
+    return line, many
+
+
 def test_where_all_places_are_taken_the_client_with_most_gives_one_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(queue, "MAX_WAITING", 4)
 
     async def run() -> None:
-        line = FairQueue()
-        await line.enter(1, "many")
-        many = [asyncio.create_task(line.enter(1, "many")) for _ in range(4)]
-        await asyncio.sleep(0)
+        line, many = await full()
         with pytest.raises(RefusedError):
             line.check("many")
         line.check("one")
@@ -124,10 +130,7 @@ def test_who_sent_a_faulty_request_takes_no_place_of_others(
     monkeypatch.setattr(queue, "MAX_WAITING", 4)
 
     async def run() -> None:
-        line = FairQueue()
-        await line.enter(1, "many")
-        many = [asyncio.create_task(line.enter(1, "many")) for _ in range(4)]
-        await asyncio.sleep(0)
+        line, many = await full()
         line.distrust("bad")
         with pytest.raises(RefusedError):
             line.check("bad")
