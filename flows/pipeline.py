@@ -24,6 +24,7 @@ from hms_pipeline.config import Paths, load_params
 from hms_pipeline.config.keys import keys_stand
 from hms_pipeline.config.retrain import RetrainParams
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
@@ -38,7 +39,6 @@ from .trainings import HMS
 
 REFUSED = "Refused"
 ALWAYS = "always changed"
-RETRAIN_RUN = "HMS_RETRAIN_RUN"  # tells the stages the parent of their runs in MLflow
 LEAVE_S = 10.0  # how long a cancelled run waits for what it began in MLflow
 EARLY = ("data.dvc", "validate")  # need no such run, and little disk
 HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failure]}

@@ -18,6 +18,7 @@ from hms_pipeline.system.cluster import connect
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import atomic
 from hms_pipeline.system.quiet import QUIET
+from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import exchange, ray_node
 from .engine import RAN, Engine, Job, StageError
@@ -141,7 +142,7 @@ class RayEngine(Engine):
             # Other machines reach a server rather than a file of this one.
             own = f"sqlite:///{self.root / 'mlruns' / 'mlflow.db'}"
             tracking = os.environ.get("HMS_MLFLOW_URL") or tracking or own
-        run = {key: value for key, value in job.env.items() if key == "HMS_RETRAIN_RUN"}
+        run = {key: value for key, value in job.env.items() if key == RETRAIN_RUN}
         return NodeJob(
             command=job.command[1:],
             inputs=tuple(
