@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..config.validation import ValidationParams
 from ..data.parquet_pages import CheckedFile
 from ..data.quality import eeg_masks
-from ..data.recording import RecordingError, open_parquet, read_columns
+from ..data.recording import RecordingError, open_parquet, read_columns, readable
 from ..data.window import eeg_start, spectrogram_start
 from ..schema import (
     EEG_COLUMNS,
@@ -43,7 +43,6 @@ class Task:
     id: int
     path: Path
     offsets: tuple[float, ...]
-    size: int = 0
 
 
 @dataclass
@@ -75,7 +74,8 @@ def measure(task: Task, params: ValidationParams) -> Measured:
     windows = np.full((len(task.offsets), len(WINDOW_MEASURES[task.kind])), np.nan, np.float32)
     measured = Measured(task, row, windows)
     try:
-        content = _read_bytes(task.path)
+        with readable(task.path.name, task.path.parent.name):
+            content = task.path.read_bytes()
         row["n_bytes"], row["file_hash"] = len(content), hashlib.sha256(content).hexdigest()
         file = open_parquet(content, task.path.name)
         if task.kind == "eeg":
@@ -85,27 +85,6 @@ def measure(task: Task, params: ValidationParams) -> Measured:
     except RecordingError as err:
         row["fault"], row["fault_detail"] = err.fault, str(err)
     return measured
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise RecordingError(
-            f"{path.name} is needed in {path.parent.name}, but is not there."
-            " Copy it from the competition.",
-            "missing_file",
-        ) from None
-    except (OSError, MemoryError) as err:
-        reason: dict[type, str] = {
-            PermissionError: "no permission to read it",
-            IsADirectoryError: "it is a folder",
-        }
-        raise RecordingError(
-            f"{path.name} must be a readable parquet file, but is not"
-            f" ({reason.get(type(err), 'it cannot be read')}). Copy it again.",
-            "unreadable_file",
-        ) from None
 
 
 def _check_layout(file: CheckedFile, columns: tuple[str, ...], label: str) -> None:
@@ -192,14 +171,8 @@ def _starts(offsets: Sequence[float], start: Callable[[float], int]) -> list[int
 
 def _time_step(file: CheckedFile, label: str) -> float:
     """The step of ``time`` in seconds where it is even, else NaN."""
-    try:
+    with readable(label):
         time = file.read(columns=["time"], use_threads=False).column(0).to_numpy()
-    except (pa.ArrowException, OSError, ValueError) as err:
-        raise RecordingError(
-            f"{label} must be a readable parquet file, but its time is not ({type(err).__name__})."
-            " Copy it again.",
-            "unreadable_file",
-        ) from None
     steps = np.unique(np.diff(time.astype(np.float64)))
     return float(steps[0]) if len(steps) == 1 else float("nan")
 
