@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 from ...config.validation import ValidationParams
 from ..evidence import Evidence, too_short
@@ -19,15 +18,18 @@ FAULTS = {
 }
 
 
-def _with_fault(fault: str, evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
-    for kind in KINDS:
-        files = evidence.files(kind)
-        for key, detail in files.loc[files["fault"] == fault, "fault_detail"].items():
-            yield Finding(kind, int(key), detail)
+def _rule_of(fault: str, about: str) -> None:
+    def find(evidence: Evidence, params: ValidationParams) -> Iterator[Finding]:
+        for kind in KINDS:
+            files = evidence.files(kind)
+            for key, detail in files.loc[files["fault"] == fault, "fault_detail"].items():
+                yield Finding(kind, int(key), detail)
+
+    rule(fault, about)(find)
 
 
 for _fault, _about in FAULTS.items():
-    rule(_fault, _about)(partial(_with_fault, _fault))
+    _rule_of(_fault, _about)
 
 
 @rule("too_short", "the recording is shorter than one window (50 s of EEG, 600 s of spectrogram)")
