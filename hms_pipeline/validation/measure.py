@@ -121,21 +121,20 @@ def _measure_eeg(measured: Measured, file: CheckedFile, params: ValidationParams
     _check_layout(file, EEG_COLUMNS, label)
     eeg, _ = read_columns(file, EEG_COLUMNS, label)
     masks = eeg_masks(eeg, params)
+    share = {name: mask.mean(axis=1) for name, mask in masks.items()}
+    gaps = longest_runs(masks["missing"]) / SFREQ
     measured.row |= {
         "content_hash": _content_hash(eeg),
         "n_samples": eeg.shape[1],
         "duration_s": eeg.shape[1] / SFREQ,
         "missing_share": float(masks["missing"].mean()),
-        "missing_s": float(longest_runs(masks["missing"]).max() / SFREQ),
-        "n_dead": int(np.sum(masks["dead"].mean(axis=1) >= params.dead_channel.share)),
-        "n_saturated": int(np.sum(masks["saturated"].mean(axis=1) > params.saturated.share)),
-        "n_extreme": int(np.sum(masks["extreme"].mean(axis=1) > params.extreme_amplitude.share)),
+        "missing_s": float(gaps.max()),
+        "n_dead": int(np.sum(share["dead"] >= params.dead_channel.share)),
+        "n_saturated": int(np.sum(share["saturated"] > params.saturated.share)),
+        "n_extreme": int(np.sum(share["extreme"] > params.extreme_amplitude.share)),
         "amplitude_uv": _amplitude(eeg[: len(ELECTRODES)]),
-        "channel_missing_share": masks["missing"].mean(axis=1).astype(np.float32),
-        "channel_missing_s": (longest_runs(masks["missing"]) / SFREQ).astype(np.float32),
-        "channel_dead_share": masks["dead"].mean(axis=1).astype(np.float32),
-        "channel_saturated_share": masks["saturated"].mean(axis=1).astype(np.float32),
-        "channel_extreme_share": masks["extreme"].mean(axis=1).astype(np.float32),
+        "channel_missing_s": gaps.astype(np.float32),
+        **{f"channel_{name}_share": found.astype(np.float32) for name, found in share.items()},
     }
     starts = _starts(measured.task.offsets, eeg_start)
     measured.windows = eeg_windows(masks, starts, params)
