@@ -6,7 +6,7 @@ The processes import this module, so it imports neither models nor views.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,7 +110,7 @@ def window_readers(n_windows: int = 0) -> Iterator[Executor]:
 
 
 def read_all(
-    readers: Executor, loads: list[Callable[[], Window]]
+    readers: Executor, loads: Sequence[Callable[[], Window]]
 ) -> Iterator[Window | InputError | OSError]:
     """Begin to read windows; each, or why it cannot be read, in their order."""
     return readers.map(_read_or_say, loads, chunksize=TASK_WINDOWS)
