@@ -83,7 +83,7 @@ def n_inputs(network: nn.Module) -> int:
 
 
 def int8(network: nn.Module, inputs: Sequence[Tensor], calibration: Sequence[Tensor]) -> nn.Module:
-    """Static int8 by PyTorch's export; runs fast only once compiled."""
+    """Static int8 by PyTorch's export: answers of int8, and its speed once compiled."""
     from torchao.quantization.pt2e import move_exported_model_to_eval
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
@@ -120,6 +120,7 @@ def ways(case: Case, batch: int) -> dict[str, Callable[[], Run]]:
         "bfloat16": lambda: apart([in_bfloat16(network) for network in ready()]),
         "bfloat16+compiled": lambda: apart([in_bfloat16(compiled(network)) for network in ready()]),
         "int8 linear": lambda: apart([linear_int8(network) for network in ready()]),
+        "int8": lambda: apart([int8(network, first, calibration) for network in ready()]),
         "int8+compiled": lambda: apart(
             [compiled(int8(network, first, calibration)) for network in ready()]
         ),
@@ -138,7 +139,9 @@ def random_cases(members: Sequence[str], recipe: str, folds: int, n: int) -> Ite
         yield name, [copy.deepcopy(network) for _ in range(folds)], inputs, more
 
 
-def trained_cases(members: Sequence[str], bundle: Path, data: Path, n: int) -> Iterator[Case]:
+def trained_cases(
+    members: Sequence[str], bundle: Path, data: Path, folds: int, n: int
+) -> Iterator[Case]:
     """A bundle's networks, and windows of a competition folder."""
     content = read_bundle(bundle)
     items = find_items([data / "test.csv"])[:n] + find_items([data / "train.csv"])[::7][:n]
@@ -146,7 +149,7 @@ def trained_cases(members: Sequence[str], bundle: Path, data: Path, n: int) -> I
     for name in members:
         views = build_views(content.params, content.members[name].views)
         pictures = [picture.half().float() for picture in compute(views, windows).values()]
-        networks = load_networks(content, name, content.folds, views, CPU)
+        networks = load_networks(content, name, content.folds[:folds], views, CPU)
         yield name, networks, [view[:n] for view in pictures], [view[n:] for view in pictures]
 
 
@@ -200,7 +203,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cases = (
-        trained_cases(args.members, args.bundle, args.data, args.windows)
+        trained_cases(args.members, args.bundle, args.data, args.folds, args.windows)
         if args.bundle
         else random_cases(args.members, args.recipe, args.folds, args.windows)
     )
