@@ -112,11 +112,12 @@ def _hold_settings(job: Job) -> None:
     path = job.out / "_settings.json"  # readers of data sets ignore this name
     params = job.params.model_dump(mode="json")
     names = {"rename": dict(job.rename or {}), "keep_names": job.keep_names}
-    settings = {"scoring": params, **names}
+    settings = {"scoring": params, **names, "ids": "name-content"}  # see _distinct
     if path.exists() and path.read_text(encoding="utf-8") != to_json(settings):
         raise InputError(
             f"All tables of an archive need the same settings, but those in {job.out} have another"
-            " section `scoring`, --rename or --keep-names. Give another --out."
+            " section `scoring`, --rename or --keep-names, or ids of an earlier release. Give"
+            " another --out."
         )
     write_json(path, settings)
 
