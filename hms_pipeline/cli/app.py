@@ -78,7 +78,9 @@ def options(
     data: Annotated[Path, typer.Option(help="Raw data, competition layout.")] = Path("data"),
     artifacts: Annotated[Path, typer.Option(help="What the stages write.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more; of a refusal, where it was raised.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log more, also where a refusal was raised.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only results and errors.")
     ] = False,
