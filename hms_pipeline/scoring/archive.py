@@ -179,9 +179,10 @@ def _identify(path: Path, reader: ReadingProcess) -> tuple[str, str]:
 
 
 def score_batch(job: Job, batch: Sequence[tuple[str, Path]]) -> tuple[int, Aside]:
-    """Score recordings into their tables; windows scored, and what was set aside.
+    """Score recordings, each into a table of its own; number of windows, and what was set aside.
 
-    A table that is there was written by an earlier attempt, whose process or machine died.
+    If a table exists already, an earlier attempt wrote it before its process or machine died, and
+    its recording is not scored again.
 
     Raises
     ------
