@@ -3,11 +3,12 @@
     python -m benchmarks.full_disk --work /tmp/full-disk     # root: mounts a small tmpfs there
 
 A tiny project is built command by command. Each command runs once undisturbed. Then the files of
-before are put back and it meets a disk with no space, with a little, and one that is read-only: it has
-to end in one line that names a file and exit code 1 (or succeed), and leave every file that was there
-as it was. At last it is killed at several moments, each time on the files of before. After the bad
-disks and after every kill it has to succeed when it is run again, with the bytes of the undisturbed
-run and nothing left over. The flows `score` and `drift` have no line to print; the rest holds for them.
+before are put back and it meets a disk with no space, with a little, and one that is read-only:
+it has to end in one line that names a file and exit code 1 (or succeed), and leave every file
+that was there as it was. At last it is killed at several moments, each time on the files of
+before. After the bad disks and after every kill it has to succeed when it is run again, with the
+bytes of the undisturbed run and nothing left over. The flows `score` and `drift` have no line to
+print; the rest holds for them.
 """
 
 from __future__ import annotations
