@@ -20,7 +20,7 @@ from rich.console import Console
 from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import InputError, StaleError, hide_passwords
+from ..system.errors import LONGEST, InputError, StaleError, brief, hide_passwords
 from ..system.quiet import QUIET
 
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
@@ -155,6 +155,6 @@ def note(sentence: str) -> None:
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = hide_passwords(" ".join(sentence.split()))
+    line = brief(hide_passwords(" ".join(sentence.split())), LONGEST)
     err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

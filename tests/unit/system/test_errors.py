@@ -1,0 +1,28 @@
+"""Sentences for a user are bounded, whatever they repeat."""
+
+import pickle
+
+import pytest
+
+from hms_pipeline.catalogue import Catalogue
+from hms_pipeline.cli.app import refuse
+from hms_pipeline.system.errors import LONGEST, InputError
+
+
+def test_a_sentence_keeps_its_beginning_and_its_advice():
+    said = InputError(f"members.m needs text, but is {'x' * 10**6}. Correct it.")
+    assert len(str(said)) <= LONGEST
+    assert str(said).startswith("members.m needs text")
+    assert str(said).endswith("Correct it.")
+    assert str(pickle.loads(pickle.dumps(said))) == str(said)
+
+
+def test_an_unknown_name_is_repeated_in_part():
+    with pytest.raises(InputError) as error:
+        Catalogue("view")["x" * 10**6]
+    assert len(str(error.value)) < 200
+
+
+def test_a_line_of_the_terminal_is_bounded(capsys):
+    refuse("a store said " + "x" * 10**6, 1)
+    assert len(capsys.readouterr().err) < LONGEST + 20
