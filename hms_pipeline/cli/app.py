@@ -20,7 +20,7 @@ from rich.console import Console
 from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import LONGEST, InputError, StaleError, brief, hide_passwords
+from ..system.errors import InputError, StaleError, one_line
 from ..system.quiet import QUIET
 
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
@@ -64,6 +64,13 @@ def recipes_names(section: str) -> list[str]:
     return []
 
 
+class _OneLine(logging.Formatter):
+    """A warning is one line, whatever error it repeats; a traceback that is asked for follows."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         out.print(f"hms_pipeline {__version__}", highlight=False)
@@ -88,7 +95,8 @@ def options(
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     handler = logging.StreamHandler()
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
-    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
+    handler.setFormatter(_OneLine(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     notes.quiet = quiet
     paths = Paths(data=data, artifacts=artifacts, params=params)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
@@ -155,6 +163,6 @@ def note(sentence: str) -> None:
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = brief(hide_passwords(" ".join(sentence.split())), LONGEST)
+    line = one_line(sentence)
     err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

@@ -52,3 +52,14 @@ def hide_passwords(text: str) -> str:
     text = re.sub(r"(\w://[^/\s:@]*):(?!\d+/)[^\s'\"]*@", r"\1:***@", text)
     text = re.sub(r"(https?://)[^/\s:@'\"]+@", r"\1***@", text)
     return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)
+
+
+DATABASE = re.compile(r"\s*\[SQL: .*?(\(Background on this error at: [^)]*\)|\Z)", re.DOTALL)
+
+
+def one_line(text: str) -> str:
+    """A text as a line of bounded length, without passwords.
+
+    Databases add their whole statement to an error, which is left out.
+    """
+    return brief(hide_passwords(" ".join(DATABASE.sub("", text).split())), LONGEST)
