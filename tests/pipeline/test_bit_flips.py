@@ -171,9 +171,14 @@ def version(maker: Maker) -> object:
 
 def fetched(maker: Maker) -> object:
     """The copy that is made of a version where the store is on another machine."""
-    with patch("hms_pipeline.registry.versions.folder_of", return_value=None):
+    with (
+        patch("hms_pipeline.registry.versions.folder_of", return_value=None),
+        patch("hms_pipeline.registry.versions.log.warning") as warned,
+    ):
         registry = Registry.open(maker.paths)
         folder = registry.verify(registry.get(1))
+    if warned.called:
+        raise InputError("fetched again")
     return sorted(hash_file(path) for path in folder.rglob("*") if path.is_file())
 
 
