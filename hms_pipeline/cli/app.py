@@ -34,7 +34,11 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
+STORES = (
+    "mlflow",
+    "sqlalchemy",
+    "sqlite3",
+)  # packages whose errors mean that a store does not answer
 
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
