@@ -34,11 +34,8 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-STORES = (
-    "mlflow",
-    "sqlalchemy",
-    "sqlite3",
-)  # packages whose errors mean that a store does not answer
+# Packages whose errors mean that a store does not answer.
+STORES = ("mlflow", "sqlalchemy", "sqlite3")
 
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
