@@ -183,7 +183,7 @@ def project(maker, tmp_path_factory) -> Paths:
 BY_NUMBER = (
     "score w.parquet", "score w.parquet --model 1", "score w.parquet --model champion",
     "submission data", "submission data --model models:/hms-ensemble@champion", "export out.zip",
-    "serve", "serve --model 1", "promote 1 --reason why",
+    "serve", "serve --model 1",
 )  # fmt: skip
 BY_FOLDER = ("score w.parquet", "submission data", "export out.zip")
 
