@@ -21,7 +21,7 @@ from rich.console import Console
 from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import InputError, StaleError, hide_passwords
+from ..system.errors import InputError, StaleError, one_line
 from ..system.quiet import QUIET
 
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
@@ -35,7 +35,8 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
+# Packages whose errors mean that a store does not answer.
+STORES = ("mlflow", "sqlalchemy", "sqlite3")
 
 log = logging.getLogger(__name__)
 app = typer.Typer(
@@ -66,6 +67,13 @@ def recipes_names(section: str) -> list[str]:
     return []
 
 
+class _OneLine(logging.Formatter):
+    """A warning is one line, whatever error it repeats; a traceback that is asked for follows."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         out.print(f"hms_pipeline {__version__}", highlight=False)
@@ -92,7 +100,8 @@ def options(
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     handler = logging.StreamHandler()
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
-    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
+    handler.setFormatter(_OneLine(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     notes.quiet = quiet
     paths = Paths(data=data, artifacts=artifacts, params=params)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
@@ -166,6 +175,6 @@ def note(sentence: str) -> None:
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = hide_passwords(" ".join(sentence.split()))
+    line = one_line(sentence)
     err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.views import VIEWS, build_view, build_views
@@ -14,7 +16,7 @@ from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.schema import REGIONS
 from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
-from tests.recipes import NAMES, recipe, unbounded
+from tests.recipes import HOSTILE, NAMES, places, put, recipe, unbounded
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {name: recipe(name).views for name in NAMES}
@@ -187,6 +189,24 @@ def test_a_view_outside_the_recipe_is_refused():
 @pytest.mark.parametrize("name", sorted(VIEWS))
 def test_no_parameter_asks_for_a_picture_without_end(name):
     assert list(unbounded(VIEWS[name].parameters.model_json_schema())) == []
+
+
+@pytest.mark.parametrize("name", list(VIEWS))
+@given(draw=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_value_is_refused_by_its_key_or_gives_finite_features(name, draw):
+    params = RECIPES["demo"][name]
+    at = draw.draw(st.sampled_from(list(places(params))))
+    params = put(params, at, draw.draw(st.sampled_from(HOSTILE) | st.floats()))
+    try:
+        built = VIEWS[name].build(params)
+    except InputError as err:
+        said = str(err)
+        assert f"views.{name}" in said
+        assert any(key in said for key in at if isinstance(key, str))
+        assert len(said) < 600
+        return
+    assert torch.isfinite(built(random_batch(1)).half()).all()
 
 
 def test_a_picture_of_too_many_values_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--params nowhere.yaml split", "nowhere.yaml"),
         ("--data nowhere validate", "nowhere"),
         ("sample --out README.md", "README.md must be a new or empty folder"),
+        ("sample --out new --patients 1000000000", "sample.patients: Input should be less than"),
+        ("sample --out new --proportions odd", "sample.proportions: Input should be 'even' or"),
         ("recipe banana", "Unknown recipe 'banana'"),
     ],
 )
@@ -82,6 +85,7 @@ StoreError.__module__ = "mlflow.exceptions"
         (PermissionError(13, "Permission denied", "x.csv"), 2, "x.csv cannot be used: Permission"),
         (OSError(28, "No space left on device", "w.npy"), 1, "w.npy cannot be used: No space left"),
         (StoreError("no answer"), 1, "MLflow's store cannot be used: no answer"),
+        (sqlite3.OperationalError("disk is full"), 1, "MLflow's store cannot be used: disk is"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
