@@ -238,12 +238,15 @@ class Trial:
         env, said, ran = environment(self.prefect), self.work / f"retrain-{k}.log", _lines(root)
         with said.open("wb") as out:
             process = subprocess.Popen(command, cwd=root, env=env, stdout=out, stderr=out)
-        while process.poll() is None and f"{stage}: " not in said.read_text(encoding="utf-8"):
-            time.sleep(0.2)
-        time.sleep(self.random.uniform(0, 2 * STAGE_S))
-        with self.happens("retrain"):
-            time.sleep(self.away_s)
-        code = process.wait()
+        try:
+            while process.poll() is None and f"{stage}: " not in said.read_text(encoding="utf-8"):
+                time.sleep(0.2)
+            time.sleep(self.random.uniform(0, 2 * STAGE_S))
+            with self.happens("retrain"):
+                time.sleep(self.away_s)
+            code = process.wait()
+        finally:
+            process.kill()
         yield "ended" if code else "completed"
         if code:
             last = said.read_text(encoding="utf-8").rstrip().splitlines()[-1]

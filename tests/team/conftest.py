@@ -17,7 +17,10 @@ import pytest
 
 from benchmarks.postgres_s3 import Servers, free_ports, missing, servers, wait_until
 from benchmarks.proxy import Proxy
-from tests.checkout import copy_files
+from hms_pipeline.config import Params
+from hms_pipeline.config.params import parse_params
+from hms_pipeline.config.recipes import compose, merge_patch, write_recipe
+from tests.checkout import ROOT, copy_files
 
 from .network import Bridge, Place, lacking
 
@@ -173,12 +176,19 @@ def git(machine: Machine, *arguments: str) -> str:
     return machine.run("git", *ME, *arguments)
 
 
+def recipe_of_one() -> Params:
+    """The tiny recipe with one member and without a student."""
+    tiny = compose(ROOT / "recipes", "tiny").model_dump(mode="json")
+    less = {"members": {"v2s-spec": None}, "views": {"spec_multi": None}, "student": None}
+    return parse_params(merge_patch(tiny, less), "one member")
+
+
 @pytest.fixture
 def origin(team: Team, tmp_path: Path) -> Iterator[str]:
-    """The address of a repository with the tiny recipe, whose data lie in DVC's remote."""
+    """The address of a repository with a small recipe, whose data lie in DVC's remote."""
     author = Machine(clone(tmp_path / "author"), team.backends.store_keys)
     git(author, "init", "-q", "-b", "main")
-    author.hms("recipe", "tiny")
+    write_recipe(author.root / "params.yaml", recipe_of_one())
     author.hms("sample", "--out", "data")
     dvc = (sys.executable, "-m", "dvc")
     author.run(*dvc, "remote", "add", "-q", "--default", "team", f"s3://{team.backends.bucket}/dvc")
