@@ -41,6 +41,7 @@ class Bridge:
     hidden: Path
     name: str = field(default_factory=lambda: f"hms{os.getpid()}")
     holders: list[subprocess.Popen[str]] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.subnet = f"10.{100 + secrets.randbelow(100)}.{secrets.randbelow(256)}"
@@ -53,11 +54,17 @@ class Bridge:
         """Make a machine of a folder; it sees each folder of ``private`` empty."""
         command = ["unshare", "--net", "--mount", "--uts", "sh", "-c", ALONE, "sh", name]
         command += map(str, (folder, self.hidden, *private))
-        holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        holder = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         self.holders.append(holder)
-        place = Place(holder.pid, f"{self.subnet}.{1 + len(self.holders)}", folder)
-        if not holder.stdout or holder.stdout.readline() != "ready\n":
-            raise OSError(f"{folder} did not get namespaces of its own")
+        with holder.stdout as said:
+            if said.readline() != "ready\n":
+                raise OSError(f"{folder} did not get namespaces of its own")
+        network = os.open(f"/proc/{holder.pid}/ns/net", os.O_RDONLY)
+        address = f"{self.subnet}.{1 + len(self.holders)}"
+        place = Place(holder.pid, address, folder, network)
+        self.places.append(place)
         card = f"{self.name}-{len(self.holders)}"
         _ip("link", "add", card, "type", "veth", "peer", "name", "card", "netns", str(holder.pid))
         _ip("link", "set", card, "master", self.name, "up")
@@ -68,9 +75,10 @@ class Bridge:
 
     def close(self) -> None:
         """End all machines, with what still runs on them."""
+        for place in self.places:
+            place.kill()
+            os.close(place.network)
         for holder in self.holders:
-            if holder.poll() is None:
-                Place(holder.pid, "", self.hidden).kill()
             holder.kill()
             holder.wait()
         _ip("link", "del", self.name)
@@ -86,11 +94,14 @@ class Place:
         Of the process that holds them.
     address : str
     folder : Path
+    network : int
+        Its network, an open file: while it is open no other has its number.
     """
 
     pid: int
     address: str
     folder: Path
+    network: int
 
     @property
     def prefix(self) -> list[str]:
@@ -101,8 +112,8 @@ class Place:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Let this thread open connections there."""
-        with open("/proc/thread-self/ns/net") as back, open(f"/proc/{self.pid}/ns/net") as there:
-            _enter(there.fileno())
+        with open("/proc/thread-self/ns/net") as back:
+            _enter(self.network)
             try:
                 yield
             finally:
@@ -110,12 +121,10 @@ class Place:
 
     def processes(self) -> Iterator[int]:
         """Pids of all that runs there."""
-        network = os.readlink(f"/proc/{self.pid}/ns/net")
-        if network == os.readlink("/proc/self/ns/net"):
-            return  # it has not left this machine's
+        number = os.fstat(self.network).st_ino
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if os.readlink(process / "ns" / "net") == network:
+                if (process / "ns" / "net").stat().st_ino == number:
                     yield int(process.name)
 
     def kill(self) -> None:

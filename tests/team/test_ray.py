@@ -57,7 +57,7 @@ def kill_one(team: Team, nodes: list[Machine], retrain: subprocess.Popen) -> Mac
         for _, where in fold_runs(team, "RUNNING"):
             by_name[where].place.kill()
             return by_name[where]
-        time.sleep(0.2)
+        time.sleep(0.5)
     pytest.fail("no node began to train")
 
 
