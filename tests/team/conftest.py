@@ -208,9 +208,11 @@ def git_server(folder: Path, host: str) -> Iterator[str]:
     (port,) = free_ports(1)
     serve = ["git", "daemon", "--export-all", "--enable=receive-pack", f"--base-path={folder}"]
     with subprocess.Popen([*serve, f"--listen={host}", f"--port={port}"]) as process:
-        wait_until(lambda: socket.create_connection((host, port), 1).close(), "git")
-        yield f"git://{host}:{port}"
-        process.terminate()
+        try:
+            wait_until(lambda: socket.create_connection((host, port), 1).close(), "git")
+            yield f"git://{host}:{port}"
+        finally:
+            process.terminate()
 
 
 def cloned(
