@@ -62,10 +62,10 @@ class Bridge:
             if said.readline() != "ready\n":
                 raise OSError(f"{folder} did not get namespaces of its own")
         network = os.open(f"/proc/{holder.pid}/ns/net", os.O_RDONLY)
-        address = f"{self.subnet}.{1 + len(self.holders)}"
+        address = f"{self.subnet}.{2 + len(self.places)}"
         place = Place(holder.pid, address, folder, network)
         self.places.append(place)
-        card = f"{self.name}-{len(self.holders)}"
+        card = f"{self.name}-{len(self.places)}"
         _ip("link", "add", card, "type", "veth", "peer", "name", "card", "netns", str(holder.pid))
         _ip("link", "set", card, "master", self.name, "up")
         for more in (("addr", "add", f"{place.address}/24", "dev", "card"),
@@ -75,8 +75,9 @@ class Bridge:
 
     def close(self) -> None:
         """End all machines, with what still runs on them."""
-        for place in self.places:
+        for number, place in enumerate(self.places, 1):
             place.kill()
+            _ip("link", "del", f"{self.name}-{number}")  # connections that end would keep it
             os.close(place.network)
         for holder in self.holders:
             holder.kill()
