@@ -20,8 +20,6 @@ from ..system.worker import Worker, WorkerError
 from .clinical import open_clinical
 from .content import content_hash, files_of, is_parquet
 from .formats.format import UnavailableError
-from .recording import open_parquet, read_eeg
-from .window import cut
 
 MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
 PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
@@ -80,7 +78,11 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class ParquetRecording:
-    """An EEG parquet of any length, read by row groups."""
+    """An EEG parquet of any length, read by row groups.
+
+    Its methods import Arrow and pandas, which take 60 MB: a process that reads clinical files alone
+    needs neither.
+    """
 
     path: Path
     n_times: int
@@ -90,6 +92,8 @@ class ParquetRecording:
     @classmethod
     def open(cls, path: Path) -> ParquetRecording:
         """Open a recording and learn its length."""
+        from .recording import open_parquet, read_eeg
+
         read_eeg(path, 0, 1)  # columns and types, before the length
         return cls(path, open_parquet(path, path.name).metadata.num_rows)
 
@@ -105,6 +109,9 @@ class ParquetRecording:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples in µV, shape (20, stop - start); NaN outside the recording."""
+        from .recording import read_eeg
+        from .window import cut
+
         first = max(start, 0)
         if first >= min(stop, self.n_times):
             return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)

@@ -23,6 +23,7 @@ from ..schema import CLASSES
 from ..system.device import choose_device
 from ..system.errors import InputError
 from ..system.files import hash_json
+from .blank import blank_weights
 from .bundle import Bundle, read_bundle
 from .checks import check_window
 from .networks import FoldGroup, GraphPool, with_weights
@@ -283,8 +284,7 @@ def load_networks(
         The bundle lacks one.
     """
     member = bundle.members[name]
-    # Built once, without memory: drawing random weights takes longer than reading trained ones.
-    with torch.device("meta"):
+    with blank_weights():  # drawing random ones takes longer than reading trained ones
         blank = build_model(member, [views[view].shape for view in member.views], name=name)
     blank.eval()
     return [_trained(blank, bundle.weights(name, fold), device) for fold in folds]

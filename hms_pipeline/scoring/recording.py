@@ -315,9 +315,10 @@ def _notable(
     found = []
     for row, reason in chosen[: params.notable]:
         start = round(starts_s[row] * SFREQ)
+        near = around(spectrogram, start, params.spectrogram_coverage, paused)
         window = Window(
             recording.read(start, start + WINDOW_SAMPLES),
-            around(spectrogram, start, params.spectrogram_coverage, paused),
+            None if near is None else near.copy(),  # a view would keep the whole spectrogram
         )
         found.append(
             NotableWindow(row, reason, starts_s[row], window, probs[row], member_probs[:, row])
