@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -53,7 +52,9 @@ class _StandIn(ModuleType):
         if name.startswith("__") and (name != "__path__" or self.__name__ != COMPILER):
             raise AttributeError(name)  # what Python itself looks for in modules
         _remove_stand_ins()
-        return getattr(import_module(self.__name__), name)
+        import torch._dynamo.utils  # noqa: F401 - puts both real ones into sys.modules
+
+        return getattr(sys.modules[self.__name__], name)
 
 
 @contextmanager
@@ -82,4 +83,6 @@ def _left_as_it_is(function: Callable[..., Any], *_: Any, **__: Any) -> Callable
 
 def _is_compile_supported(device_type: str) -> bool:
     """The compiler's own answer, which torchvision asks for when it runs, not when it is loaded."""
-    return import_module(f"{COMPILER}.utils").is_compile_supported(device_type)
+    from torch._dynamo.utils import is_compile_supported
+
+    return is_compile_supported(device_type)
