@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.processes import release_memory
 from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
@@ -153,6 +154,7 @@ def score_opened(
     Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
     """
     spectrogram = own_spectrogram(recording, params.block_s)
+    release_memory()  # else its blocks lie beside those of the windows, and both count
     starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
     spreads: list[np.ndarray] = []
