@@ -37,7 +37,7 @@ class _NoDrawing(TorchFunctionMode):
     """Leaves new weights as they are: nothing reads them."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+        self, func: Any, _types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__module__", None) == nn.init.__name__:
