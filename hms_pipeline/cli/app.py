@@ -9,7 +9,8 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +37,7 @@ WRONG_PATHS = (
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
 
+log = logging.getLogger(__name__)
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
     pretty_exceptions_enable=False,
@@ -76,7 +78,9 @@ def options(
     data: Annotated[Path, typer.Option(help="Raw data, competition layout.")] = Path("data"),
     artifacts: Annotated[Path, typer.Option(help="What the stages write.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log more, also where a refusal was raised.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only results and errors.")
     ] = False,
@@ -130,10 +134,9 @@ def run(arguments: Sequence[str]) -> int:
         return app(list(arguments) or ["--help"], standalone_mode=False, prog_name="hms") or 0
     except typer.TyperException as error:
         return refuse(f"{error.format_message()} See hms --help.")
-    except InputError as error:
-        return refuse(str(error))
-    except StaleError as error:
-        return refuse(str(error), 1)
+    except (InputError, StaleError) as error:
+        log.info("refused at %s", ", made from ".join(_places(error)))
+        return refuse(str(error), 1 if isinstance(error, StaleError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -146,6 +149,14 @@ def run(arguments: Sequence[str]) -> int:
         if type(error).__module__.partition(".")[0] not in STORES:
             raise
         return refuse(f"MLflow's store cannot be used: {error}. Check MLFLOW_TRACKING_URI.", 1)
+
+
+def _places(error: BaseException | None) -> Iterator[str]:
+    """File and line that raised an error, and those of the errors that it was made from."""
+    while error is not None:
+        for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+            yield f"{frame.filename}:{frame.lineno}"
+        error = error.__context__
 
 
 def note(sentence: str) -> None:

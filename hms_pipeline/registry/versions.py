@@ -281,7 +281,7 @@ class Registry:
         )
 
     def twins(self, version: ModelVersion) -> list[ModelVersion]:
-        """Other versions of its run: MLflow's client asks again where an answer was lost."""
+        """Other versions of its run; a request that is repeated after a lost answer makes them."""
         found = search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'")
         return [other for other in found if int(other.version) != int(version.version)]
 

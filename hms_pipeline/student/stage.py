@@ -150,7 +150,7 @@ class _Work:
 
 
 def _write_results(paths: Paths, params: Params, teacher: Teacher) -> dict[str, Any]:
-    """What the folder holds beside the trainings; an ensemble's folder has the same files."""
+    """Write weights, metrics and summary, in files named as in an ensemble's folder."""
     out = paths.student.ensemble
     found = Comparison.read(paths, params, teacher)
     summary = plain(found.summary(params))
