@@ -21,8 +21,6 @@ from ..system.worker import Worker, WorkerError
 from .clinical import ClinicalRecording, open_clinical
 from .content import content_hash, files_of, is_parquet
 from .formats.format import UnavailableError, portable
-from .recording import open_parquet, read_eeg
-from .window import cut
 
 MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
 PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
@@ -101,6 +99,10 @@ def _facts(found: Recording | ClinicalRecording) -> Facts:
 
 def _open_parquet(path: Path) -> Recording:
     """An EEG parquet of the competition's rate and columns, read by row groups."""
+    # Arrow and pandas take 60 MB, and a process that reads clinical files alone needs neither.
+    from .recording import open_parquet, read_eeg
+    from .window import cut
+
     read_eeg(path, 0, 1)  # columns and types, before the length
     n_times = open_parquet(path, path.name).metadata.num_rows
 

@@ -31,6 +31,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
+from ..system.processes import release_memory
 from ..system.progress import Progress
 from .notable import NotableWindow, choose
 from .sources import (
@@ -153,6 +154,7 @@ def score_opened(
     Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
     """
     spectrogram = own_spectrogram(recording, params.block_s)
+    release_memory()  # else its blocks lie beside those of the windows, and both count
     starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
     spreads: list[np.ndarray] = []
@@ -315,9 +317,10 @@ def _notable(
     found = []
     for row, reason in chosen[: params.notable]:
         start = round(starts_s[row] * SFREQ)
+        near = around(spectrogram, start, params.spectrogram_coverage, paused)
         window = Window(
             recording.read(start, start + WINDOW_SAMPLES),
-            around(spectrogram, start, params.spectrogram_coverage, paused),
+            None if near is None else near.copy(),  # a view would keep the whole spectrogram
         )
         found.append(
             NotableWindow(row, reason, starts_s[row], window, probs[row], member_probs[:, row])

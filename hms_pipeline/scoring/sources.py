@@ -126,7 +126,8 @@ def around(
     Returns
     -------
     ndarray, shape (4, 100, 300), or None
-        NaN outside the recording; None where less than ``coverage`` of it is there.
+        NaN outside the recording; None where less than ``coverage`` of it is there. A view, where
+        it lies inside: the windows of a batch overlap.
     """
     # Ten minutes around the window's centre begin 275 s before it; the recipe's first row begins
     # one second before those.
@@ -134,4 +135,6 @@ def around(
     n_inside = int((~paused[max(first, 0) : max(first + SPECTROGRAM_ROWS, 0)]).sum())
     if n_inside < coverage * SPECTROGRAM_ROWS:
         return None
+    if 0 <= first <= spectrogram.shape[2] - SPECTROGRAM_ROWS:
+        return spectrogram[..., first : first + SPECTROGRAM_ROWS]
     return cut(spectrogram, first, SPECTROGRAM_ROWS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,22 @@ def test_it_hands_over_what_direct_reading_gives(tmp_path: Path, process: Readin
     for name in ("name", "n_times", "pauses", "warnings", "source"):
         assert getattr(there, name) == getattr(here, name)
     np.testing.assert_array_equal(there.read(-50, 9000), here.read(-50, 9000))
+
+
+def test_a_process_that_reads_clinical_files_imports_little(tmp_path: Path) -> None:
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=60))
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        f"from {reading.__name__} import open_recording, read\n"
+        f"path = Path({str(path)!r})\n"
+        "open_recording(path, {}, {})\n"
+        "read(path, 0, 100)\n"
+        "loaded = {'pandas', 'pyarrow', 'torch', 'mne', 'matplotlib'} & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_parquets_are_read_there_too(tmp_path: Path, process: ReadingProcess) -> None:

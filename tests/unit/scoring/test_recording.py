@@ -58,6 +58,26 @@ def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> No
     np.testing.assert_allclose(ours[..., 1:-1], recipe[..., 1:-1], rtol=1e-4, atol=1e-6)
 
 
+def test_windows_share_the_spectrogram_and_notable_ones_keep_their_part_alone(
+    tmp_path: Path,
+) -> None:
+    path, _ = parquet(tmp_path, 700)
+    seen: list[Window] = []
+
+    class Seeing(Scorer):
+        def predict(self, windows, **options):
+            seen.extend(windows)
+            return super().predict(windows, **options)
+
+    scores = score_recording(Seeing(), path, scoring())
+    given = [w.spectrogram for w in seen if w.spectrogram is not None]
+    assert len(given) > 1
+    assert all(np.shares_memory(given[0].base, each) for each in given)
+    kept = [n.window.spectrogram for n in scores.notable if n.window.spectrogram is not None]
+    assert kept
+    assert all(each.base is None for each in kept)
+
+
 def test_ten_minutes_are_needed_around_a_window(tmp_path: Path) -> None:
     path, _ = parquet(tmp_path, 650)
     scores = score_recording(Scorer(), path, scoring())
