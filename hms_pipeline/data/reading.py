@@ -60,7 +60,7 @@ class Recording(Protocol):
 
     @property
     def source(self) -> dict[str, Any]:
-        """Rate, columns and derivations of a clinical recording, for a report."""
+        """See ``clinical.ClinicalRecording``, for a report."""
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Samples in µV, shape (20, stop - start); NaN outside the recording."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def write_recording_report(
     warnings : sequence of str
         Of the whole recording.
     source : mapping, optional
-        Facts of the recording (sampling rate, electrodes); never of the patient.
+        Facts of the recording (sampling rate, electrodes); never of the patient. Where
+        ``start_of_day_s`` is among them (seconds after midnight), the page shows the time of day.
     identifier : str
         Anonymous name of the recording.
     title : str
@@ -100,8 +102,12 @@ def write_recording_report(
     if spread is not None and not spread.any():
         spread = None  # a single member cannot disagree
     drawn = _thin(centre_s, probs, spread, hop_s)
+    told = dict(source or {})
+    start_of_day_s = told.pop("start_of_day_s", None)
+    when = partial(clock, start_of_day_s=start_of_day_s)
     windows = [
         window_context(window, members, why)
+        | {"name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}"}
         for window, why in zip(notable, explained or [None] * len(notable), strict=True)
     ]
     whole = spectrogram_images(spectrogram)
@@ -115,21 +121,21 @@ def write_recording_report(
             "duration_s": duration_s,
             "hop_s": hop_s,
             "n_windows": len(timeline),
-            "cards": _cards(centre_s, probs),
+            "cards": _cards(centre_s, probs, when),
+            "began": None if start_of_day_s is None else when(0),
             "n_pauses": len(pauses_s),
             "paused_s": sum(b - a for a, b in pauses_s),
             "windows": windows,
             "whole": whole,
             "warnings": [
                 *({"text": text, "where": ""} for text in warnings),
-                *_window_warnings(timeline),
+                *_window_warnings(timeline, when),
             ],
-            "source": facts(
-                {SOURCE.get(name, name): fact for name, fact in (source or {}).items()}
-            ),
+            "source": facts({SOURCE.get(name, name): fact for name, fact in told.items()}),
             "model": facts(model),
             "values": {
                 "montage": layout(),
+                "start_of_day_s": start_of_day_s,
                 "windows": [window.pop("drawing") for window in windows],
                 "timeline": {
                     "time": drawn["time"].round(1).tolist(),
@@ -159,13 +165,13 @@ def _span(
     return float(times_s[0] - half), float(times_s[-1] + half)
 
 
-def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
+def _cards(centre_s: Array, probs: Array, when: Callable[[float], str]) -> list[dict[str, Any]]:
     leading = probs.argmax(axis=1)
     return [
         {
             "leads": float((leading == k).mean()),
             "peak": float(probs[:, k].max()),
-            "peak_s": float(centre_s[probs[:, k].argmax()]),
+            "peak_at": when(float(centre_s[probs[:, k].argmax()])),
         }
         for k in range(len(CLASSES))
     ]
@@ -185,7 +191,9 @@ def _thin(centre_s: Array, probs: Array, spread: Array | None, hop_s: float) -> 
     }
 
 
-def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
+def _window_warnings(
+    timeline: pd.DataFrame, when: Callable[[float], str]
+) -> Iterable[dict[str, str]]:
     """Warnings of single windows, equal ones joined, with where they hold."""
     if "warnings" not in timeline:
         return
@@ -197,6 +205,6 @@ def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
         if len(starts) == len(timeline):
             where = "in every window"
         else:
-            span = f"{clock(starts[0])} to {clock(starts[-1] + WINDOW_S)}"
+            span = f"{when(starts[0])} to {when(starts[-1] + WINDOW_S)}"
             where = f"in {len(starts)} of {len(timeline)} windows, {span}"
         yield {"text": text, "where": where}
