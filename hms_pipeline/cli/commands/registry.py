@@ -129,13 +129,13 @@ def serve(
             check_bundle(chosen.folder)
             scratch = Path(undone.enter_context(TemporaryDirectory()))
             version, folder = 0, write_starter_model(chosen.folder, scratch / "model")
-            out.print(chosen.note, highlight=False)
+            out.print(chosen.note, highlight=False, soft_wrap=True)
         elif chosen.folder is not None:
             raise InputError("hms serve needs a registered version or the starter, got a folder.")
         else:
             version, folder = api.model_of(chosen.paths, chosen.version)
         named = f"version {version} " if version else ""
-        out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
+        out.print(f"{chosen.name} {named}verified; the server starts.")
         if not is_loopback(host):
             note(
                 f"whoever reaches {host} can have EEG scored, without a password. Serve on"
