@@ -34,6 +34,7 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+ANSWERING = ["champion", "student", "starter"]  # what --model takes, for a shell to complete
 STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
 
 app = typer.Typer(

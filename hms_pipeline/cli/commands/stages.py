@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ...config.keys import code_key
+from ...config.recipes import recipe_names
 from ...system.errors import InputError
 from ...training.callback import TrainingCallback
 from ..app import Context, app, out, recipes_names
@@ -30,6 +31,12 @@ _RULE = ("rule", "windows", "eegs", "spectrograms")
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes; default: as many as cores and work allow.")
 ]
+
+
+def _works() -> list[str]:
+    names = [f"views.{view}" for view in recipes_names("views")]
+    names += [f"train.{member}" for member in recipes_names("members")]
+    return ["validate", "split", *names, "ensemble", "student", "register"]
 
 
 @app.command()
@@ -83,7 +90,8 @@ def refuse_filled(folder: Path) -> None:
 def keys(
     ctx: typer.Context,
     why: Annotated[
-        str | None, typer.Option(help="Print what a key covers, such as train.eegnet.")
+        str | None,
+        typer.Option(help="Print what a key covers, such as train.eegnet.", autocompletion=_works),
     ] = None,
 ) -> None:
     """Write artifacts/keys.yaml: a hash of the code behind every stage, which DVC compares."""
@@ -313,7 +321,10 @@ def register(ctx: typer.Context) -> None:
 
 
 @app.command()
-def recipe(ctx: typer.Context, name: str) -> None:
+def recipe(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(autocompletion=lambda: recipe_names(Path("recipes")))],
+) -> None:
     """Write params.yaml from a recipe: recipes/base.yaml and what recipes/NAME.yaml changes."""
     from ...config.recipes import compose, write_recipe
 
