@@ -213,7 +213,8 @@ def train(
     for fold, manifest in manifests.items():
         kl = ", ".join(f"{name} {cell(value)}" for name, value in manifest["metrics"].items())
         out.print(f"Fold {fold}, KL by votes: {kl}", highlight=False)
-    out.print(f"Trained {len(clocks)} of {len(manifests)} folds; the others were finished.")
+    rest = "" if len(clocks) == len(manifests) else "; the others were finished"
+    out.print(f"Trained {len(clocks)} of {len(manifests)} folds{rest}.")
     out.print(f"Member: {context.paths.members / member}")
 
 

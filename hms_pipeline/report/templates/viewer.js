@@ -6,10 +6,10 @@
   let printing = false;
   const colour = (name) => printing ? LIGHT[name] : getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const ofDay = values.start_of_day_s ?? null, zero = ofDay ?? 0;  // seconds from midnight to the start
-  const clock = (s) => {
+  const clock = (s, short = false) => {
     const t = Math.round(s + zero), pad = (n) => String(n).padStart(2, "0");
     const h = Math.floor(t / 3600), m = Math.floor(t / 60) % 60;
-    if (ofDay !== null) return `${h < 24 ? "" : `day ${Math.floor(h / 24) + 1} `}${pad(h % 24)}:${pad(m)}:${pad(t % 60)}`;
+    if (ofDay !== null) return `${h < 24 || short ? "" : `day ${Math.floor(h / 24) + 1} `}${pad(h % 24)}:${pad(m)}:${pad(t % 60)}`;
     return h ? `${h}:${pad(m)}:${pad(t % 60)}` : `${m}:${pad(t % 60)}`;
   };
   const sheet = (canvas, height) => {
@@ -66,7 +66,7 @@
     for (let t = Math.ceil((begins + f.first) / step - 1e-6) * step; t <= begins + f.first + f.span + 1e-6; t += step) {
       const s = t - begins;
       line(x(s), top - 6, x(s), bottom, colour("line"), t % 5 ? 0.6 : 1.2);
-      if (t % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s), x(s), bottom + 13, { align: "center", size: 10.5, colour: colour("soft") });
+      if (t % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s, true), x(s), bottom + 13, { align: "center", size: 10.5, colour: colour("soft") });
     }
     pen.save(); pen.beginPath(); pen.rect(left, top - 8, width - left - right, bottom - top + 8); pen.clip();
     const px = PX_MM / f.uv * montage.step_uv, limit = space * 0.97;
@@ -93,7 +93,7 @@
     const high = uv * PX_MM / f.uv, base = bottom + 28;
     line(8, base, 8, base - high, colour("ink"), 1.6); line(8, base, 8 + second, base, colour("ink"), 1.6);
     text(`${uv} µV, 1 s`, 14 + second, base, { size: 10.5 });
-    f.where.textContent = `${clock(f.data.start_s + f.first)} – ${clock(f.data.start_s + f.first + f.span)}`;
+    f.where.textContent = `${clock(f.data.start_s + f.first, true)} – ${clock(f.data.start_s + f.first + f.span, true)}`;
     f.gain.textContent = `${f.uv} µV/mm`;
     f.figure.dataset.drawn = "yes";
   };
@@ -230,7 +230,7 @@
     const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600], step = steps.find((s) => (end / s) * (ofDay === null ? 58 : 66) <= width - left) || 21600;
     for (let t = Math.ceil(zero / step) * step - zero; t <= end + 1e-6; t += step) {
       stroke(x(t), y, x(t), y + 4, soft);
-      text(clock(t), x(t), y + 15, { align: x(t) > width - 30 ? "right" : "center", size: 10.5, colour: soft });
+      text(clock(t, true), x(t), y + 15, { align: x(t) > width - 30 ? "right" : "center", size: 10.5, colour: soft });
     }
     if (cursor !== null) stroke(cursor, 20, cursor, y, colour("ink"));
     overview.dataset.drawn = "yes";
