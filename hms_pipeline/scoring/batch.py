@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -120,8 +118,7 @@ def score_inputs(
     made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
     done = n_resumed = 0
     tables = []
-    reading: Any = nullcontext(reader) if reader else ReadingProcess()
-    with reading as opener:
+    with reader or ReadingProcess() as opener:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]

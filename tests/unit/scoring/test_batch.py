@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
 from hms_pipeline.scoring import batch
@@ -28,7 +28,7 @@ from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import Scorer, scoring
 
 PROBS = list(VOTE_COLUMNS)
-score_inputs = partial(batch.score_inputs, reader=DirectReader())
+score_inputs = partial(batch.score_inputs, reader=Reader())
 
 
 def competition(root: Path, n: int = 5) -> Path:
