@@ -20,7 +20,7 @@ from ..system.errors import InputError
 from ..system.worker import Worker, WorkerError
 from .clinical import ClinicalRecording, open_clinical
 from .content import content_hash, files_of, is_parquet
-from .formats.format import UnavailableError
+from .formats.format import UnavailableError, portable
 from .recording import open_parquet, read_eeg
 from .window import cut
 
@@ -240,9 +240,7 @@ def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as err:
-        # An error of the system stays beside the sentence that it was turned into.
-        transient = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
-        raise (UnavailableError if transient else InputError)(str(err)) from None
+        raise portable(err) from None
     except MemoryError:
         raise InputError(
             f"{path.name} needs more than {MEMORY_BYTES:,} bytes of memory to be read. Split it, or"

@@ -88,6 +88,16 @@ def test_refusals_come_back_as_sentences(tmp_path: Path, process: ReadingProcess
         process.identify(tmp_path / "none.edf")
 
 
+def test_a_spoiled_page_is_the_files_own_fault(tmp_path: Path, process: ReadingProcess) -> None:
+    """Arrow raises OSError for it, as the disk does; trying again would never succeed."""
+    content = bytearray(eeg_to_parquet(noise(seconds=60)))
+    content[5000] ^= 1
+    (tmp_path / "1.parquet").write_bytes(content)
+    with pytest.raises(InputError, match="checksum is wrong") as caught:
+        process.open(tmp_path / "1.parquet", None, {})
+    assert not isinstance(caught.value, UnavailableError)
+
+
 def test_only_the_last_recording_is_held(tmp_path: Path, process: ReadingProcess) -> None:
     for name in ("a.edf", "b.edf"):
         write_edf(tmp_path / name, noise())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import time
@@ -23,6 +24,7 @@ from hms_pipeline.scoring.archive import Job, score_archive
 from hms_pipeline.scoring.batch import score_inputs
 from hms_pipeline.system.cluster import connect, own_code, spread
 from hms_pipeline.system.errors import InputError, LostError
+from hms_pipeline.system.files import to_json
 
 from ...recordings import noise
 from ...scorer import ROOT, Scorer, scoring
@@ -163,6 +165,17 @@ def test_files_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
     ids = pd.read_parquet(tmp_path / "set")["id"]
     assert len(ids) == ids.nunique() == 2
     assert all(name.startswith("1-") for name in ids)
+
+
+def test_a_data_set_has_ids_of_one_kind(folder: Path, tmp_path: Path) -> None:
+    """In an earlier release they did not end with the content's hash."""
+    score_archive(job(tmp_path), [folder], Machines(stop=10))
+    (settings,) = tmp_path.rglob("_settings.json")
+    earlier = json.loads(settings.read_text(encoding="utf-8"))
+    del earlier["ids"]
+    settings.write_text(to_json(earlier), encoding="utf-8")
+    with pytest.raises(InputError, match=r"ids of an earlier release\. Give another --out"):
+        score_archive(job(tmp_path), [folder], Machines(stop=0))
 
 
 def test_what_cannot_be_scored_is_said(folder: Path, tmp_path: Path) -> None:
