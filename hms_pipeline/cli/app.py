@@ -35,6 +35,7 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
+ANSWERING = ["champion", "student", "starter"]  # what --model takes, for a shell to complete
 # Packages whose errors mean that a store does not answer.
 STORES = ("mlflow", "sqlalchemy", "sqlite3")
 

@@ -20,11 +20,16 @@ def compose(folder: Path, name: str) -> Params:
     InputError
         There is no such recipe, or the result is not valid.
     """
-    known = sorted(path.stem for path in folder.glob("*.yaml") if path.stem != BASE)
+    known = recipe_names(folder)
     if name not in known:
         raise InputError(f"Unknown recipe {name!r}. Choose one of {known}.")
     base = read_yaml(folder / f"{BASE}.yaml")
     return parse_params(merge_patch(base, read_yaml(folder / f"{name}.yaml")), f"{name}.yaml")
+
+
+def recipe_names(folder: Path) -> list[str]:
+    """What may be given to ``compose``."""
+    return sorted(path.stem for path in folder.glob("*.yaml") if path.stem != BASE)
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -63,7 +63,7 @@ class ClinicalRecording:
     warnings : tuple of str
         What the user should know; nothing of the file's header is quoted but labels.
     source : dict
-        Rate, columns and derivations, for a report.
+        Rate, columns, derivations and the time of day at which it starts, for a report.
     """
 
     name: str
@@ -167,7 +167,7 @@ def open_clinical(
         name=path.name,
         n_times=n_times,
         **facts,
-        source=facts,
+        source=facts | {"start_of_day_s": source.start_of_day_s},
         pauses=pauses,
         warnings=(
             *_left_out_remarks(left_out),

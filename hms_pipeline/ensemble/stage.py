@@ -129,8 +129,8 @@ def fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
     n_folds = len(np.unique(oof.folds[rows]))
     if n_folds < 2:
         reason = (
-            f"only {n_folds} folds have windows with {VOTE_SLICES[DECIDING_SLICE][0]} votes or"
-            " more, and nesting needs two, so the equal mean is used"
+            f"nesting needs two folds with windows of {VOTE_SLICES[DECIDING_SLICE][0]} votes or"
+            f" more, and there {'is one' if n_folds else 'is none'}, so the equal mean is used"
         )
         log.warning("Ensemble: %s.", reason)
         equal = Blend.equal(oof.members)

@@ -97,7 +97,8 @@ def _device() -> Iterator[Finding]:
     for k in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(k)
         yield Finding(f"cuda:{k}", f"{facts.name}, {facts.total_memory / GB:.0f} GB")
-    yield Finding("cpu", f"{torch.get_num_threads()} threads")
+    n = torch.get_num_threads()
+    yield Finding("cpu", f"{n} thread{'' if n == 1 else 's'}")
 
 
 def _stores(paths: Paths) -> Iterator[Finding]:

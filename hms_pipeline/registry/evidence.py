@@ -312,12 +312,13 @@ def student_comparison(
         rows[:] = True
     losses = found.losses[rows]
     champions = found.taught_by == taught_by
-    said = "is" if champions else "needs to be, but is not"
+    said = "" if champions else " not"
+    rule = "" if champions else "; only a student of the champion may be promoted"
     checks = [
         *compare_student(losses[:, 0], losses[:, 1], found.oof.patients[rows], params.gate),
         Check(
             "teacher", float(champions), 1.0, True,
-            f"Its teacher {said} the champion of {paths.model}.",
+            f"Its teacher is{said} the champion of {paths.model}{rule}.",
         ),
     ]  # fmt: skip
     metrics = {"kl": float(losses[:, 0].mean()), "kl_reference": float(losses[:, 1].mean())}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..schema import ACNS_NAMES, CLASSES, VOTE_COLUMNS
+from ..schema import ACNS_NAMES, CLASSES, VOTE_COLUMNS, WINDOW_S
 from ..scoring.explain import Explanation
 from ..scoring.notable import NotableWindow
 from .montage import layout
-from .page import clock, facts, write_page
+from .page import facts, write_page
 from .window import window_context
 
 MAX_ROWS = 500
@@ -125,7 +125,7 @@ def _recordings(scores: pd.DataFrame, names: pd.Series) -> list[dict[str, Any]]:
                 "probs": leading.tolist(),
                 "other": float(leading[-1]),
                 "peak": float(probs[peak, 0]),
-                "peak_at": clock(float(table["start_s"].iloc[peak])),
+                "peak_s": float(table["start_s"].iloc[peak]) + WINDOW_S / 2,
             }
         )
     return sorted(rows, key=lambda row: row["other"])

@@ -113,7 +113,6 @@ def layout() -> dict[str, Any]:
         "missing": MISSING,
         "sensitivities": SENSITIVITIES,
         "trace_mm": TRACE_MM,
-        "band_hz": BAND_HZ,
         "window_s": WINDOW_S,
         "label_s": LABEL_S,
     }

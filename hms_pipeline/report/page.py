@@ -70,8 +70,15 @@ def image_uri(png: bytes) -> Markup:
     )
 
 
-def clock(seconds: float) -> str:
-    """Time in a recording.
+def clock(seconds: float, start_of_day_s: float | None = None) -> str:
+    """Time in a recording: from its start, or of day where it is known when that was.
+
+    Parameters
+    ----------
+    seconds : float
+        From the recording's start.
+    start_of_day_s : float, optional
+        When the recording starts, seconds after midnight.
 
     Examples
     --------
@@ -79,9 +86,14 @@ def clock(seconds: float) -> str:
     '1:15'
     >>> clock(3675.2)
     '1:01:15'
+    >>> clock(3675.2, 22 * 3600), clock(3675.2, 23 * 3600)
+    ('23:01:15', 'day 2 00:01:15')
     """
-    whole = round(seconds)
+    whole = round(seconds + (start_of_day_s or 0))
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    if start_of_day_s is not None:
+        day = f"day {hours // 24 + 1} " if hours >= 24 else ""
+        return f"{day}{hours % 24:02d}:{minutes:02d}:{rest:02d}"
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 

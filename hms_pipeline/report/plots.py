@@ -18,7 +18,7 @@ from ..config import Params, Paths
 from ..ensemble.metrics import calibration_error, confusion, plurality, reliability
 from ..ensemble.oof import OutOfFold, read_oof
 from ..ensemble.stage import METRICS, TABLE, WEIGHTS
-from ..schema import CLASS_LABELS, CLASSES, DECIDING_SLICE, VOTE_SLICES
+from ..schema import ACNS_NAMES, CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import atomic, read_sealed, read_table
 from ..training.finished import read_checked, read_manifest
 from ..training.metrics import metric_name
@@ -119,7 +119,7 @@ def plot_reliability(folder: Path, target: np.ndarray, probs: np.ndarray, bins: 
     with figure(folder / "reliability.png", 7.4, 5.4) as drawn:
         grid = drawn.subplots(2, 3, sharex=True, sharey=True)
         for axes, name, label, curve, error in zip(
-            grid.flat, CLASSES, CLASS_LABELS, curves, errors, strict=True
+            grid.flat, CLASSES, ACNS_NAMES, curves, errors, strict=True
         ):
             colour = CLASS_COLOURS[name]
             axes.plot([0, 1], [0, 1], color=SOFT, linewidth=0.9, linestyle=(0, (4, 3)))
@@ -143,7 +143,7 @@ def plot_confusion(folder: Path, votes: np.ndarray, probs: np.ndarray) -> None:
     The CSV file has a row for each window, as DVC's template counts them; ties are left out.
     """
     counts = confusion(votes, probs)
-    labels, clear = np.array(CLASS_LABELS), plurality(votes).sum(axis=1) == 1
+    labels, clear = np.array(ACNS_NAMES), plurality(votes).sum(axis=1) == 1
     chosen = {"actual": labels[votes.argmax(axis=1)], "predicted": labels[probs.argmax(axis=1)]}
     _write(pd.DataFrame(chosen)[clear], folder / "confusion.csv")
     totals = counts.sum(axis=1, keepdims=True)
@@ -160,8 +160,8 @@ def plot_confusion(folder: Path, votes: np.ndarray, probs: np.ndarray) -> None:
                     color=colour, fontsize=6.5, alpha=0.8,
                 )  # fmt: skip
         ticks = np.arange(len(CLASSES))
-        axes.set_xticks(ticks, CLASS_LABELS)
-        axes.set_yticks(ticks, CLASS_LABELS)
+        axes.set_xticks(ticks, ACNS_NAMES)
+        axes.set_yticks(ticks, ACNS_NAMES)
         axes.set(xlabel="most probable class", ylabel="experts' plurality")
         _bare(axes)
         axes.set_title("Confusion, share of each row")

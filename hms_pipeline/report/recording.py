@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,12 @@ def write_recording_report(
     centre_s = timeline["start_s"].to_numpy(dtype=float) + WINDOW_S / 2
     spread = timeline["disagreement"].to_numpy(dtype=float)
     drawn = _thin(centre_s, probs, spread, scores.hop_s)
+    told = dict(scores.source)
+    start_of_day_s = told.pop("start_of_day_s", None)
+    when = partial(clock, start_of_day_s=start_of_day_s)
     windows = [
         window_context(window, scores.members, why)
+        | {"name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}"}
         for window, why in zip(
             scores.notable, explained or [None] * len(scores.notable), strict=True
         )
@@ -81,19 +86,21 @@ def write_recording_report(
             "duration_s": scores.duration_s,
             "hop_s": scores.hop_s,
             "n_windows": len(timeline),
-            "cards": _cards(centre_s, probs),
+            "cards": _cards(centre_s, probs, when),
+            "began": None if start_of_day_s is None else when(0),
             "n_pauses": len(scores.pauses_s),
             "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,
             "warnings": [
                 *({"text": text, "where": ""} for text in scores.warnings),
-                *_window_warnings(timeline),
+                *_window_warnings(timeline, when),
             ],
-            "source": facts({SOURCE.get(name, name): fact for name, fact in scores.source.items()}),
+            "source": facts({SOURCE.get(name, name): fact for name, fact in told.items()}),
             "model": facts(model),
             "values": {
                 "montage": layout(),
+                "start_of_day_s": start_of_day_s,
                 "windows": [window.pop("drawing") for window in windows],
                 "timeline": {
                     "time": drawn["time"].round(1).tolist(),
@@ -120,13 +127,13 @@ def _span(times_s: Array, duration_s: float) -> tuple[float, float]:
     return float(times_s[0] - half), float(times_s[-1] + half)
 
 
-def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
+def _cards(centre_s: Array, probs: Array, when: Callable[[float], str]) -> list[dict[str, Any]]:
     leading = probs.argmax(axis=1)
     return [
         {
             "leads": float((leading == k).mean()),
             "peak": float(probs[:, k].max()),
-            "peak_s": float(centre_s[probs[:, k].argmax()]),
+            "peak_at": when(float(centre_s[probs[:, k].argmax()])),
         }
         for k in range(len(CLASSES))
     ]
@@ -146,7 +153,9 @@ def _thin(centre_s: Array, probs: Array, spread: Array, hop_s: float) -> dict[st
     }
 
 
-def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
+def _window_warnings(
+    timeline: pd.DataFrame, when: Callable[[float], str]
+) -> Iterable[dict[str, str]]:
     """Warnings of single windows, equal ones joined, with where they hold."""
     found: dict[str, list[float]] = {}
     for start, text in zip(timeline["start_s"], timeline["warnings"], strict=True):
@@ -156,6 +165,6 @@ def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
         if len(starts) == len(timeline):
             where = "in every window"
         else:
-            span = f"{clock(starts[0])} to {clock(starts[-1] + WINDOW_S)}"
+            span = f"{when(starts[0])} to {when(starts[-1] + WINDOW_S)}"
             where = f"in {len(starts)} of {len(timeline)} windows, {span}"
         yield {"text": text, "where": where}

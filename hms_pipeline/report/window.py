@@ -36,8 +36,6 @@ def window_context(
     names = [str(m) for m in members] or [str(i) for i in range(len(member_probs))]
     spread = float(disagreement(member_probs[:, None])[0])
     return {
-        "name": "",
-        "start_s": float(window.start_s),
         "reason": window.reason,
         "probs": np.asarray(window.probs, dtype=float).tolist(),
         "members": [

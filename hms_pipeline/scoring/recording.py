@@ -88,7 +88,8 @@ class RecordingScores:
     warnings : tuple of str
         Of the recording; those of single windows are in the timeline.
     source : dict
-        Sampling rate, electrodes recorded, interpolated, derivations; nothing of a header.
+        Sampling rate, electrodes recorded, interpolated, derivations, time of day of the start;
+        nothing else of a header.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""No tool calls home: the settings that every entry point makes."""
+"""No tool calls home or tells of its steps: the settings that every entry point makes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ QUIET = {
     "DVC_NO_ANALYTICS": "true",
     "GX_ANALYTICS_ENABLED": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
 }

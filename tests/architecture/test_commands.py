@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -176,6 +181,52 @@ def test_dvc_takes_what_is_shown(words: tuple[str, ...]) -> None:
     from dvc.cli.parser import get_main_parser
 
     get_main_parser().parse_args(words[1:])
+
+
+def test_extras_that_pip_installs_are_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = re.findall(r"hms-pipeline\[(\w+)\]", str(mentioned("pip")))
+    assert wanted
+    assert set(wanted) <= project["optional-dependencies"].keys()
+
+
+def test_variables_that_pages_name_are_read() -> None:
+    read = [ROOT / "Makefile", ROOT / "tests/team/conftest.py"]
+    for room in ("hms_pipeline", "flows", "benchmarks", "tests/pipeline", "tests/unit/registry"):
+        read += (ROOT / room).rglob("*.py")
+    code = " ".join(path.read_text(encoding="utf-8") for path in read)
+    named = {n for p in PAGES for n in re.findall(r"\bHMS_[A-Z_]+\b", p.read_text("utf-8"))}
+    assert len(named) > 5
+    assert not {name for name in named if not re.search(rf"\b{name}\b", code)}
+
+
+PYTHON = [
+    pytest.param(dedent(block), id=f"{page.stem}-{k}")
+    for page in PAGES
+    for k, (_, kind, block) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
+    if kind == "python"
+]
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_blocks_use_what_is_there(block: str) -> None:
+    """Names of ours that a block imports exist, and take the arguments that it gives them."""
+    ours: dict[str, Any] = {}
+    tree = ast.parse(block)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            room, _, rest = node.module.partition(".")
+            if room in ("hms_pipeline", "package"):  # a bundle's code has the second name
+                module = import_module(f"hms_pipeline.{rest}")
+                ours |= {name.name: getattr(module, name.name) for name in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours:
+            given = {keyword.arg: None for keyword in node.keywords if keyword.arg}
+            inspect.signature(ours[node.func.id]).bind(*node.args, **given)
+
+
+def test_blocks_with_our_names_are_found() -> None:
+    assert sum("hms_pipeline" in str(block.values) for block in PYTHON) >= 3
 
 
 @pytest.mark.slow

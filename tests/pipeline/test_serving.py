@@ -70,14 +70,19 @@ def start(project: Project, model: str, port: int, plain: bool = False) -> subpr
         command += ["-h", "127.0.0.1", "-p", str(port)]
         store = project.root / "mlruns" / "mlflow.db"
         environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{store}"
-    return subprocess.Popen(
-        command,
-        cwd=project.root,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with log_of(project, port).open("wb") as stream:
+        return subprocess.Popen(
+            command,
+            cwd=project.root,
+            env=environment,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+
+
+def log_of(project: Project, port: int) -> Path:
+    return project.root / f"server-{port}.log"
 
 
 def wait(process: subprocess.Popen, url: str) -> None:
@@ -118,7 +123,11 @@ def model_uri(project: Project) -> str:
 
 @pytest.fixture(scope="module")
 def url(tiny_project: Project) -> Iterator[str]:
-    with served(tiny_project, model_uri(tiny_project), free_port()) as address:
+    port = free_port()
+    with served(tiny_project, model_uri(tiny_project), port) as address:
+        lines = log_of(tiny_project, port).read_text(encoding="utf-8").splitlines()
+        assert lines[-1] == f"Serving on {address}"  # as soon as it answers
+        assert not [line for line in lines if "INFO" in line]
         yield address
 
 

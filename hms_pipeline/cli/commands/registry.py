@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,17 +12,31 @@ import typer
 
 from ...config import Paths
 from ...system.errors import InputError
-from ..app import app, note, out
+from ..app import ANSWERING, app, note, out
 from ..tables import Json, print_facts, print_json, print_table
 
-Model = Annotated[str, typer.Option(help="ensemble or student.")]
+Model = Annotated[
+    str, typer.Option(help="ensemble or student.", autocompletion=lambda: ["ensemble", "student"])
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the ledger; required.")]
+
+
+def _versions(ctx: typer.Context) -> list[tuple[str, str]]:
+    """Registered versions and their verdicts, for a shell to complete; none where that fails."""
+    from ...registry import api
+
+    with suppress(Exception):
+        paths = Paths().student if ctx.params.get("model") == "student" else Paths()
+        return [(str(row["version"]), row["verdict"]) for row in api.list_versions(paths)]
+    return []
 
 
 @app.command()
 def models(
     ctx: typer.Context,
-    version: Annotated[int | None, typer.Argument(help="Show one version in full.")] = None,
+    version: Annotated[
+        int | None, typer.Argument(help="Show one version in full.", autocompletion=_versions)
+    ] = None,
     patient: Annotated[
         int | None, typer.Option(help="Only versions trained on this patient_id.")
     ] = None,
@@ -52,7 +66,10 @@ def models(
 
 @app.command()
 def promote(
-    ctx: typer.Context, version: int, reason: Reason = "", model: Model = "ensemble"
+    ctx: typer.Context,
+    version: Annotated[int, typer.Argument(autocompletion=_versions)],
+    reason: Reason = "",
+    model: Model = "ensemble",
 ) -> None:
     """Make a verified version the champion by hand."""
     from ...registry import api
@@ -76,8 +93,7 @@ def rollback(ctx: typer.Context, reason: Reason = "", model: Model = "ensemble")
 
 def _paths(ctx: typer.Context, model: str) -> Paths:
     """Paths of the registered model that ``--model`` names."""
-    paths: Paths = ctx.obj.paths
-    known = {"ensemble": paths, "student": paths.student}
+    known = {"ensemble": ctx.obj.paths, "student": ctx.obj.paths.student}
     if model not in known:
         raise InputError(f"Unknown model {model!r}. Choose one of {list(known)}.")
     return known[model]
@@ -110,7 +126,10 @@ def serve(
     ] = "127.0.0.1",
     model: Annotated[
         str | None,
-        typer.Option(help="champion, student, student@N, starter, a version's number or a URI."),
+        typer.Option(
+            help="champion, student, student@N, starter, a version's number or a URI.",
+            autocompletion=lambda: ANSWERING,
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, 2 GiB each.")] = 1,
     max_body_mb: Annotated[int, typer.Option(min=1, max=256, help="Largest request, MB.")] = 80,
@@ -129,13 +148,13 @@ def serve(
             check_bundle(chosen.folder)
             scratch = Path(undone.enter_context(TemporaryDirectory()))
             version, folder = 0, write_starter_model(chosen.folder, scratch / "model")
-            out.print(chosen.note, highlight=False)
+            out.print(chosen.note, highlight=False, soft_wrap=True)
         elif chosen.folder is not None:
             raise InputError("hms serve needs a registered version or the starter, got a folder.")
         else:
             version, folder = api.model_of(chosen.paths, chosen.version)
         named = f"version {version} " if version else ""
-        out.print(f"{chosen.name} {named}verified; serving on http://{host}:{port}/invocations")
+        out.print(f"{chosen.name} {named}verified; the server starts.")
         if not is_loopback(host):
             note(
                 f"whoever reaches {host} can have EEG scored, without a password. Serve on"

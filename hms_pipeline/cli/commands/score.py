@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...system.errors import InputError
-from ..app import Context, app, note, out
+from ..app import ANSWERING, Context, app, note, out
 from ..progress import progress_bar
 from ..tables import Json, print_json
 from .stages import Device
@@ -30,7 +30,10 @@ Rename = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="champion, student, student@N, starter, a version, URI or bundle's folder."),
+    typer.Option(
+        help="champion, student, student@N, starter, a version, URI or bundle's folder.",
+        autocompletion=lambda: ANSWERING,
+    ),
 ]
 
 

@@ -11,6 +11,7 @@ import typer
 
 from ...config.keys import code_key
 from ...config.options import checked
+from ...config.recipes import recipe_names
 from ...config.sample import SampleParams
 from ...system.errors import InputError
 from ...training.callback import TrainingCallback
@@ -32,6 +33,12 @@ _RULE = ("rule", "windows", "eegs", "spectrograms")
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Processes; default: as many as cores and work allow.")
 ]
+
+
+def _works() -> list[str]:
+    names = [f"views.{view}" for view in recipes_names("views")]
+    names += [f"train.{member}" for member in recipes_names("members")]
+    return ["validate", "split", *names, "ensemble", "student", "register"]
 
 
 @app.command()
@@ -80,7 +87,8 @@ def refuse_filled(folder: Path) -> None:
 def keys(
     ctx: typer.Context,
     why: Annotated[
-        str | None, typer.Option(help="Print what a key covers, such as train.eegnet.")
+        str | None,
+        typer.Option(help="Print what a key covers, such as train.eegnet.", autocompletion=_works),
     ] = None,
 ) -> None:
     """Write artifacts/keys.yaml: a hash of the code behind every stage, which DVC compares."""
@@ -202,7 +210,8 @@ def train(
     for fold, manifest in manifests.items():
         kl = ", ".join(f"{name} {cell(value)}" for name, value in manifest["metrics"].items())
         out.print(f"Fold {fold}, KL by votes: {kl}", highlight=False)
-    out.print(f"Trained {len(clocks)} of {len(manifests)} folds; the others were finished.")
+    rest = "" if len(clocks) == len(manifests) else "; the others were finished"
+    out.print(f"Trained {len(clocks)} of {len(manifests)} folds{rest}.")
     out.print(f"Member: {context.paths.members / member}")
 
 
@@ -310,7 +319,10 @@ def register(ctx: typer.Context) -> None:
 
 
 @app.command()
-def recipe(ctx: typer.Context, name: str) -> None:
+def recipe(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(autocompletion=lambda: recipe_names(Path("recipes")))],
+) -> None:
     """Write params.yaml from a recipe: recipes/base.yaml and what recipes/NAME.yaml changes."""
     from ...config.recipes import compose, write_recipe
 

@@ -37,6 +37,7 @@ _FIELDS = {"label": 16, "transducer": 80, "unit": 8, "low": 8, "high": 8, "least
 # A record's onset in seconds: the first annotation is empty, others are none of a record.
 _STAMP = re.compile(rb"([+-]\d+(?:\.\d*)?)\x14\x14")
 _STAMP_BYTES = 64
+_CLOCK = re.compile(r"([01]\d|2[0-3])[.:]([0-5]\d)[.:]([0-5]\d)")
 
 
 @recording_format("edf", ".edf", ".bdf")
@@ -46,21 +47,34 @@ def open_edf(path: Path) -> Source:
     Channels may have any rates. The time stamps of the records, not the header, say where a
     recording paused. Other annotations are not read.
     """
-    records, remarks, interrupted = _records(path)
+    records, remarks, fixed = _records(path)
     picks = [k for k, signal in enumerate(records.signals) if not _is_annotations(signal)]
-    segments, said = _segments(records, interrupted=interrupted)
-    return records.source(picks, segments, (*remarks, *said))
+    segments, said = _segments(records, interrupted=fixed[192:197] in ("EDF+D", "BDF+D"))
+    source = records.source(picks, segments, (*remarks, *said))
+    return replace(source, start_of_day_s=_start_of_day_s(fixed[176:184], records))
 
 
 def first_stamp_s(path: Path) -> float:
     """Seconds from an EDF+ header's start, which has whole ones, to the first sample."""
-    records, _, _ = _records(path)
+    return _first_stamp_s(_records(path)[0])
+
+
+def _first_stamp_s(records: Records) -> float:
     found = _stamps(replace(records, n_records=1))[0]
     return float(found[1]) if found else 0.0
 
 
-def _records(path: Path) -> tuple[Records, tuple[str, ...], bool]:
-    """Where the records lie, what to say of them, and whether the header tells of pauses."""
+def _start_of_day_s(stated: str, records: Records) -> float | None:
+    """When the first sample was recorded; None where the header states no time, or midnight."""
+    found = _CLOCK.fullmatch(stated)
+    if not found or not any(map(int, found.groups())):  # who removes a date leaves zeros
+        return None
+    hours, minutes, seconds = map(int, found.groups())
+    return 3600 * hours + 60 * minutes + seconds + _first_stamp_s(records)
+
+
+def _records(path: Path) -> tuple[Records, tuple[str, ...], str]:
+    """Where the records lie, what to say of them, and the first part of the header."""
     size = require_regular(path)
     with opened(path) as stream:
         fixed = stream.read(_PART).decode("latin-1")
@@ -84,7 +98,7 @@ def _records(path: Path) -> tuple[Records, tuple[str, ...], bool]:
     first_byte = _first_byte(fixed, n_signals, size, max(0, stated) * n_bytes, path)
     n_records, remarks = whole_records(stated, size - first_byte, n_bytes, path.name)
     records = Records(path, signals, first_byte, n_records, duration)
-    return records, remarks, fixed[192:197] in ("EDF+D", "BDF+D")
+    return records, remarks, fixed
 
 
 def _n_signals(fixed: str, size: int, path: Path) -> int:

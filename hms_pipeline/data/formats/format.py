@@ -104,12 +104,15 @@ class Source:
         InputError where the file is damaged.
     remarks : tuple of str
         What the user should know; nothing of the header is quoted but labels.
+    start_of_day_s : float or None
+        When the recording starts by the recorder's clock, seconds after midnight; None if unknown.
     """
 
     channels: tuple[SourceChannel, ...]
     segments: tuple[Segment, ...]
     read: Callable[[Sequence[int], int, int], np.ndarray]
     remarks: tuple[str, ...] = ()
+    start_of_day_s: float | None = None
 
 
 @dataclass(frozen=True)

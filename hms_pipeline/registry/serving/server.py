@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version as version_of
 from pathlib import Path
+from socket import socket
 from typing import TypeVar
 
 import uvicorn
@@ -72,11 +74,13 @@ def _main(model: str, version: str, host: str, port: str, *numbers: str) -> None
         scorers = Scorers(Path(model), workers)
         content_hash, limits = scorers.load(body_mb * 2**20)
         metrics.MODEL.labels(version, content_hash).set(1)
-        uvicorn.run(
-            Server(scorers.answer, limits, workers), host=host, port=int(port), http="h11",
-            ws="none", log_level="warning", timeout_graceful_shutdown=10,
-            timeout_keep_alive=KEEP_S, workers=1,
+        answering = Server(scorers.answer, limits, workers)
+        config = uvicorn.Config(
+            answering, host=host, port=int(port), http="h11", ws="none", log_level="warning",
+            timeout_graceful_shutdown=10, timeout_keep_alive=KEEP_S,
         )  # fmt: skip
+        with suppress(KeyboardInterrupt):  # uvicorn has ended in order then
+            Listener(config).run()
     except InputError as err:
         sys.exit(f"hms: {err}")
     except KeyboardInterrupt:
@@ -84,6 +88,17 @@ def _main(model: str, version: str, host: str, port: str, *numbers: str) -> None
     finally:
         if temporary:
             shutil.rmtree(Path(model).parent, ignore_errors=True)
+
+
+class Listener(uvicorn.Server):
+    """Says where it listens, once it does."""
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, or end the process where the address is taken."""
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(f"Serving on http://{self.config.host}:{self.config.port}\n")
+            sys.stdout.flush()
 
 
 class Server:

@@ -1,17 +1,19 @@
 (() => {
   const values = JSON.parse(document.getElementById("values").textContent);
   const montage = values.montage, classes = values.classes;
-  const PX_MM = 96 / 25.4;
+  const PX_MM = 96 / 25.4, PAPER = 186 * PX_MM;  // between the margins of A4
   const LIGHT = { ink: "#000", soft: "#444", line: "#ccc", left: "#23518f", right: "#9c2f3f", span: "#fbf0cf", accent: "#31577f", paper: "#fff", card: "#fff" };
   let printing = false;
   const colour = (name) => printing ? LIGHT[name] : getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const clock = (s) => {
-    const t = Math.round(s), pad = (n) => String(n).padStart(2, "0");
+  const ofDay = values.start_of_day_s ?? null, zero = ofDay ?? 0;  // seconds from midnight to the start
+  const clock = (s, short = false) => {
+    const t = Math.round(s + zero), pad = (n) => String(n).padStart(2, "0");
     const h = Math.floor(t / 3600), m = Math.floor(t / 60) % 60;
+    if (ofDay !== null) return `${h < 24 || short ? "" : `day ${Math.floor(h / 24) + 1} `}${pad(h % 24)}:${pad(m)}:${pad(t % 60)}`;
     return h ? `${h}:${pad(m)}:${pad(t % 60)}` : `${m}:${pad(t % 60)}`;
   };
   const sheet = (canvas, height) => {
-    const width = canvas.clientWidth || 700, scale = Math.max(window.devicePixelRatio || 1, 2);
+    const width = printing ? PAPER : canvas.clientWidth || PAPER, scale = Math.max(window.devicePixelRatio || 1, 2);
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
     canvas.style.height = `${height}px`;
@@ -59,10 +61,12 @@
     const edge = (s) => Math.min(Math.max(x(s), left), width - right);
     const middle = montage.window_s / 2, half = montage.label_s / 2;
     box(edge(middle - half), top - 6, edge(middle + half) - edge(middle - half), bottom - top + 6, colour("span"));
-    const step = f.span > 20 ? 5 : 1, every = (width - left) / (f.span / step) < 42 ? 2 * step : step;
-    for (let s = Math.ceil(f.first / step) * step; s <= f.first + f.span + 1e-6; s += step) {
-      line(x(s), top - 6, x(s), bottom, colour("line"), s % 5 ? 0.6 : 1.2);
-      if (Math.round(s - f.first) % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s), x(s), bottom + 13, { align: "center", size: 10.5, colour: colour("soft") });
+    const step = f.span > 20 ? 5 : 1, begins = zero + f.data.start_s, second = (width - left - right) / f.span;
+    const every = step * Math.ceil((ofDay === null ? 42 : 54) / (second * step));
+    for (let t = Math.ceil((begins + f.first) / step - 1e-6) * step; t <= begins + f.first + f.span + 1e-6; t += step) {
+      const s = t - begins;
+      line(x(s), top - 6, x(s), bottom, colour("line"), t % 5 ? 0.6 : 1.2);
+      if (t % every === 0 && x(s) < width - right - 8) text(clock(f.data.start_s + s, true), x(s), bottom + 13, { align: "center", size: 10.5, colour: colour("soft") });
     }
     pen.save(); pen.beginPath(); pen.rect(left, top - 8, width - left - right, bottom - top + 8); pen.clip();
     const px = PX_MM / f.uv * montage.step_uv, limit = space * 0.97;
@@ -86,10 +90,10 @@
     if (why) drawWhy(f, { text, box, line }, { x, edge, top, left, right, width, space });
     // calibration: about one trace's space high, one second wide
     const uv = [10, 20, 50, 100, 200, 500, 1000].filter((u) => u * PX_MM / f.uv <= space * 1.1).at(-1) || 10;
-    const high = uv * PX_MM / f.uv, second = (width - left - right) / f.span, base = bottom + 28;
+    const high = uv * PX_MM / f.uv, base = bottom + 28;
     line(8, base, 8, base - high, colour("ink"), 1.6); line(8, base, 8 + second, base, colour("ink"), 1.6);
     text(`${uv} µV, 1 s`, 14 + second, base, { size: 10.5 });
-    f.where.textContent = `${clock(f.data.start_s + f.first)} – ${clock(f.data.start_s + f.first + f.span)}`;
+    f.where.textContent = `${clock(f.data.start_s + f.first, true)} – ${clock(f.data.start_s + f.first + f.span, true)}`;
     f.gain.textContent = `${f.uv} µV/mm`;
     f.figure.dataset.drawn = "yes";
   };
@@ -223,10 +227,10 @@
       pen.fillStyle = colour("accent"); pen.beginPath(); pen.arc(x(t), 11, 8.5, 0, 7); pen.fill();
       text(i + 1, x(t), 14.5, { align: "center", size: 10.5, bold: true, colour: colour("paper") });
     });
-    const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600], step = steps.find((s) => (end / s) * 58 <= width - left) || 21600;
-    for (let t = 0; t <= end + 1e-6; t += step) {
+    const steps = [1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10800, 21600], step = steps.find((s) => (end / s) * (ofDay === null ? 58 : 66) <= width - left) || 21600;
+    for (let t = Math.ceil(zero / step) * step - zero; t <= end + 1e-6; t += step) {
       stroke(x(t), y, x(t), y + 4, soft);
-      text(clock(t), x(t), y + 15, { align: x(t) > width - 26 ? "right" : "center", size: 10.5, colour: soft });
+      text(clock(t, true), x(t), y + 15, { align: x(t) > width - 30 ? "right" : "center", size: 10.5, colour: soft });
     }
     if (cursor !== null) stroke(cursor, 20, cursor, y, colour("ink"));
     overview.dataset.drawn = "yes";

@@ -122,7 +122,15 @@ def test_quiet_silences_progress_and_notes_alone(quiet: bool, monkeypatch, capsy
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
-    [("hms mod", "models"), ("hms views me", "mel"), ("hms train ee", "eegnet")],
+    [
+        ("hms mod", "models"),
+        ("hms views me", "mel"),
+        ("hms train ee", "eegnet"),
+        ("hms recipe ti", "tiny"),
+        ("hms keys --why views.me", "views.mel"),
+        ("hms score --model star", "starter"),
+        ("hms promote --model stu", "student"),
+    ],
 )
 def test_a_shell_completes(words: str, wanted: str, monkeypatch, capsys) -> None:
     monkeypatch.setenv("_HMS_COMPLETE", "complete_bash")

@@ -64,6 +64,19 @@ def test_serve_refuses_another_model(hms, shelf, served, capsys):
     assert served == []
 
 
+def test_a_shell_completes_versions(hms, shelf, monkeypatch, capsys):
+    shelf.add("one")
+    shelf.add("two")
+    monkeypatch.chdir(shelf.paths.params.parent)
+    monkeypatch.setenv("_HMS_COMPLETE", "complete_bash")
+    for line, wanted in (("hms models ", ["2", "1"]), ("hms promote --model student ", [])):
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+        with pytest.raises(SystemExit):
+            run([])
+        assert capsys.readouterr().out.split() == wanted
+
+
 def byte_code(folder):
     cache = folder / "bundle" / "__pycache__" / "schema.cpython-311.pyc"
     cache.parent.mkdir(parents=True)

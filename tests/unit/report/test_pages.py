@@ -170,6 +170,20 @@ def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
     assert "Left out: v2s-spec." in check(out)
 
 
+def test_times_are_of_the_day_where_it_is_known_when_the_recording_started(tmp_path):
+    """A recording from 23:58:00.25 on, whose first warning lasts from 100 s to 150 s."""
+    table = timeline(60).assign(warnings=["", *[""] * 9, "Electrode T5 is flat.", *[""] * 49])
+    source = {"sfreq": 256.0, "start_of_day_s": 86_280.25}
+    scores = scored(table, notable=(window(100.0),), source=source)
+    page = write_recording_report(tmp_path / "r.html", scores, MODEL)
+    text = check(page)
+    assert "which stood at 23:58:00 when the recording started" in text
+    assert "<h3>23:59:40 – day 2 00:00:30</h3>" in text
+    assert "in 1 of 60 windows, 23:59:40 to day 2 00:00:30" in text
+    assert data(text)["start_of_day_s"] == 86_280.25
+    assert "start_of_day_s" not in re.sub(r"<script.*</script>", "", text, flags=re.S)
+
+
 def test_text_from_files_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
     bad = scored(timeline(3).assign(warnings=evil), id=evil, warnings=(evil,))
@@ -202,15 +216,21 @@ def test_traces_start_apart_from_each_other():
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
-def test_a_browser_draws_every_figure(tmp_path):
+@pytest.mark.parametrize(
+    ("start_of_day_s", "shown"), [(None, "0:20 – 0:30"), (80_000.0, "22:13:40 – 22:13:50")]
+)
+def test_a_browser_draws_every_figure(tmp_path, start_of_day_s, shown):
     spectrogram = RNG.gamma(2, 5, (4, 100, 320))
-    scores = scored(timeline(60), notable=(window(), window(50.0)), spectrogram=spectrogram)
+    scores = scored(
+        timeline(60), notable=(window(), window(50.0)), spectrogram=spectrogram,
+        source={"start_of_day_s": start_of_day_s},
+    )  # fmt: skip
     page = write_recording_report(tmp_path / "r.html", scores, MODEL, explained=[why(), None])
     options = ["--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     command = ["chromium", "--headless", *options, f"--user-data-dir={tmp_path}/profile", str(page)]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     assert drawn.count('data-drawn="yes"') == 3
-    assert "0:20 – 0:30" in drawn
+    assert shown in drawn
 
 
 def test_an_index_links_to_its_recordings_and_is_sorted_as_it_says(tmp_path):

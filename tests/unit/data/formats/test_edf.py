@@ -102,6 +102,28 @@ def test_pauses_are_time(tmp_path: Path) -> None:
     assert np.isnan(recording.read(4000, 124_000)).all()
 
 
+@pytest.mark.parametrize(
+    ("stated", "onset", "seconds"),
+    [
+        (b"11.42.54", 0, 42_174.0),
+        (b"23:59:59", 0.25, 86_399.25),
+        (b"00.00.00", 0, None),
+        (b"24.00.00", 0, None),
+        (b"xx.xx.xx", 0, None),
+    ],
+)
+def test_the_time_of_day_at_which_it_starts(
+    tmp_path: Path, stated: bytes, onset: float, seconds: float | None
+) -> None:
+    path = tmp_path / "rec.edf"
+    write_edf(path, noise(seconds=10))
+    restamp(path, [onset + k for k in range(10)], "EDF+C")
+    content = path.read_bytes()
+    path.write_bytes(content[:176] + stated + content[184:])
+    assert open_edf(path).start_of_day_s == seconds
+    assert read_clinical(path).source["start_of_day_s"] == seconds
+
+
 @pytest.mark.parametrize("kind", ["EDF+C", "EDF+D"])
 @pytest.mark.parametrize("first", [0, 0.25, 3600])
 def test_a_label_is_no_pause(tmp_path: Path, kind: str, first: float) -> None:
