@@ -55,6 +55,7 @@ slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty 
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
 	HMS_TEAM=whole python -m pytest tests/team
+	python -m benchmarks.chaos --kills 20
 	python -m benchmarks.faults
 	HMS_DECISIONS=5 python -m pytest tests/unit/registry/test_machines.py
 
