@@ -21,6 +21,8 @@ def test_a_kill_of_each_kind(tmp_path: Path) -> None:
     toy.write(tmp_path / "toy", folds=2, seconds=0.5)
     command = [sys.executable, "-m", "benchmarks.chaos", str(tmp_path / "toy")]
     command += ["--kills", "3", "--seed", "1"]
-    done = subprocess.run(command, env=stack_environment(), cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=stack_environment(), cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "every promise held" in done.stdout
