@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from hms_pipeline.system.files import read_sealed, read_table, write_sealed, wri
 from hms_pipeline.tracking.store import CHAMPION, MODEL, open_store
 
 from ..ensembles import Maker, random_window
+from ..forked import forked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -288,11 +289,9 @@ def test_a_planted_leak_stops_the_gate(project, monkeypatch):
     assert api.bundle_of(project.paths)[0] == 1
 
 
-def start(paths: Paths) -> multiprocessing.process.BaseProcess:
+def start(paths: Paths) -> BaseProcess:
     """Register in a process of its own, in which all that it needs is loaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.pyfunc", __name__])
-    process = context.Process(target=register_there, args=(paths,))
+    process = forked().Process(target=register_there, args=(paths,))
     process.start()
     return process
 
