@@ -49,7 +49,7 @@ check: $(READY)  ## Lint, formatting, types, dead code
 fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
 
-slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
+slow: $(TEAM)  ## Exhaustive runs: drawn and hostile files by the thousand, kills by the twenty (hours)
 	python -m tests.differential --n 5838
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
