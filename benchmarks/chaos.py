@@ -82,7 +82,8 @@ def ran(root: Path) -> list[str]:
     path = run_folder(root) / HISTORY
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     records = [json.loads(line) for line in lines]
-    return [r["stage"] for r in records if r["state"] == "Completed" and "folds" not in r]
+    stages = [r["stage"] for r in records if r["state"] == "Completed"]
+    return [stage for stage in stages if " fold" not in stage]  # of a batch
 
 
 def trained(root: Path) -> list[str]:

@@ -56,7 +56,7 @@ def stays(calls: dict[str, str]) -> list[tuple[str, list[str]]]:
 
 def walk(bundle: Path, recording: Path, out: Path) -> dict[str, list[tuple[str, list[str]]]]:
     """Open a model, then score a recording; which way each took."""
-    from hms_pipeline.data.reading import DirectReader
+    from hms_pipeline.data.reading import Reader
     from hms_pipeline.inference.predictor import Predictor
     from hms_pipeline.scoring.batch import score_inputs
 
@@ -66,7 +66,7 @@ def walk(bundle: Path, recording: Path, out: Path) -> dict[str, list[tuple[str, 
     opening = dict(calls)
     with watch(calls):
         scoring = predictor.bundle.params.scoring
-        score_inputs(predictor, [recording], out, scoring, reader=DirectReader())
+        score_inputs(predictor, [recording], out, scoring, reader=Reader())
     scored = {name: room for name, room in calls.items() if name not in opening}
     return {"The model is opened": stays(opening), "The recording is scored": stays(scored)}
 

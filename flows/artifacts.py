@@ -109,7 +109,7 @@ def show_links(paths: Paths, mlflow_run: str | None) -> None:
 
 
 def show_docs(paths: Paths, mlflow_run: str | None) -> None:
-    """A link to each page of the Data Docs where MLflow's server shows it, else where they lie."""
+    """Show links to the Data Docs on MLflow's server; without one, the path of the first page."""
     pages = sorted(paths.data_docs.glob("*.html"), key=lambda page: page.stem != "index")
     if not pages:
         return

@@ -10,6 +10,8 @@ beside it.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import re
@@ -106,5 +108,6 @@ def install() -> None:
 if __name__ == "__main__":
     from dvc.cli import main
 
+    atexit.register(gc.freeze)  # Python's last collection walks everything that was imported
     install()
     sys.exit(main(_wait_for_order() if sys.argv[1:] == [WAIT] else sys.argv[1:]))

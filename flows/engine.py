@@ -1,8 +1,9 @@
 """Runs the graph that DVC states: every ready stage is one Prefect task and one DVC process.
 
 It works on any DVC repository. The engine decides which stage may run, and when. DVC decides
-whether the stage has to run, and the stage's command does the work. Before a stage that trains, its
-folds are trained, each batch as a task of its own; the stage then finds them finished.
+whether the stage has to run, and the stage's command does the work. Where one process is to train
+all folds of a member, the stage itself does. Otherwise they are trained before it, each batch as a
+task of its own, and the stage finds them finished.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,6 +71,7 @@ class Job:
     env: Mapping[str, str] = field(repr=False)
     batch: Batch | None = None
     command: tuple[str, ...] = ()  # the batch's command
+    folds: int = 0  # how many it trains
     gpu_slots: tuple[int, ...] = ()  # GPU slots that it holds while it runs
 
     @property
@@ -86,6 +88,7 @@ class Outcome:
     state: str
     seconds: float = 0.0
     message: str = ""
+    folds: int = 0  # that were trained by the stage itself
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -122,6 +125,8 @@ class Engine:
         Called with ``(done, total)`` after every stage.
     """
 
+    stages_train = True  # a stage trains its folds itself where a batch would hold all of them
+
     def __init__(
         self,
         root: Path,
@@ -152,6 +157,9 @@ class Engine:
         """
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
+        if graph.changed or forced:
+            command, _ = on_order("", force=False, env={})
+            self.children.start_ahead(command, cwd=self.root, env=stage_environment(**self.env))
         try:
             return schedule.run()
         except BaseException:
@@ -265,7 +273,8 @@ class _Schedule:
             for stage in stages
         }
         depths = graph.depths()
-        self.waiting = sorted(stages, key=lambda stage: -depths[stage])
+        readers = Counter(parent for parents in graph.parents.values() for parent in parents)
+        self.waiting = sorted(stages, key=lambda stage: (-depths[stage], -readers[stage]))
         self.handout = Handout(1, fold_seconds(engine.root))
         self.folds_open: dict[str, int] = {}  # stage → folds that are not trained yet
         self.outcomes: dict[str, Outcome] = {}
@@ -312,7 +321,7 @@ class _Schedule:
                 folds = []  # the stage itself says what is wrong
             self.folds_open[stage] = len(folds)
             if folds:
-                self.handout.add(stage, folds)
+                self.handout.add(stage, folds, self.trainings.assumed_s())
 
     def _start_if_possible(self, stage: str) -> None:
         if not self._ready(stage) or self.folds_open.get(stage):
@@ -340,8 +349,16 @@ class _Schedule:
         if batch is None:
             return False
         job = self._batch_job(batch.stage, needs[batch.stage], batch)
+        if self.engine.stages_train and self._is_whole(batch):
+            self.waiting.remove(batch.stage)
+            job = replace(job, batch=None, command=())
         self._start(job, [self.futures[parent] for parent in self.parents[batch.stage]])
         return True
+
+    def _is_whole(self, batch: Batch) -> bool:
+        """Whether a batch is all that its stage has to train, and the stage would train it."""
+        first = batch.stage not in self.started and batch.stage not in self.forced
+        return first and len(batch.folds) == self.folds_open[batch.stage]
 
     def _batch_job(self, stage: str, needs: StageNeeds, batch: Batch | None = None) -> Job:
         batch = batch or Batch(stage, ())
@@ -355,6 +372,7 @@ class _Schedule:
             env=self.engine.env,
             batch=batch,
             command=tuple(self.trainings.command(stage, batch.folds)),
+            folds=len(batch.folds),
         )
 
     def _fits(self, job: Job) -> bool:
@@ -419,24 +437,28 @@ class _Schedule:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
             seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
-            self._conclude(Outcome(job.stage, found, seconds, state.message or ""))
+            self._conclude(Outcome(job.stage, found, seconds, state.message or "", job.folds))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:
-        stage, folds = job.stage, job.batch.folds if job.batch else ()
-        note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=len(folds))
+        stage = job.stage
+        note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=job.folds)
         if found == FAILED:
             self.handout.drop(stage)
             if stage in self.waiting:
                 self.waiting.remove(stage)
                 self._conclude(Outcome(stage, FAILED, seconds, message))
         else:
-            self.folds_open[stage] -= len(folds)
+            self.folds_open[stage] -= job.folds
 
     def _conclude(self, outcome: Outcome) -> None:
         self.outcomes[outcome.stage] = outcome
         if outcome.state != UP_TO_DATE:
             note(
-                self.engine.root, stage=outcome.stage, state=outcome.state, seconds=outcome.seconds
+                self.engine.root,
+                **{"folds": outcome.folds} if outcome.folds else {},
+                stage=outcome.stage,
+                state=outcome.state,
+                seconds=outcome.seconds,
             )
         self.engine.progress(len(self.outcomes), len(self.stages))
 

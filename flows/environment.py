@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -36,6 +38,8 @@ def paths_of(root: Path) -> Paths:
 
 def prepare(root: Path) -> None:
     """Set this process's environment, before Prefect is imported. What is set already stays."""
+    # Python's last collection walks everything that was imported, for seconds.
+    atexit.register(gc.freeze)
     for name, value in {**QUIET, **PREFECT}.items():
         os.environ.setdefault(name, value)
     home = os.environ.setdefault("PREFECT_HOME", str(run_folder(root.absolute()) / "prefect"))

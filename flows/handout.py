@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 START_S = 10.0  # time of a process before its first step; a batch should take longer
-FOLD_S = 60.0  # assumed time of a fold of a member that was never trained here
+FOLD_S = 60.0  # assumed time of a fold where nothing is known
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class Handout:
         self.seconds = dict(seconds or {})
         self.waiting: dict[str, list[int]] = {}
 
-    def add(self, stage: str, folds: Sequence[int]) -> None:
-        """Let folds of a stage wait."""
+    def add(self, stage: str, folds: Sequence[int], assumed_s: float = FOLD_S) -> None:
+        """Let folds of a stage wait; ``assumed_s`` each where none was trained here."""
         self.waiting[stage] = list(folds)
+        self.seconds.setdefault(stage, assumed_s)
 
     def drop(self, stage: str) -> None:
         """Forget what waits of a stage."""
@@ -80,7 +81,7 @@ class Handout:
         return Batch(stage, tuple(folds))
 
     def _of_one(self, stage: str) -> float:
-        return max(self.seconds.get(stage, FOLD_S), 0.1)
+        return max(self.seconds[stage], 0.1)
 
     def _left(self, stage: str) -> float:
         return len(self.waiting[stage]) * self._of_one(stage)

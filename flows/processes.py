@@ -164,6 +164,12 @@ class Children:
             timer.cancel()
             self._end(child)
 
+    def start_ahead(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+        """Start a command that waits for its order; ``run`` will take it."""
+        with self._lock, contextlib.suppress(OSError):  # no process to be had; later ones may be
+            if not self.stopping:
+                self._ahead[tuple(command)] = self._start(command, cwd, env)
+
     def _start(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
     ) -> subprocess.Popen[str]:

@@ -30,6 +30,8 @@ from .ray_node import NodeJob
 class RayEngine(Engine):
     """The local engine with batches of folds placed on a Ray cluster by CPU and GPU."""
 
+    stages_train = False  # folds are trained on the nodes, the stages run here
+
     def run(self, graph: Graph, stages: Any, forced: Any = ()) -> Any:
         """Connect to the cluster, then run; see ``Engine.run``."""
         self.graph = graph

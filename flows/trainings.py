@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyarrow.parquet import read_metadata
+
 from hms_pipeline.config import load_params
 from hms_pipeline.training.finished import missing_folds
 
@@ -14,6 +16,7 @@ from .environment import paths_of
 PREFIX = "train@"
 HMS = "python -m hms_pipeline "  # how a stage of this project begins
 COMMAND = f"{HMS}train "
+ASSUMED_RATE = 100.0  # windows/s of a member that was never trained here
 
 
 class Trainings:
@@ -44,6 +47,12 @@ class Trainings:
         if stage in self.forced:
             return list(range(params.split.n_folds))
         return missing_folds(self.paths, params, self._member(stage))
+
+    def assumed_s(self) -> float:
+        """What a fold may take, by its windows and epochs, where none was trained here."""
+        params = load_params(self.paths.params)
+        epochs = sum(stage.epochs for stage in params.training.stages)
+        return epochs * read_metadata(self.paths.windows).num_rows / ASSUMED_RATE
 
     def command(self, stage: str, folds: Sequence[int]) -> list[str]:
         """What trains folds, run in the repository's root."""

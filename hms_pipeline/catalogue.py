@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
-from .system.errors import InputError
+from .system.errors import InputError, brief
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -50,7 +50,7 @@ class Catalogue(Mapping[str, T], Generic[T]):
             return self._entries[name]
         except KeyError:
             raise InputError(
-                f"Unknown {self.kind} {name!r}. Choose one of {sorted(self._entries)}."
+                f"Unknown {self.kind} {brief(name)!r}. Choose one of {sorted(self._entries)}."
             ) from None
 
     def __contains__(self, name: object) -> bool:

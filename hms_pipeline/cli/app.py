@@ -9,7 +9,8 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from rich.console import Console
 from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
-from ..system.errors import InputError, StaleError, hide_passwords
+from ..system.errors import InputError, StaleError, one_line
 from ..system.quiet import QUIET
 
 # Threads that wait leave their core to others: spinning ones slow a busy machine several times.
@@ -34,8 +35,10 @@ WRONG_PATHS = (
     PermissionError,
 )
 LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
-STORES = ("mlflow", "sqlalchemy")  # packages whose errors mean that a store does not answer
+# Packages whose errors mean that a store does not answer.
+STORES = ("mlflow", "sqlalchemy", "sqlite3")
 
+log = logging.getLogger(__name__)
 app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
     pretty_exceptions_enable=False,
@@ -64,6 +67,13 @@ def recipes_names(section: str) -> list[str]:
     return []
 
 
+class _OneLine(logging.Formatter):
+    """A warning is one line, whatever error it repeats; a traceback that is asked for follows."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return one_line(super().formatMessage(record))
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         out.print(f"hms_pipeline {__version__}", highlight=False)
@@ -76,7 +86,9 @@ def options(
     data: Annotated[Path, typer.Option(help="Raw data, competition layout.")] = Path("data"),
     artifacts: Annotated[Path, typer.Option(help="What the stages write.")] = Path("artifacts"),
     params: Annotated[Path, typer.Option(help="The recipe.")] = Path("params.yaml"),
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log more, also where a refusal was raised.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print only results and errors.")
     ] = False,
@@ -88,7 +100,8 @@ def options(
     level = logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING
     handler = logging.StreamHandler()
     handler.setLevel(level)  # libraries that lower their own loggers' level stay silent, too
-    logging.basicConfig(level=level, format=LOG_FORMAT, handlers=[handler])
+    handler.setFormatter(_OneLine(LOG_FORMAT))
+    logging.basicConfig(level=level, handlers=[handler])
     notes.quiet = quiet
     paths = Paths(data=data, artifacts=artifacts, params=params)
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(paths.compiled.absolute()))
@@ -130,10 +143,9 @@ def run(arguments: Sequence[str]) -> int:
         return app(list(arguments) or ["--help"], standalone_mode=False, prog_name="hms") or 0
     except typer.TyperException as error:
         return refuse(f"{error.format_message()} See hms --help.")
-    except InputError as error:
-        return refuse(str(error))
-    except StaleError as error:
-        return refuse(str(error), 1)
+    except (InputError, StaleError) as error:
+        log.info("refused at %s", ", made from ".join(_places(error)))
+        return refuse(str(error), 1 if isinstance(error, StaleError) else 2)
     except BrokenPipeError:
         sys.stderr.close()
         return 141
@@ -148,6 +160,14 @@ def run(arguments: Sequence[str]) -> int:
         return refuse(f"MLflow's store cannot be used: {error}. Check MLFLOW_TRACKING_URI.", 1)
 
 
+def _places(error: BaseException | None) -> Iterator[str]:
+    """File and line that raised an error, and those of the errors that it was made from."""
+    while error is not None:
+        for frame in traceback.extract_tb(error.__traceback__)[-1:]:
+            yield f"{frame.filename}:{frame.lineno}"
+        error = error.__context__
+
+
 def note(sentence: str) -> None:
     """Print one line of information, unless ``--quiet`` was given."""
     notes.print(f"hms: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -155,6 +175,6 @@ def note(sentence: str) -> None:
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = hide_passwords(" ".join(sentence.split()))
+    line = one_line(sentence)
     err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
     return code

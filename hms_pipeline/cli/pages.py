@@ -45,23 +45,8 @@ class RecordingWriter:
         """Write the page and the annotations of one recording."""
         page, marks = self._page(scores.id), self._marks(scores.id)
         if page:
-            write_recording_report(
-                page,
-                timeline=scores.timeline,
-                model=self.model,
-                members=scores.members,
-                notable=scores.notable,
-                explained=[self.explain(n.window) for n in scores.notable] if self.explain else (),
-                spectrogram=scores.spectrogram,
-                spectrogram_times_s=scores.spectrogram_times_s,
-                duration_s=scores.duration_s,
-                hop_s=scores.hop_s,
-                pauses_s=scores.pauses_s,
-                warnings=scores.warnings,
-                source=scores.source,
-                identifier=scores.id,
-                index=FOLDER_PAGE,
-            )
+            why = [self.explain(n.window) for n in scores.notable] if self.explain else ()
+            write_recording_report(page, scores, self.model, explained=why, index=FOLDER_PAGE)
             out.print(f"Report: {page}")
         if marks:
             marks.parent.mkdir(parents=True, exist_ok=True)

@@ -144,7 +144,7 @@ class Package:
 
     @cached_property
     def data(self) -> dict[str, set[str]]:
-        """Files that are no code, relative to the package, by their last name."""
+        """Name of a file that is no code → where, in the package, files of this name lie."""
         found: dict[str, set[str]] = {}
         for path in self.folder.rglob("*"):
             if path.suffix not in (".py", ".pyc") and path.is_file():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .section import Resamplings, Section, Seed
+from .section import Positive, Resamplings, Section, Seed
 
 
 class EnsembleParams(Section):
@@ -26,8 +26,8 @@ class EnsembleParams(Section):
         Seed of the bootstrap.
     """
 
-    shrinkage: float = Field(gt=0)
-    ridge: float = Field(gt=0)
+    shrinkage: Positive
+    ridge: Positive
     bootstrap: Resamplings
     confidence: float = Field(gt=0.5, lt=1)
     bins: int = Field(ge=2, le=1000)

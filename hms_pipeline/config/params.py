@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from ..system.errors import InputError
+from ..system.errors import InputError, brief
 from .ensemble import EnsembleParams
 from .members import STARTER, MemberParams
 from .registry import GateParams, RegistryParams
@@ -137,7 +137,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]
                 )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key.value[:80]!r} stands twice", problem_mark=key.start_mark
+                    problem=f"key {brief(key.value)!r} stands twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
         return node

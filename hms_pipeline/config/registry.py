@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from .section import Few, Many, Resamplings, Section, Seed
+from .section import Few, Many, Nats, Positive, Resamplings, Section, Seed
 
 
 class RegistryParams(Section):
@@ -25,10 +25,10 @@ class RegistryParams(Section):
         predictions). Otherwise they lie with its run, where the gate finds them.
     """
 
-    half_atol: float = Field(ge=0)
+    half_atol: float = Field(ge=0, le=1)
     half_windows: Few
     max_cell_mb: float = Field(gt=0, le=64)
-    disk_reserve_gb: float = Field(ge=0)
+    disk_reserve_gb: float = Field(ge=0, le=1e6)
     with_ids: bool
 
 
@@ -64,16 +64,16 @@ class GateParams(Section):
     """
 
     min_votes: Few
-    first_min_gain: float
-    min_gain: float = Field(gt=0)
+    first_min_gain: Nats
+    min_gain: float = Field(gt=0, le=100)
     confidence: float = Field(gt=0.5, lt=1)
     n_bootstrap: Resamplings
     seed: Seed
-    max_class_loss: float = Field(gt=0)
+    max_class_loss: float = Field(gt=0, le=100)
     min_class_windows: Many
-    max_size_mb: float = Field(gt=0)
-    max_latency_ms: float = Field(gt=0)
+    max_size_mb: Positive
+    max_latency_ms: float = Field(gt=0, le=1e7)
     latency_windows: Few
-    student_max_loss: float = Field(ge=0)
+    student_max_loss: float = Field(ge=0, le=100)
     self_check_windows: Few
-    self_check_atol: float = Field(gt=0)
+    self_check_atol: float = Field(gt=0, le=1)

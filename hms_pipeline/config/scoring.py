@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator
 
-from .section import ASCENDING, Few, Many, Seconds, Section
+from .section import ASCENDING, Few, Many, Microvolts, Positive, Seconds, Section
 
 
 class ScoringParams(Section):
@@ -57,12 +57,12 @@ class ScoringParams(Section):
     block_s: int = Field(ge=60, le=86400)
     spectrogram_coverage: float = Field(gt=0, le=1)
     max_interpolated: int = Field(ge=0, le=8)
-    max_disagreement: float = Field(gt=0)
-    amplitude_uv: Annotated[tuple[float, float], ASCENDING]
+    max_disagreement: Positive
+    amplitude_uv: Annotated[tuple[Microvolts, Microvolts], ASCENDING]
     notable: int = Field(ge=0, le=1000)
     settle_s: Seconds
     max_rows: Few
-    max_abs_uv: float = Field(gt=0)
+    max_abs_uv: float = Field(gt=0, le=1e9)
 
     @field_validator("hop_s")
     @classmethod
@@ -88,7 +88,7 @@ class DriftParams(Section):
     """
 
     n_bins: int = Field(ge=2, le=1000)
-    psi_warning: float = Field(gt=0)
-    psi_alarm: float = Field(gt=0)
+    psi_warning: Positive
+    psi_alarm: Positive
     min_windows: Many
     reference_windows: int = Field(ge=10, le=100_000)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .section import Few, Name, Section, Seed
+from .section import Few, Name, Positive, Section, Seed
 
 
 class StageParams(Section):
@@ -49,8 +49,8 @@ class TrainingParams(Section):
     batch_size: int = Field(ge=2, le=4096)
     stages: tuple[StageParams, ...] = Field(min_length=1, max_length=16)
     schedule: Literal["onecycle", "cosine"]
-    weight_decay: float = Field(ge=0)
-    clip_norm: float = Field(gt=0)
+    weight_decay: float = Field(ge=0, le=1000)
+    clip_norm: Positive
     ema_decay: float = Field(ge=0, lt=1)
     precision: Literal["float32", "bfloat16"]
     threads: Few

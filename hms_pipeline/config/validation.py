@@ -6,10 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .section import ASCENDING, Section
+from .section import ASCENDING, Microvolts, Positive, Seconds, Section
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
 
 
 class MissingValuesParams(Section):
@@ -30,7 +29,7 @@ class MissingValuesParams(Section):
 
     interpolate: bool
     eeg_share: Share
-    eeg_gap_s: float = Field(ge=0)
+    eeg_gap_s: Seconds
     spectrogram_share: Share
 
 
@@ -47,7 +46,7 @@ class DeadChannelParams(Section):
         Dead electrodes that a window may have.
     """
 
-    step_uv: float = Field(ge=0)
+    step_uv: Microvolts
     share: Share
     electrodes: int = Field(ge=0, le=19)
 

@@ -8,8 +8,7 @@ adds these up (Apache Parquet format: ``PageHeader``, Thrift compact protocol).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +21,9 @@ MAX_HEADER = 2**16  # bytes of one page's header
 FEW = 256  # bytes that hold nearly every page's header
 MAX_DEPTH = 12  # deepest nesting of structures and lists
 DATA, DICTIONARY, DATA_V2 = 0, 2, 3  # page types
-LIST, STRUCT = 9, 12  # of Thrift
+BYTES, LIST, SET, STRUCT = 8, 9, 10, 12  # of Thrift
+NUMBERS = {4: 16, 5: 32, 6: 64}  # and their bits
+WIDTHS = {1: 0, 2: 0, 3: 1, 7: 8}  # bytes: true and false, which a field's type tells; byte; double
 DICTIONARY_CODED, PREFIX_CODED = {2, 8}, 7  # encodings of data pages
 # Field → its type, and the same of a structure or of a list's: what decides how much is unpacked.
 Known = dict[int, tuple[int, dict]]
@@ -38,8 +39,7 @@ class PageError(ValueError):
     """A page, or the file's structure, is not what any writer of tables makes."""
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(NamedTuple):
     """What one column of one row group unpacks to.
 
     Parameters
@@ -170,7 +170,7 @@ def read_groups(stream: pa.NativeFile) -> list[dict]:
     size = stream.size()
     length = int.from_bytes(stream.read_at(8, size - 8)[:4], "little")
     try:
-        fields, _ = _struct(stream.read_at(length, max(0, size - 8 - length)), 0, 0, _FOOTER)
+        fields, _ = _struct(stream.read_at(length, max(0, size - 8 - length)), 0, _FOOTER)
     except IndexError:
         raise PageError("its footer is cut off") from None
     return fields.get(4, [])
@@ -213,8 +213,8 @@ def _add_up(stream: pa.NativeFile, at: int, stop: int, n_values: int) -> Chunk:
         if n_pages > 16 + n_values // 64:
             raise PageError("its pages are next to empty")
         page, length = _header_at(stream, at, stop)
-        kind, unpacked, packed = (page.get(field, -1) for field in (1, 2, 3))
-        if min(kind, unpacked, packed) < 0:
+        kind, unpacked, packed = page.get(1, -1), page.get(2, -1), page.get(3, -1)
+        if kind < 0 or unpacked < 0 or packed < 0:
             raise PageError("a page's header is not whole")
         n_bytes += max(unpacked, packed)
         at += length + packed
@@ -263,72 +263,68 @@ def read_header(data: bytes) -> tuple[dict, int]:
     ({1: 0, 2: 10, 3: 4}, 7)
     """
     try:
-        return _struct(data, 0, 0, _PAGE)
+        return _struct(data, 0, _PAGE)
     except IndexError:
         raise PageError("a page's header is cut off or too long") from None
 
 
-def _struct(data: bytes, at: int, depth: int, known: Known) -> tuple[dict, int]:
+def _struct(data: bytes, at: int, known: Known, depth: int = 0) -> tuple[dict, int]:
+    """Those of a structure's fields that are known, and the place after it."""
     if depth > MAX_DEPTH:
         raise PageError("a header nests too deep")
     fields: dict = {}
     field = 0
     while head := data[at]:
         at += 1
-        kind, delta = head & 15, head >> 4
-        if delta:
-            field += delta
+        kind = head & 15
+        if head > 15:
+            field += head >> 4
         else:
             field, at = _number(data, at, 16)
         if field not in known:
-            at = _skip(data, at, kind, depth)
+            # Most of a footer are numbers of one byte.
+            at = at + 1 if kind in NUMBERS and data[at] < 128 else _skip(data, at, kind, depth)
             continue
         expected, inner = known[field]
         if field in fields or expected != kind:
             raise PageError("a header is not the format's")
         if kind == LIST:
-            fields[field], at = _structs(data, at, depth, inner)
+            fields[field], at = _structs(data, at, inner, depth)
         elif kind == STRUCT:
-            fields[field], at = _struct(data, at, depth + 1, inner)
+            fields[field], at = _struct(data, at, inner, depth + 1)
         else:
-            fields[field], at = _number(data, at, 64 if kind == 6 else 32)
+            fields[field], at = _number(data, at, NUMBERS[kind])
     return fields, at + 1
 
 
-def _structs(data: bytes, at: int, depth: int, known: Known) -> tuple[list[dict], int]:
+def _structs(data: bytes, at: int, known: Known, depth: int) -> tuple[list[dict], int]:
     kind, size, at = _list_head(data, at)
     if kind != STRUCT:
         raise PageError("a header is not the format's")
     values = []
     for _ in range(size):
-        value, at = _struct(data, at, depth + 1, known)
+        value, at = _struct(data, at, known, depth + 1)
         values.append(value)
     return values, at
 
 
 def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
-    """The place after a value that nothing depends on; most of a footer."""
-    if kind in (1, 2):  # true, false
-        return at
-    if kind in (4, 5, 6):  # numbers
-        return at + 1 if data[at] < 128 else _varint(data, at)[1]
-    if kind == 8:  # bytes
+    """The place after a value that nothing depends on."""
+    if kind in NUMBERS:
+        return _varint(data, at)[1]
+    if kind in WIDTHS:
+        return at + WIDTHS[kind]
+    if kind == BYTES:
         length, at = _varint(data, at)
         return at + length
-    if kind in (3, 7):  # byte, double
-        return at + (1 if kind == 3 else 8)
-    if depth > MAX_DEPTH:
-        raise PageError("a header nests too deep")
-    if kind in (LIST, 10):  # list, set
-        kind, size, at = _list_head(data, at)
-        for _ in range(size):
-            at = _skip(data, at, 3 if kind in (1, 2) else kind, depth + 1)
-        return at
-    if kind != STRUCT:
+    if kind == STRUCT:
+        return _struct(data, at, {}, depth + 1)[1]
+    if kind not in (LIST, SET) or depth > MAX_DEPTH:
         raise PageError("a header is not the format's")
-    while head := data[at]:
-        at = _skip(data, at + 1 if head > 15 else _varint(data, at + 1)[1], head & 15, depth + 1)
-    return at + 1
+    kind, size, at = _list_head(data, at)
+    for _ in range(size):
+        at = _skip(data, at, 3 if kind in (1, 2) else kind, depth + 1)
+    return at
 
 
 def _list_head(data: bytes, at: int) -> tuple[int, int, int]:

@@ -6,32 +6,36 @@ ends, and only that file is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Self
 
 import numpy as np
 
 from ..schema import EEG_COLUMNS
 from ..system.errors import InputError
 from ..system.worker import Worker, WorkerError
-from .clinical import open_clinical
+from .clinical import ClinicalRecording, open_clinical
 from .content import content_hash, files_of, is_parquet
-from .formats.format import UnavailableError
+from .formats.format import UnavailableError, portable
 from .recording import open_parquet, read_eeg
 from .window import cut
 
 MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
 PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
 SLOWEST = 10e6  # speed of a slow disk, bytes a second
+Pauses = tuple[tuple[int, int], ...]
+Facts = tuple[str, int, Pauses, tuple[str, ...], dict[str, Any]]  # a ``Recording`` but for ``read``
 
 
-class Recording(Protocol):
+@dataclass(frozen=True)
+class Recording:
     """Any stretch of a recording at 200 Hz.
 
-    Attributes
+    Parameters
     ----------
     name : str
         The file's name, for sentences.
@@ -40,79 +44,30 @@ class Recording(Protocol):
     pauses : tuple of (int, int)
         See ``clinical.ClinicalRecording``.
     warnings : tuple of str
+        What the reader has to say.
+    source : dict
+        Rate, columns and derivations of a clinical recording, for a report.
+    read : callable
+        ``(start, stop)`` → samples in µV, shape (20, stop - start), float32; NaN outside the
+        recording.
     """
 
-    @property
-    def name(self) -> str:
-        """The file's name."""
-
-    @property
-    def n_times(self) -> int:
-        """Length in samples."""
-
-    @property
-    def pauses(self) -> tuple[tuple[int, int], ...]:
-        """Stretches without recording."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the reader has to say."""
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """Rate, columns and derivations of a clinical recording, for a report."""
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
-
-
-class Reader(Protocol):
-    """Names recordings by their content and opens them."""
-
-    def identify(self, path: Path) -> str:
-        """Hash of the recording's content."""
-
-    def open(
-        self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
-    ) -> Recording:
-        """Open a recording and learn its length."""
-
-
-@dataclass(frozen=True)
-class ParquetRecording:
-    """An EEG parquet of any length, read by row groups."""
-
-    path: Path
+    name: str
     n_times: int
-    pauses: tuple[tuple[int, int], ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def open(cls, path: Path) -> ParquetRecording:
-        """Open a recording and learn its length."""
-        read_eeg(path, 0, 1)  # columns and types, before the length
-        return cls(path, open_parquet(path, path.name).metadata.num_rows)
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """Nothing: it has the competition's rate and columns."""
-        return {}
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Samples in µV, shape (20, stop - start); NaN outside the recording."""
-        first = max(start, 0)
-        if first >= min(stop, self.n_times):
-            return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
-        return cut(read_eeg(self.path, first, stop), start - first, stop - start)
+    pauses: Pauses
+    warnings: tuple[str, ...]
+    source: dict[str, Any]
+    read: Callable[[int, int], np.ndarray]
 
 
-class DirectReader:
-    """Reads in this process; for files that are trusted."""
+class Reader:
+    """Names recordings by their content and opens them; in this process, if they are trusted."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
 
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
@@ -121,7 +76,7 @@ class DirectReader:
     def open(
         self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
     ) -> Recording:
-        """Open a parquet or a clinical recording.
+        """Open a parquet of any length or a clinical recording.
 
         Parameters
         ----------
@@ -135,28 +90,30 @@ class DirectReader:
             It cannot be read or used.
         """
         if is_parquet(path):
-            return ParquetRecording.open(path)
-        return open_clinical(path, rename, **limits)
+            return _open_parquet(path)
+        found = open_clinical(path, rename, **limits)
+        return Recording(*_facts(found), found.read)
 
 
-@dataclass(frozen=True)
-class OpenedElsewhere:
-    """A recording that a ``ReadingProcess`` holds open; the last one that it opened."""
-
-    name: str
-    n_times: int
-    pauses: tuple[tuple[int, int], ...]
-    warnings: tuple[str, ...]
-    source: dict[str, Any]
-    _path: Path
-    _process: ReadingProcess
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """A stretch, shape (20, stop - start), float32 µV; see ``ClinicalRecording.read``."""
-        return self._process.call("read", self._path, start, stop)
+def _facts(found: Recording | ClinicalRecording) -> Facts:
+    return found.name, found.n_times, found.pauses, found.warnings, found.source
 
 
-class ReadingProcess:
+def _open_parquet(path: Path) -> Recording:
+    """An EEG parquet of the competition's rate and columns, read by row groups."""
+    read_eeg(path, 0, 1)  # columns and types, before the length
+    n_times = open_parquet(path, path.name).metadata.num_rows
+
+    def read(start: int, stop: int) -> np.ndarray:
+        first = max(start, 0)
+        if first >= min(stop, n_times):
+            return np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
+        return cut(read_eeg(path, first, stop), start - first, stop - start)
+
+    return Recording(path.name, n_times, (), (), {}, read)
+
+
+class ReadingProcess(Reader):
     """Reads in a process of its own, which lives as long as no file ends it.
 
     Examples
@@ -168,11 +125,8 @@ class ReadingProcess:
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
         self._patience: tuple[Path, float] | None = None  # patience with the last path
-        self._found: dict[Path, Facts] = {}  # files' state when they were identified or opened
+        self._found: dict[Path, FileStates] = {}  # files' state when they were identified or opened
         self._opened: Path | None = None
-
-    def __enter__(self) -> ReadingProcess:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._worker.close()
@@ -180,18 +134,18 @@ class ReadingProcess:
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
         if path != self._opened:  # else it is the content of what was opened
-            self._found[path] = _facts(path)
+            self._found[path] = _states(path)
         return self.call("identify", path)
 
     def open(
         self, path: Path, rename: Mapping[str, str] | None, limits: Mapping[str, Any]
-    ) -> OpenedElsewhere:
-        """Open a recording; see ``DirectReader.open``. Its files are those that were identified."""
-        self._found.setdefault(path, _facts(path))
+    ) -> Recording:
+        """As ``Reader.open``, whose last one is held; its files are those identified."""
+        self._found.setdefault(path, _states(path))
         self._opened = None
-        facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
+        facts: Facts = self.call("open_recording", path, dict(rename or {}), dict(limits))
         self._opened = path
-        return OpenedElsewhere(*facts, _path=path, _process=self)  # type: ignore[misc]
+        return Recording(*facts, partial(self.call, "read", path))
 
     def call(self, function: str, path: Path, *args: Any) -> Any:
         """Call one of this module's functions in the process.
@@ -209,7 +163,7 @@ class ReadingProcess:
         try:
             answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
             known = self._found.get(path, {})
-            if _facts_of(known) != known:
+            if _states_of(known) != known:
                 self._opened = None
                 raise UnavailableError(
                     f"{path.name} was changed or replaced while it was read. Read it again when it"
@@ -224,21 +178,21 @@ class ReadingProcess:
             ) from None
 
 
-Facts = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does
+FileStates = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does
 
 
-def _facts(path: Path) -> Facts:
+def _states(path: Path) -> FileStates:
     try:
-        return _facts_of(files_of(path))
+        return _states_of(files_of(path))
     except (InputError, OSError):
         return {}  # whoever reads the file reports this
 
 
-def _facts_of(files: Iterable[Path]) -> Facts:
-    return {file: _fact(file) for file in files}
+def _states_of(files: Iterable[Path]) -> FileStates:
+    return {file: _state(file) for file in files}
 
 
-def _fact(file: Path) -> tuple[int, ...] | None:
+def _state(file: Path) -> tuple[int, ...] | None:
     try:
         found = file.stat()
     except OSError:
@@ -259,17 +213,17 @@ _held: dict[Path, Recording] = {}
 
 
 def identify(path: Path) -> str:
-    """See ``DirectReader.identify``."""
+    """See ``Reader.identify``."""
     with _sentences(path):
         return content_hash(path)
 
 
-def open_recording(path: Path, rename: Mapping[str, str], limits: Mapping[str, Any]) -> tuple:
+def open_recording(path: Path, rename: Mapping[str, str], limits: Mapping[str, Any]) -> Facts:
     """Open a recording and keep it for ``read``; what is to be known of it."""
     _held.clear()
     with _sentences(path):
-        found = _held[path] = DirectReader().open(path, rename, limits)
-    return found.name, found.n_times, found.pauses, found.warnings, found.source
+        found = _held[path] = Reader().open(path, rename, limits)
+    return _facts(found)
 
 
 def read(path: Path, start: int, stop: int) -> np.ndarray:
@@ -286,9 +240,7 @@ def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except InputError as err:
-        # An error of the system stays beside the sentence that it was turned into.
-        transient = isinstance(err, UnavailableError) or hasattr(err.__context__, "errno")
-        raise (UnavailableError if transient else InputError)(str(err)) from None
+        raise portable(err) from None
     except MemoryError:
         raise InputError(
             f"{path.name} needs more than {MEMORY_BYTES:,} bytes of memory to be read. Split it, or"

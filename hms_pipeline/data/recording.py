@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,15 +45,9 @@ def open_parquet(source: Path | str | bytes, label: str) -> CheckedFile:
     """
     if not isinstance(source, bytes):
         _refuse_endless(Path(source), label)
-    try:
+    with readable(label):
         stream = pa.BufferReader(source) if isinstance(source, bytes) else pa.OSFile(str(source))
         return CheckedFile(stream)
-    except FileNotFoundError:
-        raise RecordingError(
-            f"{label} is needed, but is not there. Copy it from the competition.", "missing_file"
-        ) from None
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
-        raise _unreadable(label, err) from None
 
 
 def read_columns(
@@ -92,11 +87,9 @@ def read_columns(
     stop = n_rows if stop is None else min(stop, n_rows)
     start = max(0, start)
     groups, first = _row_groups(file.metadata, start, stop)
-    try:
+    with readable(label):
         table = file.read_row_groups(groups, columns=list(columns), use_threads=False)
         values = _to_array(table.select(list(columns)))
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
-        raise _unreadable(label, err) from None
     return values[:, max(0, start - first) : max(0, stop - first)], start
 
 
@@ -148,6 +141,39 @@ def read_spectrogram(source: Path | str | bytes) -> np.ndarray:
     file = open_parquet(source, label)
     values, _ = read_columns(file, SPECTROGRAM_COLUMNS[1:], label)
     return values.reshape(len(REGIONS), -1, values.shape[1])
+
+
+@contextmanager
+def readable(label: str, folder: str = "") -> Iterator[None]:
+    """Say of a file, by its own name, why the system or Arrow cannot read it.
+
+    Parameters
+    ----------
+    label : str
+        The file's own name.
+    folder : str, optional
+        Where it should be.
+
+    Raises
+    ------
+    RecordingError
+        ``missing_file`` or ``unreadable_file``.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        where = f" in {folder}" if folder else ""
+        raise RecordingError(
+            f"{label} is needed{where}, but is not there. Copy it from the competition.",
+            "missing_file",
+        ) from None
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
+        # Arrow's own text may hold the full path, which a server must not echo.
+        logger.debug("%s: %s", label, err)
+        raise RecordingError(
+            f"{label} must be a readable parquet file, but is not ({_reason(err)}). Copy it again.",
+            "unreadable_file",
+        ) from None
 
 
 def _refuse_endless(path: Path, label: str) -> None:
@@ -208,15 +234,6 @@ def _label(source: Path | str | bytes, otherwise: str) -> str:
     return otherwise if isinstance(source, bytes) else Path(source).name
 
 
-def _unreadable(label: str, err: BaseException) -> RecordingError:
-    # Arrow's own text may hold the full path, which a server must not echo.
-    logger.debug("%s: %s", label, err)
-    return RecordingError(
-        f"{label} must be a readable parquet file, but is not ({_reason(err)}). Copy it again.",
-        "unreadable_file",
-    )
-
-
 def _reason(err: BaseException) -> str:
     text = str(err).lower()
     if isinstance(err, PermissionError):
@@ -225,7 +242,9 @@ def _reason(err: BaseException) -> str:
         return "it is a folder"
     if isinstance(err, PageError):
         return str(err)
-    if "crc checksum" in text or "checksum" in text:
+    if isinstance(err, MemoryError) or getattr(err, "errno", None) is not None:
+        return "it cannot be read"
+    if "checksum" in text:
         return "a page's checksum is wrong"
     if "magic bytes" in text or "too small" in text or "file size is 0" in text:
         return "it does not start and end as parquet does"

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from ..config.section import Section
+from ..config.section import Nats, Section
 from ..schema import CHAIN_PAIRS, REGIONS, SFREQ, SPECTROGRAM_S, WINDOW_S
 from ..signal.constants import constant
 from ..signal.filters import resample
@@ -37,10 +37,10 @@ class LogScale(Section):
         What is subtracted and divided by afterwards.
     """
 
-    low: float
-    high: float
-    mean: float
-    std: float = Field(gt=0)
+    low: Nats
+    high: Nats
+    mean: Nats
+    std: float = Field(ge=0.01, le=100)  # float16 holds what comes out
 
     @model_validator(mode="after")
     def _ordered(self) -> LogScale:

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ..system.errors import InputError
-from ..system.files import hash_file, read_sealed, reserve, write_sealed
+from ..system.files import hash_file, naming, read_sealed, reserve, write_sealed
 from .plan import READ_COLUMNS
 from .produce import Producer
 from .store import KEYS, is_file_of, read_manifest, shard_name
@@ -184,12 +184,9 @@ def _unfinished(source: Source, target: Target) -> Path:
 
 def _create(path: Path, source: Source, n_rows: int) -> np.memmap:
     shape = (n_rows, *source.shape)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    try:
+    with naming(path):
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
         reserve(path)
-    except OSError as err:  # a full disk raises an error that names no file
-        err.filename = str(path)
-        raise
     return out
 
 

@@ -11,7 +11,7 @@ from ..schema import SFREQ
 from ..signal.filters import band_pass, clip_scale
 from ..system.errors import InputError
 
-Microvolts = Annotated[float, Field(gt=0)]
+Microvolts = Annotated[float, Field(ge=1, le=1e4)]  # float16 holds their ratio
 Order = Annotated[int, Field(ge=1, le=10)]
 
 

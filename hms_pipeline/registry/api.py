@@ -72,7 +72,11 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
         "files": str(folder),
         **{key: value for key, value in sorted(found.tags.items()) if key not in _SHOWN},
     }
-    if (folder / "lineage.json").exists():
+    try:
+        registry.verify(found)
+    except InputError as err:
+        facts["damaged"] = str(err)
+    if "damaged" not in facts and (folder / "lineage.json").exists():
         origin = json.loads((folder / "lineage.json").read_text(encoding="utf-8"))
         facts["made from"] = {key: value for key, value in origin.items() if key not in facts}
         commands = restore_commands(origin, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ..config import Params, Paths
@@ -11,37 +12,7 @@ from ..schema import ACNS_NAMES, DECIDING_SLICE
 from ..system.files import read_sealed, read_table
 
 # MLflow's page breaks a line wherever the text does: a paragraph is one line.
-CARD = """\
-# {model}
-
-Research use only. Not a medical device, not for diagnosis or for decisions about a patient.
-
-## What it is
-{what} It gives the probability of each of six patterns that experts vote for: {classes}.
-
-## Data
-{origin} {n_windows} windows of {n_patients} patients, {n_deciding} of them with {min_votes} votes \
-or more. Labels are votes of several experts on the central 10 s. Folds are grouped by patient.
-
-## Out-of-fold results
-KL divergence to the vote shares, nats, nested by patient fold, {confidence:.0%} interval by \
-bootstrap over patients.
-
-| | votes | KL | interval |
-|---|---|---|---|
-{rows}
-
-## Limits
-- It knows six patterns and the montage, rate and units of its training data; recordings of other \
-populations, devices or electrode sets can mislead it without a warning.
-- Experts disagree on these patterns; the probabilities reproduce their votes, not the truth.
-- A window is judged alone: nothing is known of the patient, drugs or the hours before.
-- Artefact, burst suppression and normal background all count as "Other".
-
-Recipe `{recipe}`, content `{content_hash}`, code of commit {commit}. `lineage.json` names data, \
-code and runs.
-"""
-
+CARD = (Path(__file__).parent / "card.md").read_text(encoding="utf-8")
 ENSEMBLE = """\
 An ensemble of {n_networks} networks ({members}) that reads 50 s of scalp EEG and the 10 min of \
 spectrogram around it. Without the spectrogram the members that need it are left out. The answers \

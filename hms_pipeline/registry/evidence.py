@@ -208,8 +208,8 @@ def check_no_leak(plan: pd.DataFrame, folds: pd.DataFrame) -> None:
 def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.ndarray:
     """The champion's loss on the challenger's windows, without leaking.
 
-    Windows that the champion's own nested OOF holds, lying where they lay, are taken from it;
-    the others are predicted by the champion's own code.
+    If the champion's nested OOF holds a window, at the same place of the same recording, its loss
+    is taken from there. The champion's own code predicts the other windows.
 
     Parameters
     ----------

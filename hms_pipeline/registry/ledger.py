@@ -67,7 +67,7 @@ class Ledger:
         return record
 
     def _share(self, *lines: bytes) -> None:
-        """Write lines into the store, where of several with one number the first counts."""
+        """Write lines into the store; refuse where another line has the number of one of them."""
         if self.store is None:
             return
         for line in lines:

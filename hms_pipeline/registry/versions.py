@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from .package import check_model
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
 
 LOCK, TICKET = "registry.lock", "registry.ticket"
 ABOUT = "Six probabilities for a 50 s window of ICU EEG. Research use."
@@ -253,7 +256,15 @@ class Registry:
                 " changed. Use another version, or register again."
             )
         folder = self.folder(version)
-        check_model(folder, recorded)
+        try:
+            check_model(folder, recorded)
+        except InputError as err:
+            copy = self.fetched / fetched_as(version)
+            if folder.parent != copy:
+                raise
+            log.warning("The copy %s is damaged and fetched again. %s", copy, err)
+            shutil.rmtree(copy)
+            check_model(self.folder(version), recorded)
         return folder
 
     def create(
@@ -281,7 +292,7 @@ class Registry:
         )
 
     def twins(self, version: ModelVersion) -> list[ModelVersion]:
-        """Other versions of its run: MLflow's client asks again where an answer was lost."""
+        """Other versions of its run; a request that is repeated after a lost answer makes them."""
         found = search(self.client, f"name = '{self.model}' and run_id = '{version.run_id}'")
         return [other for other in found if int(other.version) != int(version.version)]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..schema import CLASSES, VOTE_COLUMNS, WINDOW_S
 from ..scoring.explain import Explanation
-from ..scoring.notable import NotableWindow
+from ..scoring.recording import RecordingScores
 from .montage import layout
 from .page import clock, facts, write_page
 from .spectrogram import spectrogram_images
@@ -31,20 +31,10 @@ MAX_POINTS = 900  # most points of the drawn timeline; longer ones are averaged
 
 def write_recording_report(
     out: Path,
-    *,
-    timeline: pd.DataFrame,
+    scores: RecordingScores,
     model: Mapping[str, Any],
-    members: Sequence[str] = (),
-    notable: Sequence[NotableWindow] = (),
+    *,
     explained: Sequence[Explanation | None] = (),
-    spectrogram: Array | None = None,
-    spectrogram_times_s: Array | None = None,
-    duration_s: float | None = None,
-    hop_s: float | None = None,
-    pauses_s: Sequence[tuple[float, float]] = (),
-    warnings: Sequence[str] = (),
-    source: Mapping[str, Any] | None = None,
-    identifier: str = "",
     title: str = "EEG recording",
     index: str = "",
 ) -> Path:
@@ -54,31 +44,12 @@ def write_recording_report(
     ----------
     out : Path
         The file.
-    timeline : DataFrame
-        One row per window: ``start_s``, six vote columns, and where there are any
-        ``disagreement`` (nats) and ``warnings`` (text).
+    scores : RecordingScores
+        What ``score_recording`` gave.
     model : mapping
         Name, version, hashes, members: shown as they are.
-    members : sequence of str
-        Names of the rows of ``member_probs``.
-    notable : sequence of NotableWindow
-        Shown in this order.
     explained : sequence of Explanation or None
-        Why, for each of them; none where empty.
-    spectrogram : array, shape (4, 100, n), optional
-        µV²/Hz.
-    spectrogram_times_s : array, shape (n,), optional
-        Centres of its columns.
-    duration_s, hop_s : float, optional
-        Taken from the timeline where None.
-    pauses_s : sequence of (float, float)
-        When nothing was recorded; the time axis goes on through them.
-    warnings : sequence of str
-        Of the whole recording.
-    source : mapping, optional
-        Facts of the recording (sampling rate, electrodes); never of the patient.
-    identifier : str
-        Anonymous name of the recording.
+        Why, for each of the notable windows; none where empty.
     title : str
     index : str
         Address of the page over all recordings, where there is one.
@@ -88,45 +59,38 @@ def write_recording_report(
     Path
         ``out``.
     """
-    timeline = timeline.sort_values("start_s", ignore_index=True)
-    starts = timeline["start_s"].to_numpy(dtype=float)
-    if hop_s is None:
-        hop_s = float(np.median(np.diff(starts))) if len(starts) > 1 else 10.0
-    if duration_s is None:
-        duration_s = float(starts[-1] + WINDOW_S)
+    timeline = scores.timeline.sort_values("start_s", ignore_index=True)
     probs = timeline[list(VOTE_COLUMNS)].to_numpy(dtype=float)
-    centre_s = starts + WINDOW_S / 2
-    spread = timeline["disagreement"].to_numpy(dtype=float) if "disagreement" in timeline else None
-    if spread is not None and not spread.any():
-        spread = None  # a single member cannot disagree
-    drawn = _thin(centre_s, probs, spread, hop_s)
+    centre_s = timeline["start_s"].to_numpy(dtype=float) + WINDOW_S / 2
+    spread = timeline["disagreement"].to_numpy(dtype=float)
+    drawn = _thin(centre_s, probs, spread, scores.hop_s)
     windows = [
-        window_context(window, members, why)
-        for window, why in zip(notable, explained or [None] * len(notable), strict=True)
+        window_context(window, scores.members, why)
+        for window, why in zip(
+            scores.notable, explained or [None] * len(scores.notable), strict=True
+        )
     ]
-    whole = spectrogram_images(spectrogram)
+    whole = spectrogram_images(scores.spectrogram)
     return write_page(
         out,
         "recording.html.j2",
         {
             "title": title,
-            "identifier": identifier,
+            "identifier": scores.id,
             "index": index,
-            "duration_s": duration_s,
-            "hop_s": hop_s,
+            "duration_s": scores.duration_s,
+            "hop_s": scores.hop_s,
             "n_windows": len(timeline),
             "cards": _cards(centre_s, probs),
-            "n_pauses": len(pauses_s),
-            "paused_s": sum(b - a for a, b in pauses_s),
+            "n_pauses": len(scores.pauses_s),
+            "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,
             "warnings": [
-                *({"text": text, "where": ""} for text in warnings),
+                *({"text": text, "where": ""} for text in scores.warnings),
                 *_window_warnings(timeline),
             ],
-            "source": facts(
-                {SOURCE.get(name, name): fact for name, fact in (source or {}).items()}
-            ),
+            "source": facts({SOURCE.get(name, name): fact for name, fact in scores.source.items()}),
             "model": facts(model),
             "values": {
                 "montage": layout(),
@@ -134,26 +98,23 @@ def write_recording_report(
                 "timeline": {
                     "time": drawn["time"].round(1).tolist(),
                     "probs": drawn["probs"].round(3).tolist(),
-                    "disagreement": None
-                    if spread is None
-                    else drawn["disagreement"].round(4).tolist(),
+                    # a single member cannot disagree
+                    "disagreement": drawn["spread"].round(4).tolist() if spread.any() else None,
                     "hop_s": drawn["hop_s"],
-                    "duration_s": duration_s,
-                    "pauses_s": [list(pause) for pause in pauses_s],
-                    "notable_s": [window.start_s + WINDOW_S / 2 for window in notable],
+                    "duration_s": scores.duration_s,
+                    "pauses_s": [list(pause) for pause in scores.pauses_s],
+                    "notable_s": [window.start_s + WINDOW_S / 2 for window in scores.notable],
                     "images": [image["uri"] for image in whole["images"]] if whole else [],
-                    "span_s": _span(spectrogram, spectrogram_times_s, duration_s),
+                    "span_s": _span(scores.spectrogram_times_s, scores.duration_s),
                 },
             },
         },
     )
 
 
-def _span(
-    spectrogram: Array | None, times_s: Array | None, duration_s: float
-) -> tuple[float, float]:
+def _span(times_s: Array, duration_s: float) -> tuple[float, float]:
     """When the spectrogram's first column begins and its last one ends."""
-    if spectrogram is None or times_s is None or len(times_s) < 2:
+    if len(times_s) < 2:
         return 0.0, duration_s
     half = (times_s[-1] - times_s[0]) / (len(times_s) - 1) / 2
     return float(times_s[0] - half), float(times_s[-1] + half)
@@ -171,7 +132,7 @@ def _cards(centre_s: Array, probs: Array) -> list[dict[str, Any]]:
     ]
 
 
-def _thin(centre_s: Array, probs: Array, spread: Array | None, hop_s: float) -> dict[str, Any]:
+def _thin(centre_s: Array, probs: Array, spread: Array, hop_s: float) -> dict[str, Any]:
     """Average the windows of equal stretches of time until they fit the drawing."""
     factor = -(-len(centre_s) // MAX_POINTS)
     stretch = np.floor((centre_s - centre_s[0]) / (hop_s * factor) + 1e-6)
@@ -180,15 +141,13 @@ def _thin(centre_s: Array, probs: Array, spread: Array | None, hop_s: float) -> 
     return {
         "time": np.add.reduceat(centre_s, edges) / counts,
         "probs": np.add.reduceat(probs, edges, axis=0) / counts[:, None],
-        "disagreement": None if spread is None else np.add.reduceat(spread, edges) / counts,
+        "spread": np.add.reduceat(spread, edges) / counts,
         "hop_s": hop_s * factor,
     }
 
 
 def _window_warnings(timeline: pd.DataFrame) -> Iterable[dict[str, str]]:
     """Warnings of single windows, equal ones joined, with where they hold."""
-    if "warnings" not in timeline:
-        return
     found: dict[str, list[float]] = {}
     for start, text in zip(timeline["start_s"], timeline["warnings"], strict=True):
         if isinstance(text, str) and text.strip():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from ..ensemble.blend import KINDS
 from ..ensemble.stage import table_of_results
 from ..registry.lineage import data_origin
 from ..schema import ACNS_NAMES, CLASSES, DECIDING_SLICE, VOTE_SLICES
-from ..student.stage import by_votes
+from ..student.stage import by_votes, read_summary
 from ..system.files import hash_file, hash_json, read_sealed
 from ..tracking.checkout import git_commit
 from ..tracking.retrain import data_hash
@@ -144,8 +143,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _student(paths: Paths) -> list[dict[str, str]]:
     """The student beside its teacher, by number of votes; empty where there is none."""
-    summary = paths.student.ensemble / "summary.json"
-    if not summary.exists():
+    if not paths.student.ensemble.exists():
         return []
     return [
         {
@@ -154,7 +152,7 @@ def _student(paths: Paths) -> list[dict[str, str]]:
             "loss": f"{row['loss']:+.4f}",
             "interval": _span(row["low"], row["high"], signed=True),
         }
-        for row in by_votes(json.loads(summary.read_text(encoding="utf-8")))
+        for row in by_votes(read_summary(paths))
     ]
 
 

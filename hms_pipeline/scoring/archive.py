@@ -112,11 +112,12 @@ def _hold_settings(job: Job) -> None:
     path = job.out / "_settings.json"  # readers of data sets ignore this name
     params = job.params.model_dump(mode="json")
     names = {"rename": dict(job.rename or {}), "keep_names": job.keep_names}
-    settings = {"scoring": params, **names}
+    settings = {"scoring": params, **names, "ids": "name-content"}  # see _distinct
     if path.exists() and path.read_text(encoding="utf-8") != to_json(settings):
         raise InputError(
             f"All tables of an archive need the same settings, but those in {job.out} have another"
-            " section `scoring`, --rename or --keep-names. Give another --out."
+            " section `scoring`, --rename or --keep-names, or ids of an earlier release. Give"
+            " another --out."
         )
     write_json(path, settings)
 
@@ -178,9 +179,10 @@ def _identify(path: Path, reader: ReadingProcess) -> tuple[str, str]:
 
 
 def score_batch(job: Job, batch: Sequence[tuple[str, Path]]) -> tuple[int, Aside]:
-    """Score recordings into their tables; windows scored, and what was set aside.
+    """Score recordings, each into a table of its own; number of windows, and what was set aside.
 
-    A table that is there was written by an earlier attempt, whose process or machine died.
+    If a table exists already, an earlier attempt wrote it before its process or machine died, and
+    its recording is not scored again.
 
     Raises
     ------

@@ -10,10 +10,8 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,6 +25,7 @@ from ..system.files import atomic, hash_bytes, hash_json, read_table
 from ..system.processes import release_memory
 from ..system.progress import Progress
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
+from .readers import window_readers
 from .recording import RecordingScores, WindowScorer
 from .units import COLUMNS, group, in_order, save_part, score_batches, score_group
 
@@ -77,6 +76,7 @@ def score_inputs(
     on_recording: OnRecording | None = None,
     is_reported: Callable[[str], bool] | None = None,
     reader: Reader | None = None,
+    processes: bool = False,
     progress: Progress | None = None,
 ) -> BatchSummary:
     """Score folders and files into one table.
@@ -103,6 +103,9 @@ def score_inputs(
         recording that a killed run scored already is scored again.
     reader : Reader, optional
         Opens recordings; by default in a separate process, so that a bad file cannot end this one.
+    processes : bool
+        Read many windows by several processes. A script that asks for it needs the guard
+        ``if __name__ == "__main__"``, because they import the script.
     progress : callable, optional
         Called with inputs done and in all.
 
@@ -120,8 +123,11 @@ def score_inputs(
     made_by = hash_json([predictor.content_hash, meaning, dict(rename or {})])
     done = n_resumed = 0
     tables = []
-    reading: Any = nullcontext(reader) if reader else ReadingProcess()
-    with reading as opener:
+    n_windows = sum(isinstance(item, WindowItem) for item in items)
+    with (
+        reader or ReadingProcess() as opener,
+        window_readers(n_windows if processes else 0) as readers,
+    ):
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]
@@ -131,7 +137,7 @@ def score_inputs(
             there = set(known["id"])
             rest = [item for item in unit if item.id not in there]
             if rest:
-                scored = score_group(predictor, rest, params, on_recording)
+                scored = score_group(predictor, rest, params, on_recording, readers)
                 known = in_order(pd.concat([known, scored]) if there else scored, unit)
                 _keep(part, known)
             tables.append(known)
@@ -231,6 +237,7 @@ def write_submission(
     out: Path,
     params: ScoringParams,
     *,
+    processes: bool = False,
     progress: Progress | None = None,
 ) -> Submission:
     """Score a competition's test set into ``submission.csv``, the same bytes each time.
@@ -243,6 +250,8 @@ def write_submission(
     out : Path
         Written in test.csv's order with nine decimals.
     params : ScoringParams
+    processes : bool
+        See ``score_inputs``.
     progress : callable, optional
 
     Raises
@@ -255,10 +264,11 @@ def write_submission(
     expected = _expected(data)
     items = [item for item in find_items([data / "test.csv"]) if isinstance(item, WindowItem)]
     tables = []
-    for table in score_batches(predictor, items, params.batch_windows):
-        tables.append(table)
-        if progress:
-            progress(sum(map(len, tables)), len(items))
+    with window_readers(len(items) if processes else 0) as readers:
+        for table in score_batches(predictor, items, params.batch_windows, readers):
+            tables.append(table)
+            if progress:
+                progress(sum(map(len, tables)), len(items))
     table = pd.concat(tables, ignore_index=True)
     bad = table[table["error"].notna()]
     if len(bad):

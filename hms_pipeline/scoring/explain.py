@@ -91,7 +91,7 @@ def explain(predictor, window: Window) -> Explanation:
 
 
 def without_region(window: Window, region: str) -> Window:
-    """A window in which a region shows nothing of its own.
+    """A window whose EEG is interpolated in a region, and whose spectrogram there is a mean.
 
     Parameters
     ----------
@@ -118,7 +118,14 @@ def without_region(window: Window, region: str) -> Window:
 
 
 def without_stretch(window: Window, start_s: float, stop_s: float) -> Window:
-    """A window in which nothing happens between two times, in seconds from its start."""
+    """A window whose EEG is a straight line, and whose spectrogram is its median, for a while.
+
+    Parameters
+    ----------
+    window : Window
+    start_s, stop_s : float
+        From when to when, in seconds from the window's start.
+    """
     eeg = np.array(window.eeg)
     first, last = int(start_s * SFREQ), min(int(stop_s * SFREQ), eeg.shape[1]) - 1
     ramp = np.linspace(0, 1, last - first + 1, dtype=eeg.dtype)

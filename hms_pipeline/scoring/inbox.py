@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -64,8 +62,7 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    reading: Any = nullcontext(reader) if reader else ReadingProcess()
-    with reading as opener:
+    with reader or ReadingProcess() as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):

@@ -14,11 +14,12 @@ from ..config.scoring import ScoringParams
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
 from ..data.content import content_hash, is_clinical, is_parquet, list_recordings, unreadable_id
 from ..data.reading import Reader, Recording
-from ..data.recording import open_parquet, read_eeg, read_spectrogram
-from ..data.window import Window, WindowReader, cut
-from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
+from ..data.recording import open_parquet
+from ..data.window import Window
+from ..schema import WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_bytes
+from .readers import TableReader, read_files
 from .sources import open_recording
 
 NOT_OPEN = InputError("A recording needs to be open to be scored, but is not. Open it.")
@@ -38,7 +39,7 @@ class WindowItem:
     files : tuple of Path
         What it is read from.
     load : callable
-        Reads it; raises InputError.
+        Reads it; raises InputError. Another process can be asked to call it.
     """
 
     id: str
@@ -179,7 +180,7 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
 def _of_table(root: Path, split: str) -> Iterator[WindowItem]:
     table = read_test(root) if split == "test" else read_train(root)
     refuse_empty(table, split)
-    id_column, reader = "eeg_id" if split == "test" else "label_id", WindowReader(root, split)
+    id_column, reader = "eeg_id" if split == "test" else "label_id", TableReader(root, split)
     for row in table.sort_values("eeg_id", kind="stable").to_dict("records"):
         yield WindowItem(
             id=str(row[id_column]),
@@ -188,7 +189,7 @@ def _of_table(root: Path, split: str) -> Iterator[WindowItem]:
                 eeg_path(root, row["eeg_id"], split),
                 spectrogram_path(root, row["spectrogram_id"], split),
             ),
-            load=partial(_load_row, reader, row),
+            load=partial(reader.read_usable, row),
         )
 
 
@@ -199,14 +200,6 @@ def refuse_empty(table: pd.DataFrame, split: str) -> None:
             f"{split}.csv needs a row for every window, but has none. Copy it again from the"
             " competition."
         )
-
-
-def _load_row(reader: WindowReader, row: Mapping[str, object]) -> Window:
-    try:
-        return reader.read(row)
-    except InputError:
-        # A window without its spectrogram is still worth scoring; a bad EEG raises again.
-        return reader.read({k: v for k, v in row.items() if k != "spectrogram_id"})
 
 
 def item_of_file(path: Path, *, keep_names: bool = False) -> Item:
@@ -229,23 +222,7 @@ def item_of_file(path: Path, *, keep_names: bool = False) -> Item:
         return RecordingItem(path, path.stem)
     spectrogram = _spectrogram_beside(path)
     files = (path,) if spectrogram is None else (path, spectrogram)
-    return WindowItem(path.stem, 0.0, files, partial(_load_parquet, path, spectrogram))
-
-
-def _load_parquet(path: Path, spectrogram: Path | None) -> Window:
-    eeg = read_eeg(path)
-    if eeg.shape[1] < WINDOW_SAMPLES:
-        raise InputError(
-            f"A window needs {WINDOW_SAMPLES} rows, but {path.name} has {eeg.shape[1]}."
-            " Give at least 50 s at 200 Hz."
-        )
-    if spectrogram is None:
-        return Window(eeg, None)
-    try:
-        whole = read_spectrogram(spectrogram)
-    except InputError:
-        return Window(eeg, None)  # the answer says which members were left out
-    return Window(eeg, cut(whole, (whole.shape[2] - SPECTROGRAM_ROWS) // 2, SPECTROGRAM_ROWS))
+    return WindowItem(path.stem, 0.0, files, partial(read_files, path, spectrogram))
 
 
 def _spectrogram_beside(path: Path) -> Path | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..config.scoring import ScoringParams
-from ..data.reading import DirectReader, Reader, Recording
+from ..data.reading import Reader, Recording
 from ..data.window import across_pauses, cut
 from ..schema import (
     REGIONS,
@@ -50,7 +50,7 @@ def open_recording(
         It is unreadable, its channels do not fit, or it is shorter than 50 s.
     """
     limits = params.model_dump(include={"max_interpolated", "max_disagreement", "amplitude_uv"})
-    recording = (reader or DirectReader()).open(path, rename, limits)
+    recording = (reader or Reader()).open(path, rename, limits)
     if recording.n_times < WINDOW_SAMPLES:
         raise InputError(
             f"A window needs {WINDOW_S:g} s of EEG at {SFREQ:g} Hz, but {recording.name} has"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.content import files_of
-from ..data.formats.format import UnavailableError
+from ..data.formats.format import is_transient
 from ..data.window import Window
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import write_table
 from .inputs import Item, RecordingItem, WindowItem
+from .readers import read_all, window_readers
 from .recording import SEPARATOR, RecordingScores, WindowScorer, predict, score_opened
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
-Reading = tuple[WindowItem, Future[Window]]
+Reading = tuple[WindowItem, Window | InputError | OSError]
 
 
 def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
@@ -45,6 +47,7 @@ def score_group(
     items: Sequence[Any],
     params: ScoringParams,
     on_recording: Callable[[RecordingScores], None] | None = None,
+    readers: Executor | None = None,
 ) -> pd.DataFrame:
     """Score one group.
 
@@ -56,6 +59,8 @@ def score_group(
     params : ScoringParams
     on_recording : callable, optional
         Told each recording's scores in full, for a report.
+    readers : Executor, optional
+        From ``readers.window_readers``; by default a thread.
 
     Returns
     -------
@@ -65,7 +70,8 @@ def score_group(
     """
     if isinstance(items[0], RecordingItem):
         return _score_recording(predictor, items[0], params, on_recording)
-    return pd.concat(score_batches(predictor, items, params.batch_windows), ignore_index=True)
+    tables = score_batches(predictor, items, params.batch_windows, readers)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _score_recording(
@@ -79,7 +85,7 @@ def _score_recording(
             raise item.recording
         scores = score_opened(predictor, item.recording, item.id, params)
     except (InputError, OSError) as err:
-        return _failure(item.id, 0.0, reason(err, item.path, item.id), _is_transient(err))
+        return _failure(item.id, 0.0, reason(err, item.path, item.id), is_transient(err))
     if on_recording:
         on_recording(scores)
     table = scores.timeline.drop(columns="disagreement").assign(
@@ -92,35 +98,31 @@ def _score_recording(
 
 
 def score_batches(
-    predictor: WindowScorer, items: Sequence[WindowItem], batch: int
+    predictor: WindowScorer,
+    items: Sequence[WindowItem],
+    batch: int,
+    readers: Executor | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Score windows, one table a batch; the next batch is read while one is scored."""
-    # One thread, because a reader of windows keeps its last recordings.
-    reader = ThreadPoolExecutor(1)
-    try:
-        ahead = _read(reader, items[:batch])
-        for k in range(0, len(items), batch):
-            now, ahead = ahead, _read(reader, items[k + batch : k + 2 * batch])
-            tables = _score_batch(predictor, now)
-            yield in_order(pd.concat(tables, ignore_index=True), items[k : k + batch])
-    finally:
-        reader.shutdown(cancel_futures=True)
+    batches = [items[k : k + batch] for k in range(0, len(items), batch)]
+    with nullcontext(readers) if readers else window_readers() as reading:
+        ahead = read_all(reading, [item.load for item in batches[0]])
+        for some, following in zip(batches, [*batches[1:], []], strict=True):
+            now, ahead = ahead, read_all(reading, [item.load for item in following])
+            tables = _score_batch(predictor, zip(some, now, strict=True))
+            yield in_order(pd.concat(tables, ignore_index=True), some)
 
 
-def _read(reader: Executor, items: Sequence[WindowItem]) -> list[Reading]:
-    return [(item, reader.submit(item.load)) for item in items]
-
-
-def _score_batch(predictor: WindowScorer, readings: Sequence[Reading]) -> list[pd.DataFrame]:
+def _score_batch(predictor: WindowScorer, readings: Iterable[Reading]) -> list[pd.DataFrame]:
     good: list[WindowItem] = []
     windows, tables = [], []
-    for item, reading in readings:
-        try:
-            windows.append(reading.result())
+    for item, found in readings:
+        if isinstance(found, Window):
+            windows.append(found)
             good.append(item)
-        except (InputError, OSError) as err:
-            said = reason(err, item.files[0], item.id)
-            tables.append(_failure(item.id, item.start_s, said, _is_transient(err)))
+        else:
+            said = reason(found, item.files[0], item.id)
+            tables.append(_failure(item.id, item.start_s, said, is_transient(found)))
     for rows, scores in predict(predictor, [windows] if windows else []):
         some = [good[row] for row in rows]
         if isinstance(scores, InputError):
@@ -144,12 +146,6 @@ def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> 
     row = {"id": id_, "start_s": start_s, **dict.fromkeys(VOTE_COLUMNS, np.nan)}
     said = {"members_used": "", "warnings": "", "error": reason, "transient": transient}
     return pd.DataFrame([{**row, **said}])
-
-
-def _is_transient(err: Exception) -> bool:
-    # Readers turn an error of the system into a sentence; it stays beside that as the context.
-    system = getattr(err.__context__, "errno", None) is not None
-    return system or isinstance(err, OSError | UnavailableError)
 
 
 def reason(err: Exception, path: Path, id_: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,7 +17,15 @@ from ..config.paths import FINAL
 from ..config.student import STUDENT
 from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
-from ..system.files import hash_file, hash_json, write_json, write_sealed, write_table
+from ..system.errors import InputError
+from ..system.files import (
+    hash_file,
+    hash_json,
+    read_sealed,
+    write_json,
+    write_sealed,
+    write_table,
+)  # fmt: skip
 from ..system.progress import Progress
 from ..training.callback import TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
@@ -23,6 +34,8 @@ from ..training.train import Trainer
 from .compare import Comparison, suffix
 from .teacher import Teacher
 from .windows import StudentData, overlapping, read_training_windows, student_views
+
+SUMMARY = "summary.json"
 
 
 def run(
@@ -61,7 +74,7 @@ def run(
     """
     out = paths.student.ensemble
     if params.student is None:
-        write_json(out / "summary.json", {})
+        _write_summary(out, {})
         return {}
     code_key(paths, params, "student")  # refuses if DVC was given the key of other code
     student_views(params)
@@ -150,17 +163,37 @@ class _Work:
 
 
 def _write_results(paths: Paths, params: Params, teacher: Teacher) -> dict[str, Any]:
-    """What the folder holds beside the trainings; an ensemble's folder has the same files."""
+    """Write weights, metrics and summary, in files named as in an ensemble's folder."""
     out = paths.student.ensemble
     found = Comparison.read(paths, params, teacher)
     summary = plain(found.summary(params))
     made = found.made(paths, params)
     write_sealed(out / WEIGHTS, made.weights)
     write_sealed(out / METRICS, made.metrics)
-    write_json(out / "summary.json", summary)
     write_table(out / TABLE, made.table)
-    write_json(out / MANIFEST, _manifest(paths, params, teacher))
+    _write_summary(out, summary, **_manifest(paths, params, teacher))
     return summary
+
+
+def _write_summary(out: Path, summary: dict[str, float], **made_of: Any) -> None:
+    write_json(out / SUMMARY, summary)  # without a seal, which DVC would show as a metric
+    write_sealed(out / MANIFEST, {**made_of, "summary": hash_file(out / SUMMARY)})
+
+
+def read_summary(paths: Paths) -> dict[str, float]:
+    """The student's KL beside its teacher's; empty where the recipe has no student.
+
+    Raises
+    ------
+    InputError
+        It is missing, or not as it was written.
+    """
+    out = paths.student.ensemble
+    stated = read_sealed(out / MANIFEST, "hms student")["summary"]
+    content = (out / SUMMARY).read_bytes()
+    if hashlib.sha256(content).hexdigest() != stated:
+        raise InputError(f"{out / SUMMARY} is not as it was written. Run hms student.")
+    return json.loads(content)
 
 
 def _manifest(paths: Paths, params: Params, teacher: Teacher) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,9 @@ from ..inference.write import write_bundle
 from ..schema import CLASS_LABELS
 from ..system.errors import InputError
 from ..system.files import atomic, hash_file, write_json
+from ..training.finished import read_manifest
 from .examples import example_windows
+from .stage import read_summary
 
 MANIFEST, CARD = "manifest.json", "model_card.md"
 MOST_MB = 5.0
@@ -87,20 +87,14 @@ def _manifest(paths: Paths, params: Params, folder: Path) -> dict[str, Any]:
         },
         "made_from": predictor.bundle.info["hashes"],
         "commands": list(COMMANDS),
-        "results": _summary(paths),
+        "results": read_summary(paths),
         "examples": example_probs(predictor),
     }
 
 
-def _summary(paths: Paths) -> Mapping[str, Any]:
-    return json.loads((paths.student.ensemble / "summary.json").read_text(encoding="utf-8"))
-
-
 def _card(paths: Paths, params: Params, results: str) -> str:
-    summary = _summary(paths)
-    training = json.loads(
-        (paths.student.fold(STUDENT, "final") / MANIFEST).read_text(encoding="utf-8")
-    )
+    summary = read_summary(paths)
+    training = read_manifest(paths.student.fold(STUDENT, "final"))
     text = (Path(__file__).parent / "starter_card.md").read_text(encoding="utf-8")
     return text.format(
         architecture=params.student.architecture,

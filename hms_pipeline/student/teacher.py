@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..config import Params, Paths
@@ -24,8 +26,11 @@ from ..features.windows import prepare
 from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
-from ..system.files import atomic, hash_json
+from ..system.files import SEAL, atomic, hash_bytes, hash_json
 from ..system.progress import Progress
+from ..training.checkpoint import write_tensors
+
+log = logging.getLogger(__name__)
 
 CHUNK = 256  # windows whose answers are kept in one file
 
@@ -109,12 +114,12 @@ class Teacher:
         found = []
         for done, (name, part) in enumerate(sources):
             path = folder / f"{name}.safetensors"
-            if not path.is_file():
+            answers = _read(path)
+            if answers is None:
                 source = source or _Pictures(self, device)
                 answers = source.answers(part)
-                with atomic(path) as temporary:
-                    save_file({"probs": answers}, temporary)
-            found.append(load_file(path)["probs"])
+                _write(path, answers)
+            found.append(answers)
             progress(done + 1, len(sources))
         return np.concatenate(found, axis=2)
 
@@ -127,6 +132,27 @@ class Teacher:
 def _parts(windows: np.ndarray | pd.DataFrame) -> Iterator[tuple[int, np.ndarray | pd.DataFrame]]:
     for first in range(0, len(windows), CHUNK):
         yield first // CHUNK, windows[first : first + CHUNK]
+
+
+def _write(path: Path, answers: np.ndarray) -> None:
+    with atomic(path) as temporary:
+        tensors = {"probs": torch.from_numpy(answers)}
+        write_tensors(temporary, tensors, {SEAL: hash_bytes(answers.tobytes())})
+
+
+def _read(path: Path) -> np.ndarray | None:
+    """Answers that a killed run left; None where there are none, or not as they were written."""
+    try:
+        with safe_open(path, "np") as stored:
+            answers = stored.get_tensor("probs")
+            if hash_bytes(answers.tobytes()) == stored.metadata()[SEAL]:
+                return answers
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, TypeError, ValueError) as err:
+        log.debug("%s", path, exc_info=err)
+    log.warning("%s is not as it was written: the teacher answers again.", path)
+    return None
 
 
 class _Pictures:

@@ -31,8 +31,8 @@ _failed: set[str] = set()  # what this process need not try again
 def compiled(what: object, make: Callable[[], T]) -> T | None:
     """Call a function that runs a network through ``torch.compile`` for the first time.
 
-    Of several processes that compile the same, the first does, and the others then read what it
-    left.
+    If several processes need the same network compiled, the first compiles it. The others wait and
+    then read its result from the disk.
 
     Parameters
     ----------

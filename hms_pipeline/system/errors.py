@@ -2,12 +2,30 @@
 
 import re
 
+LONGEST = 2000  # characters of a sentence
+
+
+def brief(text: str, longest: int = 80) -> str:
+    """A text, or its beginning and end where it is longer.
+
+    Examples
+    --------
+    >>> brief("abc"), brief("0123456789", 7)
+    ('abc', '01 … 89')
+    """
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]} … {text[-half:]}"
+
 
 class InputError(ValueError):
     """Bad input from a user: one sentence saying what is needed, what came and what to do.
 
-    The command line prints it as one line and exits with 2; a server answers 400.
+    The command line prints it as one line and exits with 2; a server answers 400. Whatever value
+    it repeats, it is at most ``LONGEST`` characters long.
     """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(brief(sentence, LONGEST))
 
 
 class StaleError(RuntimeError):
@@ -34,3 +52,14 @@ def hide_passwords(text: str) -> str:
     text = re.sub(r"(\w://[^/\s:@]*):(?!\d+/)[^\s'\"]*@", r"\1:***@", text)
     text = re.sub(r"(https?://)[^/\s:@'\"]+@", r"\1***@", text)
     return re.sub(r"(password=)[^&\s'\"]+", r"\1***", text)
+
+
+DATABASE = re.compile(r"\s*\[SQL: .*?(\(Background on this error at: [^)]*\)|\Z)", re.DOTALL)
+
+
+def one_line(text: str) -> str:
+    """A text as a line of bounded length, without passwords.
+
+    Databases add their whole statement to an error, which is left out.
+    """
+    return brief(hide_passwords(" ".join(DATABASE.sub("", text).split())), LONGEST)

@@ -47,15 +47,25 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
         _flush_one(path.parent)
-    except OSError as err:  # most errors of a full disk name no file
+    except OSError as err:
         if err.filename in (None, str(temporary)):
             err.filename = str(path)
         raise
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        elif temporary.exists():  # a read-only disk refuses to remove what is not there
+            temporary.unlink()
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name a file in the system's errors that name none, as most errors of a full disk do."""
+    try:
+        yield
+    except OSError as err:
+        err.filename = err.filename or str(path)
+        raise
 
 
 def _remove_leftovers(path: Path) -> None:

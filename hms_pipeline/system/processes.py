@@ -107,7 +107,8 @@ def process_pool(
         except BrokenProcessPool as err:
             raise InputError(
                 f"{work} needs its {workers} worker processes, but one of them died, probably for"
-                f" want of memory. Give fewer --workers or free memory; {remains}."
+                f" want of memory. Free memory, or give fewer --workers where that is an option;"
+                f" {remains}."
             ) from err
         finally:
             pool.shutdown(cancel_futures=True)

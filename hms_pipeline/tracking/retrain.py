@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..config import Params, Paths
 from ..config.params import read_data_hash
 from ..system.files import read_sealed, read_table
-from .runs import flatten, kl_name, log_metrics, member_run
+from ..training.metrics import metric_name
+from .runs import flatten, log_metrics, member_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,7 +69,7 @@ def describe_retrain(
 def by_slice(slices: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """KL of each slice of votes under the name that trainings use, with its interval."""
     return {
-        kl_name(name) + end: found[key]
+        metric_name(name) + end: found[key]
         for name, found in slices.items()
         for end, key in (("", "kl"), ("_low", "low"), ("_high", "high"))
         if found.get(key) is not None

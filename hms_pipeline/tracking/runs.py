@@ -18,6 +18,7 @@ from ..system.files import hash_file, hash_json
 from ..system.locks import locked
 from ..training.callback import TrainingCallback
 from ..training.finished import read_checked, read_manifest
+from ..training.metrics import metric_name
 from .artifacts import log_file, log_json
 from .checkout import git_commit
 from .killed import close_killed, made_here
@@ -211,23 +212,12 @@ def log_metrics(
     client.log_batch(run_id, metrics=batch)
 
 
-def kl_name(votes: str) -> str:
-    """The one name of a slice's KL, in trainings, members and retrains alike.
-
-    Examples
-    --------
-    >>> kl_name(">=10"), kl_name("1-2")
-    ('kl_ge_10', 'kl_1_2')
-    """
-    return "kl_" + votes.replace(">=", "ge_").replace("-", "_")
-
-
 def _finish_fold(
     client: MlflowClient, paths: Paths, run_id: str, manifest: Mapping[str, Any], folder: Path
 ) -> None:
     for name in ("manifest.json", "history.csv"):
         log_file(client, paths, run_id, folder / name)
-    metrics = {kl_name(key): value for key, value in manifest.get("metrics", {}).items()}
+    metrics = {metric_name(key): value for key, value in manifest.get("metrics", {}).items()}
     log_metrics(client, run_id, metrics, len(_history(folder, manifest)))
     # The tag comes last: a run that carries it is complete.
     client.set_tag(run_id, "content_hash", manifest["content_hash"])

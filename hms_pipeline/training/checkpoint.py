@@ -29,7 +29,7 @@ def write_tensors(
     Raises
     ------
     OSError
-        The disk is full, or fails otherwise; the library's own error says so in its text alone.
+        The disk is full or fails. What safetensors raises names the cause only in its text.
     """
     try:
         save_file(tensors, path, metadata)

@@ -74,7 +74,7 @@ class Evaluator:
         return self._replay(model) if self.graphed else lambda views: _in_bfloat16(model, views)
 
     def _replay(self, model: nn.Module) -> Callable[[Views], Tensor]:
-        """The captured network; it reads the weights where they always lie."""
+        """The network as a captured CUDA graph, which reads the weights at fixed addresses."""
 
         def forward(views: Views) -> Tensor:
             if self._graph is None:

@@ -17,7 +17,7 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..system.files import atomic
 from .checks import SUITES_FOLDER, Result, run_suites
-from .overview import WRITTEN, Overview, render_overview
+from .overview import WRITTEN, Counts, render_overview
 
 from great_expectations.render import util as rendering  # isort: skip
 
@@ -63,7 +63,11 @@ rendering._convert_unexpected_indices_to_df = _values_in_order  # noqa: SLF001
 
 
 def build_docs(
-    folder: Path, tables: Mapping[str, pd.DataFrame], params: ValidationParams, overview: Overview
+    folder: Path,
+    tables: Mapping[str, pd.DataFrame],
+    params: ValidationParams,
+    counts: Counts,
+    quarantine: pd.DataFrame | None,
 ) -> list[Result]:
     """Run the suites and write their pages, with an overview as ``index.html``.
 
@@ -75,8 +79,8 @@ def build_docs(
         Suite name → table.
     params : ValidationParams
         Thresholds.
-    overview : Overview
-        What the first page says besides the results.
+    counts, quarantine
+        See ``render_overview``.
 
     Returns
     -------
@@ -91,7 +95,7 @@ def build_docs(
             pages[suite] = f"{suite}.html"
             _write(out / pages[suite], _self_contained(page.read_text(encoding="utf-8"), suite))
         shutil.copytree(site / SUITES_FOLDER, out / SUITES_FOLDER)
-        _write(out / "index.html", render_overview(overview, results, pages, STYLE))
+        _write(out / "index.html", render_overview(counts, quarantine, results, pages, STYLE))
     return results
 
 

@@ -50,17 +50,17 @@ EXPECTATIONS: Catalogue[Expected] = Catalogue("expectation")
 
 
 def expect(
-    *suites: str, rule: str | None = None, severity: Severity = "warning"
+    *suites: str, rule: str | None = None, severity: Severity = "warning", name: str | None = None
 ) -> Callable[[Callable], Callable]:
     """Decorator that adds ``(ValidationParams) -> expectation`` to ``EXPECTATIONS``.
 
-    The entry's name is the suite's and the function's, joined by a dot.
+    The entry's name is the suite's and ``name``, or the function's, joined by a dot.
     """
 
     def add(build: Callable[[ValidationParams], Any]) -> Callable:
         for suite in suites:
-            name = f"{suite}.{build.__name__}"
-            EXPECTATIONS.register(name)(Expected(name, suite, rule, severity, build))
+            full = f"{suite}.{name or build.__name__}"
+            EXPECTATIONS.register(full)(Expected(full, suite, rule, severity, build))
         return build
 
     return add

@@ -14,7 +14,7 @@ import pyarrow as pa
 from ..config.validation import ValidationParams
 from ..data.parquet_pages import CheckedFile
 from ..data.quality import eeg_masks
-from ..data.recording import RecordingError, open_parquet, read_columns
+from ..data.recording import RecordingError, open_parquet, read_columns, readable
 from ..data.window import eeg_start, spectrogram_start
 from ..schema import (
     EEG_COLUMNS,
@@ -43,7 +43,6 @@ class Task:
     id: int
     path: Path
     offsets: tuple[float, ...]
-    size: int = 0
 
 
 @dataclass
@@ -75,7 +74,8 @@ def measure(task: Task, params: ValidationParams) -> Measured:
     windows = np.full((len(task.offsets), len(WINDOW_MEASURES[task.kind])), np.nan, np.float32)
     measured = Measured(task, row, windows)
     try:
-        content = _read_bytes(task.path)
+        with readable(task.path.name, task.path.parent.name):
+            content = task.path.read_bytes()
         row["n_bytes"], row["file_hash"] = len(content), hashlib.sha256(content).hexdigest()
         file = open_parquet(content, task.path.name)
         if task.kind == "eeg":
@@ -85,27 +85,6 @@ def measure(task: Task, params: ValidationParams) -> Measured:
     except RecordingError as err:
         row["fault"], row["fault_detail"] = err.fault, str(err)
     return measured
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise RecordingError(
-            f"{path.name} is needed in {path.parent.name}, but is not there."
-            " Copy it from the competition.",
-            "missing_file",
-        ) from None
-    except (OSError, MemoryError) as err:
-        reason: dict[type, str] = {
-            PermissionError: "no permission to read it",
-            IsADirectoryError: "it is a folder",
-        }
-        raise RecordingError(
-            f"{path.name} must be a readable parquet file, but is not"
-            f" ({reason.get(type(err), 'it cannot be read')}). Copy it again.",
-            "unreadable_file",
-        ) from None
 
 
 def _check_layout(file: CheckedFile, columns: tuple[str, ...], label: str) -> None:
@@ -142,21 +121,20 @@ def _measure_eeg(measured: Measured, file: CheckedFile, params: ValidationParams
     _check_layout(file, EEG_COLUMNS, label)
     eeg, _ = read_columns(file, EEG_COLUMNS, label)
     masks = eeg_masks(eeg, params)
+    share = {name: mask.mean(axis=1) for name, mask in masks.items()}
+    gaps = longest_runs(masks["missing"]) / SFREQ
     measured.row |= {
         "content_hash": _content_hash(eeg),
         "n_samples": eeg.shape[1],
         "duration_s": eeg.shape[1] / SFREQ,
         "missing_share": float(masks["missing"].mean()),
-        "missing_s": float(longest_runs(masks["missing"]).max() / SFREQ),
-        "n_dead": int(np.sum(masks["dead"].mean(axis=1) >= params.dead_channel.share)),
-        "n_saturated": int(np.sum(masks["saturated"].mean(axis=1) > params.saturated.share)),
-        "n_extreme": int(np.sum(masks["extreme"].mean(axis=1) > params.extreme_amplitude.share)),
+        "missing_s": float(gaps.max()),
+        "n_dead": int(np.sum(share["dead"] >= params.dead_channel.share)),
+        "n_saturated": int(np.sum(share["saturated"] > params.saturated.share)),
+        "n_extreme": int(np.sum(share["extreme"] > params.extreme_amplitude.share)),
         "amplitude_uv": _amplitude(eeg[: len(ELECTRODES)]),
-        "channel_missing_share": masks["missing"].mean(axis=1).astype(np.float32),
-        "channel_missing_s": (longest_runs(masks["missing"]) / SFREQ).astype(np.float32),
-        "channel_dead_share": masks["dead"].mean(axis=1).astype(np.float32),
-        "channel_saturated_share": masks["saturated"].mean(axis=1).astype(np.float32),
-        "channel_extreme_share": masks["extreme"].mean(axis=1).astype(np.float32),
+        "channel_missing_s": gaps.astype(np.float32),
+        **{f"channel_{name}_share": found.astype(np.float32) for name, found in share.items()},
     }
     starts = _starts(measured.task.offsets, eeg_start)
     measured.windows = eeg_windows(masks, starts, params)
@@ -192,14 +170,8 @@ def _starts(offsets: Sequence[float], start: Callable[[float], int]) -> list[int
 
 def _time_step(file: CheckedFile, label: str) -> float:
     """The step of ``time`` in seconds where it is even, else NaN."""
-    try:
+    with readable(label):
         time = file.read(columns=["time"], use_threads=False).column(0).to_numpy()
-    except (pa.ArrowException, OSError, ValueError) as err:
-        raise RecordingError(
-            f"{label} must be a readable parquet file, but its time is not ({type(err).__name__})."
-            " Copy it again.",
-            "unreadable_file",
-        ) from None
     steps = np.unique(np.diff(time.astype(np.float64)))
     return float(steps[0]) if len(steps) == 1 else float("nan")
 

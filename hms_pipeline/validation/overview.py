@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
 
+from . import report
 from .checks import Result
-from .rule import RULES
 
 SHOWN = 12
 # Equal data give equal bytes, so the run's date is the file's, which the browser knows.
@@ -17,12 +16,17 @@ WRITTEN = (
     '<script>for (const e of document.querySelectorAll(".written"))'
     " e.textContent = document.lastModified;</script>"
 )
-KINDS = ("window", "eeg", "spectrogram")
+Counts = Mapping[str, Mapping[str, int]]
 
 
-@dataclass(frozen=True)
-class Overview:
-    """What the first page says.
+def render_overview(
+    counts: Counts,
+    quarantine: pd.DataFrame | None,
+    results: Sequence[Result],
+    pages: Mapping[str, str],
+    style: str,
+) -> str:
+    """HTML of the page; equal content gives equal bytes.
 
     Parameters
     ----------
@@ -30,19 +34,15 @@ class Overview:
         Kind → ``{"all", "kept", "quarantined"}``; empty when no row could be looked at.
     quarantine : DataFrame or None
         ``kind, id, rule, detail``.
+    results : sequence of Result
+    pages : mapping of str to str
+        Suite → its page.
+    style : str
+        CSS.
     """
-
-    counts: Mapping[str, Mapping[str, int]]
-    quarantine: pd.DataFrame | None
-
-
-def render_overview(
-    overview: Overview, results: Sequence[Result], pages: Mapping[str, str], style: str
-) -> str:
-    """HTML of the page; equal content gives equal bytes."""
-    parts = [_verdict(results), _counts(overview.counts)]
-    if overview.quarantine is not None:
-        parts.append(_rules(overview.quarantine))
+    parts = [_verdict(results), _counts(counts)]
+    if quarantine is not None:
+        parts.append(_rules(quarantine))
     parts.append(_suites(results, pages))
     body = "\n".join(parts)
     return (
@@ -53,6 +53,11 @@ def render_overview(
         '<p>Validated <span class="written">at this file\'s own date</span></p>\n'
         f"{body}\n{WRITTEN}</body></html>\n"
     )
+
+
+def _table(names: Sequence[str], rows: Iterable[str]) -> str:
+    heads = "".join(f"<th>{name}</th>" for name in names)
+    return f"<table><tr>{heads}</tr>{''.join(rows)}</table>"
 
 
 def _verdict(results: Sequence[Result]) -> str:
@@ -78,55 +83,42 @@ def _failure(result: Result) -> str:
     return f"{escape(result.about)}{where}"
 
 
-def _counts(counts: Mapping[str, Mapping[str, int]]) -> str:
+def _counts(counts: Counts) -> str:
     if not counts:
         return ""
     rows = [
         f"<tr><th>{kind}</th>"
         + "".join(f"<td>{counts[kind][name]:,}</td>" for name in ("all", "kept", "quarantined"))
         + "</tr>"
-        for kind in KINDS
+        for kind in report.KINDS
     ]
-    return (
-        "<h2>What is left</h2><table><tr><th></th><th>all</th><th>kept</th>"
-        f"<th>in quarantine</th></tr>{''.join(rows)}</table>"
-    )
+    return f"<h2>What is left</h2>{_table(('', 'all', 'kept', 'in quarantine'), rows)}"
 
 
 def _rules(quarantine: pd.DataFrame) -> str:
     if quarantine.empty:
         return "<h2>What was removed</h2><p>Nothing.</p>"
-    rows = []
-    for name in RULES:
-        of_rule = quarantine[quarantine["rule"] == name]
-        if len(of_rule):
-            rows.append(_rule(name, of_rule))
+    heads = "rule", "what is wrong", "windows", "EEGs", "spectrograms", "which"
     return (
         "<h2>What was removed, and why</h2>"
         "<p>An item may break several rules; a file takes its windows with it. The whole list is"
         " in <code>quarantine.parquet</code>; <code>hms validate --report</code> prints it.</p>"
-        "<table><tr><th>rule</th><th>what is wrong</th><th>windows</th><th>EEGs</th>"
-        f"<th>spectrograms</th><th>which</th></tr>{''.join(rows)}</table>"
+        f"{_table(heads, map(_rule, report.rows(quarantine, SHOWN)))}"
     )
 
 
-def _rule(name: str, found: pd.DataFrame) -> str:
-    counts = "".join(f"<td>{int((found['kind'] == kind).sum()):,}</td>" for kind in KINDS)
-    # A removed file says more than each of its windows.
-    order = found.assign(file=found["kind"] == "window").sort_values(
-        ["file", "kind", "id"], kind="stable"
-    )
-    shown = [
-        f"<li><b>{row.kind} {row.id}</b>: {escape(row.detail)}</li>"
-        for row in order.head(SHOWN).itertuples()
-    ]
-    more = len(order) - len(shown)
+def _rule(row: report.Row) -> str:
+    found = row.windows, row.eegs, row.spectrograms
+    counts = "".join(f"<td>{n:,}</td>" for n in found)
+    items = (escape(example).partition(": ") for example in row.examples)
+    shown = "".join(f"<li><b>{item}</b>: {detail}</li>" for item, _, detail in items)
+    more = sum(found) - len(row.examples)
     tail = f"<li>and {more:,} more</li>" if more > 0 else ""
     opened = "" if more > 0 else " open"
     return (
-        f'<tr id="{name}"><th>{name}</th><td>{escape(RULES[name].about)}</td>{counts}'
-        f"<td><details{opened}><summary>{len(order):,} ids</summary>"
-        f"<ul>{''.join(shown)}{tail}</ul></details></td></tr>"
+        f'<tr id="{row.rule}"><th>{row.rule}</th><td>{escape(row.about)}</td>{counts}'
+        f"<td><details{opened}><summary>{sum(found):,} ids</summary>"
+        f"<ul>{shown}{tail}</ul></details></td></tr>"
     )
 
 
@@ -138,12 +130,8 @@ def _suites(results: Sequence[Result], pages: Mapping[str, str]) -> str:
         f" {len(held[suite])} expectations hold</li>"
         for suite, page in pages.items()
     )
-    table = (
-        "<table><tr><th>severity</th><th>expectation</th><th>failed</th><th>first ids</th>"
-        f"<th>page</th></tr>{rows}</table>"
-        if rows
-        else ""
-    )
+    heads = "severity", "expectation", "failed", "first ids", "page"
+    table = _table(heads, [rows]) if rows else ""
     return f"<h2>Expectations that failed</h2>{table}<h2>All suites</h2><ul>{links}</ul>"
 
 

@@ -49,8 +49,12 @@ def table(paths: Paths) -> list[Row]:
         raise InputError(
             f"{paths.quarantine} is needed, but is not there. Run `hms validate` first."
         )
-    quarantine = read_table(paths.quarantine)
-    return [_row(name, group) for name, group in quarantine.groupby("rule", sort=True)]
+    return rows(read_table(paths.quarantine))
+
+
+def rows(quarantine: pd.DataFrame, examples: int = EXAMPLES) -> list[Row]:
+    """The same of a quarantine's ``kind, id, rule, detail``, with so many examples each."""
+    return [_row(name, group, examples) for name, group in quarantine.groupby("rule", sort=True)]
 
 
 def counts(paths: Paths) -> dict[str, dict[str, int]]:
@@ -58,14 +62,12 @@ def counts(paths: Paths) -> dict[str, dict[str, int]]:
     return read_sealed(paths.validated / "summary.json", "hms validate")["counts"]
 
 
-def _row(name: str, group: pd.DataFrame) -> Row:
+def _row(name: str, group: pd.DataFrame, most: int) -> Row:
     windows, eegs, spectrograms = (int((group["kind"] == kind).sum()) for kind in KINDS)
     # A removed file says more than each of its windows.
-    first = group.sort_values(
-        ["kind", "id"], key=lambda c: c.map({"window": 1}).fillna(0) if c.name == "kind" else c
+    order = group.assign(last=group["kind"] == "window").sort_values(
+        ["last", "kind", "id"], kind="stable"
     )
-    examples = tuple(
-        f"{row.kind} {row.id}: {row.detail}" for row in first.head(EXAMPLES).itertuples()
-    )
+    examples = tuple(f"{row.kind} {row.id}: {row.detail}" for row in order.head(most).itertuples())
     about = RULES[name].about if name in RULES else ""
     return Row(name, about, windows, eegs, spectrograms, examples)

@@ -39,7 +39,8 @@ class Limit:
     Parameters
     ----------
     column : str
-        Of ``Evidence.windows``.
+        Of ``Evidence.windows``: the kind of file and one of ``measure.WINDOW_MEASURES``, such as
+        ``"eeg_missing_share"``.
     most : callable
         ``(ValidationParams) -> float``.
     what : str

@@ -134,10 +134,8 @@ def _document(
     quarantine: pd.DataFrame | None,
 ) -> list[Result]:
     from .docs import build_docs
-    from .overview import Overview
 
-    overview = Overview(counts, quarantine)
-    return build_docs(paths.data_docs, tables, params.validation, overview)
+    return build_docs(paths.data_docs, tables, params.validation, counts, quarantine)
 
 
 def _is_critical(result: Result) -> bool:

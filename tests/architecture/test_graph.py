@@ -49,7 +49,8 @@ def test_recipes_change_something_everywhere_they_speak() -> None:
 
 def test_committed_recipe_is_the_demo(tmp_path) -> None:
     write_recipe(tmp_path / "params.yaml", recipe("demo"))
-    assert (ROOT / "params.yaml").read_bytes() == (tmp_path / "params.yaml").read_bytes()
+    committed = (ROOT / "params.yaml").read_bytes()
+    assert committed == (tmp_path / "params.yaml").read_bytes(), "Run hms recipe demo."
     assert load_params(ROOT / "params.yaml") == recipe("demo")
 
 

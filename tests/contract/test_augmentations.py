@@ -7,9 +7,13 @@ import inspect
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from hms_pipeline.config.options import options_of
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS, Augmenter, ViewInfo
 from hms_pipeline.system.errors import InputError
+from tests.recipes import HOSTILE, unbounded
 
 BATCH = 16
 SCALE = {"low": -5.0, "high": 12.0, "mean": 1.0, "std": 2.0}
@@ -83,9 +87,33 @@ def test_probability_zero_is_off(name):
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_a_wrong_parameter_is_one_sentence(name):
-    with pytest.raises(InputError, match=f"{name} has no parameter 'banana'"):
+    at = rf"training\.augmentation\.{name}"
+    with pytest.raises(InputError, match=rf"unknown key '{at}\.banana'. Choose one of .*proba"):
         Augmenter({name: options(name) | {"banana": 1.0}}, [IMAGE])
-    with pytest.raises(InputError, match=f"{name}.probability is missing"):
+    with pytest.raises(InputError, match=rf"missing key '{at}\.(probability|max)"):
         Augmenter({name: {}}, [IMAGE])
-    with pytest.raises(InputError, match=f"{name}: probability must be in 0..1, got 2"):
+    with pytest.raises(InputError, match=rf"{at}\.probability: .* equal to 1, but is 2"):
         Augmenter({name: options(name, 2.0)}, [IMAGE])
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_parameter_has_bounds(name):
+    assert list(unbounded(options_of(AUGMENTATIONS[name].__init__).model_json_schema())) == []
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+@given(draw=st.data())
+@settings(max_examples=30, deadline=None)
+def test_any_value_is_refused_by_its_key_or_gives_finite_windows(name, draw):
+    values = options(name)
+    key = draw.draw(st.sampled_from(sorted(values)))
+    values[key] = draw.draw(st.sampled_from(HOSTILE) | st.floats())
+    try:
+        augmenter = Augmenter({name: values}, [IMAGE, WAVES])
+    except InputError as err:
+        said = str(err)
+        assert key in said
+        return
+    if augmenter.n_columns:
+        after, target = augmenter.apply(*views(), drawn(augmenter))
+        assert all(torch.isfinite(x).all() for x in (*after, target))

@@ -7,12 +7,16 @@ from typing import get_type_hints
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from safetensors.torch import load, save
 
 from hms_pipeline.config.members import MemberParams
+from hms_pipeline.config.options import options_of
 from hms_pipeline.models import MODELS, build_model
 from hms_pipeline.system.errors import InputError
+from tests.recipes import HOSTILE
 
 IMAGE, WAVES = (4, 48, 64), (8, 640)
 SMALL = {  # architecture -> shapes it takes, options that make it small
@@ -131,6 +135,24 @@ def test_views_that_do_not_fit_are_one_sentence(name):
 def test_wrong_options_are_one_sentence(name, option, sentence):
     with pytest.raises(InputError, match=rf"members\.m\.model.*{sentence}"):
         build(name, **option)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+@given(draw=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_value_is_refused_by_its_key_or_makes_a_network(name, draw):
+    at = draw.draw(st.sampled_from(sorted(options_of(MODELS[name]).model_fields)))
+    value = draw.draw(st.sampled_from(HOSTILE) | st.floats(0, 1))
+    try:
+        model, shapes = build(name, **{at: value})
+    except InputError as err:
+        said = str(err)
+        assert "members.m" in said
+        assert at.removeprefix("wave_") in said
+        assert len(said) < 600
+        return
+    with torch.no_grad():
+        assert torch.isfinite(model.eval()(*batch(shapes, 1))).all()
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))

@@ -12,6 +12,7 @@ from hms_pipeline.validation import (
     expectations,  # noqa: F401 - registers the expectations
 )
 from hms_pipeline.validation.expectation import EXPECTATIONS, SUITES
+from hms_pipeline.validation.measure import WINDOW_MEASURES
 from hms_pipeline.validation.rule import RULES
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml").validation
@@ -37,3 +38,11 @@ def test_a_rule_has_an_expectation_and_a_line_for_people(name):
 
 def test_every_suite_has_expectations():
     assert {EXPECTATIONS[name].suite for name in EXPECTATIONS} == set(SUITES)
+
+
+@pytest.mark.parametrize("name", [name for name in RULES if RULES[name].limits])
+def test_a_limit_is_on_a_measure_of_windows(name):
+    measures = {f"{kind}_{measure}" for kind, all_ in WINDOW_MEASURES.items() for measure in all_}
+    for limit in RULES[name].limits.values():
+        assert limit.column in measures, f"Choose one of {sorted(measures)}."
+        assert isinstance(limit.most(PARAMS), int | float)

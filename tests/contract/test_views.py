@@ -7,6 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.views import VIEWS, build_view, build_views
@@ -14,7 +16,7 @@ from hms_pipeline.features.windows import WindowBatch
 from hms_pipeline.schema import REGIONS
 from hms_pipeline.system.errors import InputError
 from tests.electrodes import mirror_electrodes
-from tests.recipes import NAMES, recipe, unbounded
+from tests.recipes import HOSTILE, NAMES, places, put, recipe, unbounded
 
 ROOT = Path(__file__).parents[2]
 RECIPES = {name: recipe(name).views for name in NAMES}
@@ -113,7 +115,7 @@ def test_a_view_is_documented_and_takes_keyword_parameters_only(name):
     assert all(p.kind is p.KEYWORD_ONLY for p in others)
 
 
-@pytest.mark.parametrize("name", list(VIEWS))
+@pytest.mark.parametrize("name", list(RECIPES["full"]))
 def test_unknown_and_missing_parameters_are_refused(name):
     good = RECIPES["full"][name]
     with pytest.raises(InputError, match=f"unknown key 'views.{name}.banana'. Choose one of"):
@@ -135,7 +137,7 @@ def with_changes(view, changes):
     return params
 
 
-BANDED = [view for view in VIEWS if "low_hz" in RECIPES["full"][view]]
+BANDED = [view for view, params in RECIPES["full"].items() if "low_hz" in params]
 FRAMED = {"stft": "parts", "mel": "parts", "multitaper": "parts", "mosaic": "eeg_parts"}
 
 
@@ -189,6 +191,24 @@ def test_no_parameter_asks_for_a_picture_without_end(name):
     assert list(unbounded(VIEWS[name].parameters.model_json_schema())) == []
 
 
+@pytest.mark.parametrize("name", list(VIEWS))
+@given(draw=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_value_is_refused_by_its_key_or_gives_finite_features(name, draw):
+    params = RECIPES["demo"][name]
+    at = draw.draw(st.sampled_from(list(places(params))))
+    params = put(params, at, draw.draw(st.sampled_from(HOSTILE) | st.floats()))
+    try:
+        built = VIEWS[name].build(params)
+    except InputError as err:
+        said = str(err)
+        assert f"views.{name}" in said
+        assert any(key in said for key in at if isinstance(key, str))
+        assert len(said) < 600
+        return
+    assert torch.isfinite(built(random_batch(1)).half()).all()
+
+
 def test_a_picture_of_too_many_values_is_refused():
     params = copy.deepcopy(RECIPES["full"]["spec_multi"])
     params["height"] = 1024
@@ -197,6 +217,6 @@ def test_a_picture_of_too_many_values_is_refused():
         VIEWS["spec_multi"].build(params)
 
 
-@pytest.mark.parametrize("name", [n for n in VIEWS if "low_hz" in RECIPES["full"][n]])
+@pytest.mark.parametrize("name", BANDED)
 def test_the_lowest_frequency_takes_no_more_memory(name):
     VIEWS[name].build(RECIPES["full"][name] | {"low_hz": 0.01})

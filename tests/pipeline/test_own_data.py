@@ -12,7 +12,7 @@ from hms_pipeline.config import Paths
 from hms_pipeline.data.competition import read_train
 from hms_pipeline.data.own.folder import Options, import_recordings
 from hms_pipeline.data.own.labels import read_labels
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.schema import CLASSES, SFREQ, VOTE_COLUMNS
 from hms_pipeline.validation import stage
@@ -27,7 +27,7 @@ def test_forty_recordings(tmp_path: Path) -> None:
     made = write_hospital(tmp_path / "hospital", 40, 660, 60)
     labels = read_labels(write_texts(tmp_path / "texts.csv"))
     recordings = {one.path.name: one.path for one in made}
-    options = Options(reader=DirectReader(), spectrogram_missing=0.1)
+    options = Options(reader=Reader(), spectrogram_missing=0.1)
     imported = import_recordings(recordings, labels, tmp_path / "data", options)
     assert not imported.left_out
     for one in made:

@@ -94,6 +94,7 @@ def score(
             keep_names=keep_names,
             on_recording=writer,
             is_reported=writer.is_done if writer else None,
+            processes=True,
             progress=progress,
         )
     if report:
@@ -174,8 +175,9 @@ def submission(
     check_out(out_file)
     predictor, _ = open_predictor(ctx.obj, model, device)
     with progress_bar("submission") as progress:
+        params = settings(ctx.obj, predictor)
         written = write_submission(
-            predictor, data, out_file, settings(ctx.obj, predictor), progress=progress
+            predictor, data, out_file, params, processes=True, progress=progress
         )
     for said, n in islice(written.warnings.items(), MOST_SAID):
         note(f"{n} of {written.n_scored} windows: {said}")

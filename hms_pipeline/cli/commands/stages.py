@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from ...config.keys import code_key
+from ...config.options import checked
+from ...config.sample import SampleParams
 from ...system.errors import InputError
 from ...training.callback import TrainingCallback
 from ..app import Context, app, out, recipes_names
@@ -36,9 +38,9 @@ Workers = Annotated[
 def sample(
     ctx: typer.Context,
     out_folder: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("data"),
-    patients: Annotated[int | None, typer.Option(min=3)] = None,
-    test_windows: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    patients: int | None = None,
+    test_windows: int | None = None,
+    seed: int | None = None,
     proportions: Annotated[
         str | None, typer.Option(help="Proportions: even or competition.")
     ] = None,
@@ -54,19 +56,14 @@ def sample(
     from ...simulator.sample import write_sample
 
     refuse_filled(out_folder)
-    sizes = ctx.obj.params.sample
+    given = {
+        "patients": patients, "test_windows": test_windows, "seed": seed,
+        "proportions": proportions, "leave_out": leave_out or None,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    sizes = checked(SampleParams, ctx.obj.params.sample.model_dump() | given, "sample")
     with progress_bar("sample") as progress:
-        write_sample(
-            out_folder,
-            patients=patients or sizes.patients,
-            test_windows=test_windows or sizes.test_windows,
-            seed=sizes.seed if seed is None else seed,
-            proportions=proportions or sizes.proportions,
-            leave_out=tuple(leave_out or sizes.leave_out),
-            defects=defects,
-            workers=workers,
-            progress=progress,
-        )
+        write_sample(out_folder, **dict(sizes), defects=defects, workers=workers, progress=progress)
     out.print(f"Data set in {out_folder}/ (train.csv, test.csv and their recordings).")
 
 

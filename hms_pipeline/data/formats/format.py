@@ -26,6 +26,20 @@ class UnavailableError(InputError):
     """
 
 
+def is_transient(err: InputError | OSError) -> bool:
+    """Whether reading failed for a reason outside the file, so that another time may succeed."""
+    # Readers turn an error of the system into a sentence; it stays beside that as the context.
+    system = getattr(err.__context__, "errno", None) is not None  # Arrow's errors of a file: None
+    return system or isinstance(err, OSError | UnavailableError)
+
+
+def portable(err: InputError | OSError) -> InputError | OSError:
+    """The same error in a type that a process can hand to another."""
+    if isinstance(err, OSError):
+        return err
+    return (UnavailableError if is_transient(err) else InputError)(str(err))
+
+
 @dataclass(frozen=True)
 class SourceChannel:
     """A channel as its file describes it.

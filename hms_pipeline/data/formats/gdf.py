@@ -110,7 +110,7 @@ def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal,
 
 
 def _per_unit(header: bytes, n: int, version: float) -> list[float | None]:
-    """Microvolts in each channel's unit; None where it is none of voltage."""
+    """Microvolts in each channel's unit; None where the unit is not one of voltage."""
     if version >= 1.9:
         return [_CODES.get(code) for code in np.frombuffer(header, "<u2", n, 102 * n).tolist()]
     texts = [header[96 * n + 8 * k : 96 * n + 8 * k + 8].decode("latin-1") for k in range(n)]

@@ -110,7 +110,7 @@ def import_recordings(
 def _of_recordings(
     labels: Labels, recordings: Mapping[str, Path], names: Names, imported: Imported
 ) -> dict[str, list[Label]]:
-    """Labels of each recording that has some; every recording where annotations are the labels."""
+    """Recording → its labels; where annotations are the labels, every recording and none yet."""
     if labels.texts:
         return {name: [] for name in recordings}
     found: dict[str, list[Label]] = defaultdict(list)

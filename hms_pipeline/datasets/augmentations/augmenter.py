@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...catalogue import Catalogue
-from ...system.errors import InputError
+from ...config.options import checked, options_of
+
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class ViewInfo:
 class Augmentation:
     """One augmentation; a subclass is registered in ``AUGMENTATIONS``.
 
+    Its keyword-only arguments are its parameters in params.yaml; see ``config.options``.
+
     Attributes
     ----------
     kinds : tuple of str
@@ -64,9 +68,7 @@ class Augmentation:
     shared: ClassVar[bool] = False
     n_columns: ClassVar[int] = 1
 
-    def __init__(self, *, probability: float) -> None:
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be in 0..1, got {probability}")
+    def __init__(self, *, probability: Share) -> None:
         self.probability = probability
 
     def draw(self, rng: np.random.Generator, n_batches: int, batch_size: int) -> np.ndarray:
@@ -156,17 +158,5 @@ class Augmenter:
 
 def _build(name: str, options: Mapping[str, float]) -> Augmentation:
     kind = AUGMENTATIONS[name]
-    accepted = inspect.signature(kind).parameters
-    for key in options:
-        if key not in accepted:
-            raise InputError(
-                f"training.augmentation.{name} has no parameter {key!r}."
-                f" Choose one of {sorted(accepted)}."
-            )
-    for key in accepted:
-        if key not in options:
-            raise InputError(f"training.augmentation.{name}.{key} is missing. Add it.")
-    try:
-        return kind(**options)
-    except ValueError as err:
-        raise InputError(f"training.augmentation.{name}: {err}. Correct it.") from None
+    checked(options_of(kind.__init__), options, f"training.augmentation.{name}")
+    return kind(**options)

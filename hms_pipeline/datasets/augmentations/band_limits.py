@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from .augmenter import AUGMENTATIONS
+from ...system.errors import InputError
+from .augmenter import AUGMENTATIONS, Share
 from .power import Response
 
 OFF_LOW_HZ, OFF_HIGH_HZ = 1e-3, 1e4  # cuts that change nothing
+Cut = Annotated[float, Field(ge=OFF_LOW_HZ, le=100)]
 
 
 @AUGMENTATIONS.register("band_limits")
@@ -28,11 +33,12 @@ class BandLimits(Response):
 
     n_columns = 2
 
-    def __init__(self, *, probability: float, max_low_hz: float, min_high_hz: float) -> None:
+    def __init__(self, *, probability: Share, max_low_hz: Cut, min_high_hz: Cut) -> None:
         super().__init__(probability=probability)
-        if not 0 < max_low_hz < min_high_hz:
-            raise ValueError(
-                f"max_low_hz must lie between 0 and min_high_hz, got {max_low_hz} and {min_high_hz}"
+        if max_low_hz >= min_high_hz:
+            raise InputError(
+                "training.augmentation.band_limits needs max_low_hz below min_high_hz, but they are"
+                f" {max_low_hz} and {min_high_hz}. Correct them."
             )
         self.max_low_hz, self.min_high_hz = max_low_hz, min_high_hz
 

@@ -7,10 +7,13 @@ Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 from torch import Tensor
 
-from .augmenter import AUGMENTATIONS, Augmentation, ViewInfo
+from .augmenter import AUGMENTATIONS, Augmentation, Share, ViewInfo
 
 
 @AUGMENTATIONS.register("mixup")
@@ -28,10 +31,10 @@ class Mixup(Augmentation):
     shared = True
     n_columns = 2
 
-    def __init__(self, *, probability: float, beta: float) -> None:
+    def __init__(
+        self, *, probability: Share, beta: Annotated[float, Field(ge=0.01, le=100)]
+    ) -> None:
         super().__init__(probability=probability)
-        if beta <= 0:
-            raise ValueError(f"beta must be positive, got {beta}")
         self.beta = beta
 
     def draw(self, rng: np.random.Generator, n_batches: int, batch_size: int) -> np.ndarray:

@@ -6,12 +6,14 @@ Mains hum needs none of it: 50 and 60 Hz lie above every view's band.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from .augmenter import AUGMENTATIONS, Augmentation, ViewInfo
+from .augmenter import AUGMENTATIONS, Augmentation, Share, ViewInfo
 from .power import add_nats, band_hz
 
 N_WAVES = 24  # sines that make up the noise of waves
@@ -33,10 +35,10 @@ class Noise(Augmentation):
     shared = True
     n_columns = 1 + 2 * N_WAVES
 
-    def __init__(self, *, probability: float, max_uv: float) -> None:
+    def __init__(
+        self, *, probability: Share, max_uv: Annotated[float, Field(ge=0, le=1e4)]
+    ) -> None:
         super().__init__(probability=probability)
-        if max_uv < 0:
-            raise ValueError(f"max_uv must not be negative, got {max_uv}")
         self.max_uv = max_uv
 
     def draw(self, rng: np.random.Generator, n_batches: int, batch_size: int) -> np.ndarray:

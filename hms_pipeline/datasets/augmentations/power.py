@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ...schema import SPECTROGRAM_BINS
-from .augmenter import Augmentation, ViewInfo
+from .augmenter import Augmentation, Share, ViewInfo
 
 NATS_PER_DB = math.log(10) / 10
 
@@ -57,10 +59,10 @@ class Response(Augmentation):
 class Decibels(Response):
     """A response whose strength is one number, drawn evenly from ±``max_db``."""
 
-    def __init__(self, *, probability: float, max_db: float) -> None:
+    def __init__(
+        self, *, probability: Share, max_db: Annotated[float, Field(ge=0, le=100)]
+    ) -> None:
         super().__init__(probability=probability)
-        if max_db < 0:
-            raise ValueError(f"max_db must not be negative, got {max_db}")
         self.max_db = max_db
 
     def draw(self, rng: np.random.Generator, n_batches: int, batch_size: int) -> np.ndarray:

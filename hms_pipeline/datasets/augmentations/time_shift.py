@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augmenter import AUGMENTATIONS, Augmentation, ViewInfo
+from .augmenter import AUGMENTATIONS, Augmentation, Share, ViewInfo
 
 
 @AUGMENTATIONS.register("time_shift")
@@ -26,10 +26,8 @@ class TimeShift(Augmentation):
     kinds = ("waves",)
     shared = True
 
-    def __init__(self, *, probability: float, max_fraction: float) -> None:
+    def __init__(self, *, probability: Share, max_fraction: Share) -> None:
         super().__init__(probability=probability)
-        if not 0 <= max_fraction < 1:
-            raise ValueError(f"max_fraction must be in 0..1, got {max_fraction}")
         self.max_fraction = max_fraction
 
     def draw(self, rng: np.random.Generator, n_batches: int, batch_size: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def serve(
 ) -> None:
     """Serve a verified model folder until the process is told to end.
 
-    The process becomes another one, which holds no model and nothing that verified it.
+    The process replaces itself by a fresh one, without the model and the modules that verified it.
 
     Parameters
     ----------

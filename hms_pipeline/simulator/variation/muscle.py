@@ -55,7 +55,7 @@ def muscle_tone(rng: np.random.Generator, eeg: np.ndarray, amount: float) -> Non
 
 @brief("muscle", share=0.6, per_minute=1.4, longest=400)
 def muscle(rng: np.random.Generator) -> np.ndarray:
-    """Bursts of muscle activity, of half a second to a dozen."""
+    """Bursts of muscle activity, each 0.5 to 12 s long."""
     m = int(rng.uniform(0.5, 12) * SFREQ)
     noise = np.stack([cut_noise(rng, muscle_table(1), m) for _ in range(N_ELECTRODES)])
     block = _near_muscles(rng)[:, None] * noise * np.sqrt(np.hanning(m))

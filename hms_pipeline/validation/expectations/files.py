@@ -25,11 +25,9 @@ class ExpectNoFault(gxe.ExpectColumnValuesToNotBeInSet):
 
 
 def _expect_no(fault: str, description: str) -> None:
+    @expect(*BOTH, rule=fault, name=f"no_{fault}")
     def no_fault(params: ValidationParams) -> ExpectNoFault:
         return ExpectNoFault(value_set=[fault], description=description)
-
-    no_fault.__name__ = f"no_{fault}"
-    expect(*BOTH, rule=fault)(no_fault)
 
 
 for _fault, _description in FAULTS.items():

@@ -65,16 +65,19 @@ def consensus_agrees(params: ValidationParams) -> ExpectConsensusToAgreeWithVote
 def _expect_kind(kind: str) -> None:
     offset = f"{kind}_label_offset_seconds"
 
+    @expect("windows", rule="offset_out_of_range", name=f"{kind}_offset_present")
     def present(params: ValidationParams) -> gxe.ExpectColumnValuesToNotBeNull:
         return gxe.ExpectColumnValuesToNotBeNull(
             column=offset, description=f"{offset} is a number."
         )
 
+    @expect("windows", rule="offset_out_of_range", name=f"{kind}_offset_not_negative")
     def positive(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
         return gxe.ExpectColumnValuesToBeBetween(
             column=offset, min_value=0, description=f"{offset} is not negative."
         )
 
+    @expect("windows", rule="offset_out_of_range", name=f"{kind}_offset_inside")
     def inside(params: ValidationParams) -> ExpectWindowInsideRecording:
         return ExpectWindowInsideRecording(
             column_A=f"{kind}_available_s",
@@ -82,17 +85,12 @@ def _expect_kind(kind: str) -> None:
             description=f"The window ends inside its {kind} (seconds in the file, window's end).",
         )
 
+    @expect("windows", rule="patient_conflict", name=f"{kind}_one_patient")
     def one_patient(params: ValidationParams) -> ExpectOnePatient:
         return ExpectOnePatient(
             column_B=f"patient_of_{kind}",
             description=f"All rows of one {kind} name one patient (named here, named by most).",
         )
-
-    for build, what in ((present, "present"), (positive, "not_negative"), (inside, "inside")):
-        build.__name__ = f"{kind}_offset_{what}"
-        expect("windows", rule="offset_out_of_range")(build)
-    one_patient.__name__ = f"{kind}_one_patient"
-    expect("windows", rule="patient_conflict")(one_patient)
 
 
 for _kind in ("eeg", "spectrogram"):

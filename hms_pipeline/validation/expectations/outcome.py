@@ -9,15 +9,13 @@ from ..expectation import expect
 
 
 def _expect_readable(kind: str) -> None:
+    @expect("outcome", severity="critical", name=f"readable_{kind}s")
     def readable(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
         return gxe.ExpectColumnValuesToBeBetween(
             column=f"readable_{kind}s",
             min_value=1,
             description=f"At least one file in train_{kind}s is there and can be read.",
         )
-
-    readable.__name__ = f"readable_{kind}s"
-    expect("outcome", severity="critical")(readable)
 
 
 for _kind in ("eeg", "spectrogram"):

@@ -15,15 +15,13 @@ class ExpectAtMost(gxe.ExpectColumnValuesToBeBetween):
 
 
 def _expect_at_most(name: str, rule: str, limit: Limit) -> None:
+    @expect("windows", rule=rule, name=name)
     def at_most(params: ValidationParams) -> ExpectAtMost:
         most = limit.most(params)
         what = limit.what.format(params)
         return ExpectAtMost(
             column=limit.column, max_value=most, description=f"{what}: at most {most:g}."
         )
-
-    at_most.__name__ = name
-    expect("windows", rule=rule)(at_most)
 
 
 for _rule in RULES.values():

@@ -33,17 +33,15 @@ def has_columns(params: ValidationParams) -> gxe.ExpectTableColumnsToMatchSet:
 
 
 def _expect_ids(name: str) -> None:
+    @expect("train_csv", severity="critical", name=f"whole_{name}")
     def whole(params: ValidationParams) -> ExpectWholeNumberIds:
         return ExpectWholeNumberIds(column=name, description=f"{name} is a whole number.")
 
+    @expect("train_csv", severity="critical", name=f"present_{name}")
     def present(params: ValidationParams) -> gxe.ExpectColumnValuesToNotBeNull:
         return gxe.ExpectColumnValuesToNotBeNull(
             column=name, description=f"{name} is never missing."
         )
-
-    whole.__name__, present.__name__ = f"whole_{name}", f"present_{name}"
-    expect("train_csv", severity="critical")(whole)
-    expect("train_csv", severity="critical")(present)
 
 
 for _name in ID_COLUMNS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
@@ -33,6 +36,8 @@ def all_commands(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--params nowhere.yaml split", "nowhere.yaml"),
         ("--data nowhere validate", "nowhere"),
         ("sample --out README.md", "README.md must be a new or empty folder"),
+        ("sample --out new --patients 1000000000", "sample.patients: Input should be less than"),
+        ("sample --out new --proportions odd", "sample.proportions: Input should be 'even' or"),
         ("recipe banana", "Unknown recipe 'banana'"),
     ],
 )
@@ -80,6 +85,7 @@ StoreError.__module__ = "mlflow.exceptions"
         (PermissionError(13, "Permission denied", "x.csv"), 2, "x.csv cannot be used: Permission"),
         (OSError(28, "No space left on device", "w.npy"), 1, "w.npy cannot be used: No space left"),
         (StoreError("no answer"), 1, "MLflow's store cannot be used: no answer"),
+        (sqlite3.OperationalError("disk is full"), 1, "MLflow's store cannot be used: disk is"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -97,3 +103,19 @@ def test_a_bug_is_a_traceback(monkeypatch) -> None:
     monkeypatch.setattr(app.registered_commands[0], "name", "fails")
     with pytest.raises(ZeroDivisionError):
         run(["fails"])
+
+
+def test_a_refusals_place_is_logged_and_those_that_it_was_made_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = yaml.safe_load((ROOT / "params.yaml").read_text())
+    recipe["members"]["eegnet"]["views"] = ["mel"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(recipe))
+    with caplog.at_level(logging.INFO, logger="hms_pipeline.cli.app"):
+        assert run(["--params", str(tmp_path / "params.yaml"), "members"]) == 2
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "hms_pipeline.cli.app"]
+    raised, reason = said.removeprefix("refused at ").split(", made from ")
+    for place, words in ((raised, "members.{name}: {err}"), (reason, "raise InputError(")):
+        file, _, line = place.rpartition(":")
+        assert file.endswith("models/build.py")
+        assert words in Path(file).read_text().splitlines()[int(line) - 1]

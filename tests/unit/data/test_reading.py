@@ -11,7 +11,7 @@ import pytest
 from hms_pipeline.data import reading
 from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.data.formats.format import UnavailableError
-from hms_pipeline.data.reading import DirectReader, ReadingProcess
+from hms_pipeline.data.reading import Reader, ReadingProcess
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.worker import Worker
 
@@ -30,8 +30,8 @@ def test_it_hands_over_what_direct_reading_gives(tmp_path: Path, process: Readin
     path = tmp_path / "rec.edf"
     write_edf(path, noise(seconds=60))
     restamp(path, [k if k < 20 else k + 5 for k in range(60)])
-    there, here = (reader.open(path, {"EKG": "ECG"}, {}) for reader in (process, DirectReader()))
-    assert process.identify(path) == DirectReader().identify(path)
+    there, here = (reader.open(path, {"EKG": "ECG"}, {}) for reader in (process, Reader()))
+    assert process.identify(path) == Reader().identify(path)
     for name in ("name", "n_times", "pauses", "warnings", "source"):
         assert getattr(there, name) == getattr(here, name)
     np.testing.assert_array_equal(there.read(-50, 9000), here.read(-50, 9000))
@@ -88,6 +88,16 @@ def test_refusals_come_back_as_sentences(tmp_path: Path, process: ReadingProcess
         process.identify(tmp_path / "none.edf")
 
 
+def test_a_spoiled_page_is_the_files_own_fault(tmp_path: Path, process: ReadingProcess) -> None:
+    """Arrow raises OSError for it, as the disk does; trying again would never succeed."""
+    content = bytearray(eeg_to_parquet(noise(seconds=60)))
+    content[5000] ^= 1
+    (tmp_path / "1.parquet").write_bytes(content)
+    with pytest.raises(InputError, match="checksum is wrong") as caught:
+        process.open(tmp_path / "1.parquet", None, {})
+    assert not isinstance(caught.value, UnavailableError)
+
+
 def test_only_the_last_recording_is_held(tmp_path: Path, process: ReadingProcess) -> None:
     for name in ("a.edf", "b.edf"):
         write_edf(tmp_path / name, noise())
@@ -122,8 +132,8 @@ def test_what_is_identified_is_what_was_opened(tmp_path: Path, process: ReadingP
     write_edf(path, noise(seconds=10))
     write_edf(other, noise(seconds=10, seed=1))
     process.open(path, None, {})
-    assert process.identify(path) == DirectReader().identify(path)
+    assert process.identify(path) == Reader().identify(path)
     other.replace(path)
     with pytest.raises(UnavailableError, match=r"rec\.edf was changed or replaced"):
         process.identify(path)
-    assert process.identify(path) == DirectReader().identify(path)
+    assert process.identify(path) == Reader().identify(path)

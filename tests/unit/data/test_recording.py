@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
-from hms_pipeline.data.recording import RecordingError, read_eeg, read_spectrogram
+from hms_pipeline.data.recording import RecordingError, read_eeg, read_spectrogram, readable
 from hms_pipeline.schema import EEG_COLUMNS, SPECTROGRAM_COLUMNS
 from hms_pipeline.system.errors import InputError
 
@@ -173,3 +174,23 @@ def test_a_pipe_is_refused(tmp_path):
     os.mkfifo(tmp_path / "1.parquet")
     with pytest.raises(RecordingError, match=r"1\.parquet must be a regular file"):
         read_eeg(tmp_path / "1.parquet")
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "gone"), "missing_file", "is needed in train_eegs, but"),
+        (PermissionError(errno.EACCES, "no"), "unreadable_file", "no permission to read it"),
+        (IsADirectoryError(errno.EISDIR, "no"), "unreadable_file", "it is a folder"),
+        (OSError(errno.EIO, "disk"), "unreadable_file", "it cannot be read"),
+        (MemoryError(), "unreadable_file", "it cannot be read"),
+        (pa.ArrowInvalid("anything"), "unreadable_file", "it is damaged"),
+    ],
+)
+def test_the_system_and_arrow_fail_in_one_sentence(error: Exception, fault: str, said: str) -> None:
+    with (
+        pytest.raises(RecordingError, match=rf"1\.parquet .*{said}") as found,
+        readable("1.parquet", "train_eegs"),
+    ):
+        raise error
+    assert found.value.fault == fault

@@ -146,6 +146,38 @@ def test_a_batch_is_of_one_member_the_longest_first():
     assert handout.take() is None
 
 
+@pytest.mark.parametrize(
+    ("assumed_s", "slots", "forced", "stages_train", "whole"),
+    [
+        (1.0, 2, False, True, True),
+        (60.0, 1, False, True, True),
+        (60.0, 2, False, True, False),  # two slots share the folds of the only member
+        (1.0, 2, True, True, False),  # DVC's command would keep what is finished
+        (1.0, 2, False, False, False),  # Ray: the stage runs here, its folds elsewhere
+    ],
+)
+def test_a_stage_trains_its_folds_where_one_process_would_have_all(
+    engine, monkeypatch, assumed_s, slots, forced, stages_train, whole
+):
+    started = []
+    monkeypatch.setattr(_Schedule, "_start", lambda self, job, after: started.append(job))
+    monkeypatch.setattr(engine, "stages_train", stages_train)
+    engine.slots = Slots(cpu=slots, gpu=0, gpus=())
+    stage = "train@a"
+    trainings = Mock(missing=lambda stage: [0, 1, 2], assumed_s=lambda: assumed_s)
+    trainings.command = lambda stage, folds: ["train", *map(str, folds)]
+    graph = Graph({stage: ()}, {stage: "deps"}, {stage: "x"})
+    schedule = _Schedule(engine, graph, [stage], frozenset([stage] * forced), trainings)
+    schedule._hand_out_folds()
+    assert schedule._start_batch()
+    (job,) = started
+    assert (job.batch is None) == whole
+    assert (stage in schedule.waiting) != whole
+    assert job.folds == (3 if whole or assumed_s < 60 else 2)
+    assert job.needs.time_limit_s == job.folds * RETRAIN.needs(stage).time_limit_s
+    assert job.name == (stage if whole else Batch(stage, tuple(range(job.folds))).name)
+
+
 def test_what_a_node_hands_back_lies_where_the_stage_looks(tmp_path):
     engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
     engine._keep("key", {"manifest.json": b"{}", "oof.parquet": b"x"})

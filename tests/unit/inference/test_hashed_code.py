@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import marshal
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
+from hms_pipeline.catalogue import discover
+from hms_pipeline.cli import commands
+from hms_pipeline.cli.app import run
+from hms_pipeline.config import Paths
+from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.inference.bundle import check_bundle
+from hms_pipeline.registry import api, scoring, stage
 from hms_pipeline.registry.package import (
     BUNDLE,
     check_model,
@@ -21,6 +29,7 @@ from hms_pipeline.registry.package import (
     write_model,
 )
 from hms_pipeline.registry.scoring import open_bundle
+from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
 
 from ...ensembles import random_window
@@ -78,15 +87,16 @@ def link_to_file(bundle: Path) -> None:
 
 def link_to_folder(bundle: Path) -> None:
     path = bundle / "code/package/signal"
-    shutil.copytree(path, bundle.parent.parent.parent / "elsewhere")
-    shutil.rmtree(path)
-    path.symlink_to(bundle.parent.parent.parent / "elsewhere", target_is_directory=True)
+    elsewhere = Path(mkdtemp(dir=bundle.parents[2])) / "signal"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere, target_is_directory=True)
 
 
 def empty_folder(bundle: Path) -> None:
     (bundle / "code/package/torch").mkdir()
 
 
+ADDED = re.compile("was added|is a link")
 PLANTS = [
     byte_code, extra_module, shadowing_package, compiled_module, link_to_file, link_to_folder,
     empty_folder,
@@ -106,7 +116,7 @@ def test_nothing_added_is_loaded_in_any_way(
         lambda: open_bundle(model / BUNDLE, device="cpu"),
         lambda: check_model(model, tag),
     ):
-        with pytest.raises(InputError, match=r"was added|is a link"):
+        with pytest.raises(InputError, match=ADDED):
             load()
     with pytest.raises(Exception, match="was not registered"):
         plain_load(model)
@@ -157,3 +167,53 @@ def test_byte_code_is_not_even_looked_at(model: Path, monkeypatch: pytest.Monkey
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(Exception, match=r"schema\.py is not as it was registered"):
         load_code(bundle)
+
+
+@pytest.fixture(scope="module")
+def project(maker, tmp_path_factory) -> Paths:
+    """A project with a champion and a file to score."""
+    root = tmp_path_factory.mktemp("registered") / "project"
+    shutil.copytree(maker.paths.params.parent, root)
+    paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
+    assert stage.run(paths, maker.with_gate())["champion"] == 1
+    (root / "w.parquet").write_bytes(eeg_to_parquet(random_window(1).eeg))
+    return paths
+
+
+BY_NUMBER = (
+    "score w.parquet", "score w.parquet --model 1", "score w.parquet --model champion",
+    "submission data", "submission data --model models:/hms-ensemble@champion", "export out.zip",
+    "serve", "serve --model 1",
+)  # fmt: skip
+BY_FOLDER = ("score w.parquet", "submission data", "export out.zip")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant_it", PLANTS, ids=lambda f: f.__name__)
+def test_every_command_refuses_what_was_planted(
+    project: Paths, plant_it: Callable, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """By a version, by a bundle's folder, by the flows' own call; before MLflow loads anything."""
+    discover(commands.__name__, list(commands.__path__))
+    monkeypatch.chdir(project.params.parent)
+    monkeypatch.setattr(sys, "planted", False, raising=False)
+    monkeypatch.setattr("mlflow.pyfunc.load_model", None)
+    folder = Registry.open(project).folder(Registry.open(project).get(1))
+    kept = shutil.copytree(folder, project.params.parent / "kept")
+    plant_it(folder / BUNDLE)
+    try:
+        ways = [*BY_NUMBER, *(f"{command} --model {folder / BUNDLE}" for command in BY_FOLDER)]
+        for way in ways:
+            assert run(way.split()) == 2, way
+            (line,) = capsys.readouterr().err.splitlines()
+            assert ADDED.search(line), (way, line)
+        for call in (scoring.open_predictor, api.bundle_of, api.model_of):
+            with pytest.raises(InputError, match=ADDED):
+                call(project)
+        assert ADDED.search(api.describe(project, 1)["damaged"])
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)
+    assert not sys.planted
+    with capsys.disabled():
+        print(f"{plant_it.__name__}: refused in {len(ways) + 4} ways")  # noqa: T201

@@ -24,6 +24,7 @@ from hms_pipeline.report.retrain import write_retrain_report
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.explain import MASKED, Explanation
 from hms_pipeline.scoring.notable import NotableWindow
+from hms_pipeline.scoring.recording import RecordingScores
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.files import write_json, write_sealed
 from tests.recipes import recipe
@@ -39,6 +40,26 @@ def timeline(n: int, hop_s: float = 10.0) -> pd.DataFrame:
     table = pd.DataFrame({"start_s": np.arange(n) * hop_s})
     table[list(VOTE_COLUMNS)] = RNG.dirichlet(np.ones(6), n)
     return table.assign(disagreement=RNG.gamma(2, 0.1, n), warnings="")
+
+
+def scored(table: pd.DataFrame, **given: object) -> RecordingScores:
+    """A recording's scores with nothing but a timeline, and what is given."""
+    spectrogram = given.get("spectrogram", np.zeros((4, 100, 0)))
+    plain = {
+        "id": "",
+        "duration_s": float(table["start_s"].iloc[-1]) + 50.0,
+        "hop_s": 10.0,
+        "timeline": table,
+        "members": MEMBERS,
+        "member_probs": np.zeros((len(MEMBERS), len(table), 6)),
+        "spectrogram": spectrogram,
+        "spectrogram_times_s": 2.0 * np.arange(spectrogram.shape[2]) + 1.0,
+        "notable": (),
+        "pauses_s": (),
+        "warnings": (),
+        "source": {},
+    }
+    return RecordingScores(**plain | given)
 
 
 def window(start_s: float = 0.0, spectrogram: bool = False) -> NotableWindow:
@@ -103,16 +124,16 @@ def test_a_recording_with_everything(tmp_path):
     table.loc[10:20, "warnings"] = "Electrode T5 is flat."
     out = write_recording_report(
         tmp_path / "recording.html",
-        timeline=table,
-        model=MODEL,
-        members=MEMBERS,
-        notable=[window(100.0, spectrogram=True), window(300.0)],
+        scored(
+            table,
+            id="recording-12ab",
+            notable=(window(100.0, spectrogram=True), window(300.0)),
+            spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
+            warnings=("EKG is missing.",),
+            source={"sfreq": 256.0},
+        ),
+        MODEL,
         explained=[why(), None],
-        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
-        spectrogram_times_s=np.arange(320) * 2 + 1.0,
-        warnings=["EKG is missing."],
-        source={"sfreq": 256.0},
-        identifier="recording-12ab",
     )
     text = check(out)
     for wanted in ("recording-12ab", "EKG is missing.", "in 11 of 60 windows, 1:40 to 4:10",
@@ -124,20 +145,16 @@ def test_a_recording_with_everything(tmp_path):
 
 
 def test_one_window_without_spectrogram_or_warnings(tmp_path):
-    bare = timeline(1).drop(columns=["disagreement", "warnings"])
-    text = check(write_recording_report(tmp_path / "r.html", timeline=bare, model=MODEL))
+    bare = timeline(1).assign(disagreement=0.0, warnings="")
+    text = check(write_recording_report(tmp_path / "r.html", scored(bare), MODEL))
     assert "1 window of 50 s." in text
     assert "Nothing to report" in text
 
 
 def test_a_day_stays_small(tmp_path):
-    out = write_recording_report(
-        tmp_path / "r.html",
-        timeline=timeline(8640),
-        model=MODEL,
-        spectrogram=RNG.gamma(2, 5, (4, 100, 1500)),
-        duration_s=86_400.0,
-    )
+    spectrogram = RNG.gamma(2, 5, (4, 100, 1500))
+    day = scored(timeline(8640), spectrogram=spectrogram, duration_s=86_400.0)
+    out = write_recording_report(tmp_path / "r.html", day, MODEL)
     check(out)
     assert out.stat().st_size < 3_000_000
 
@@ -148,19 +165,15 @@ def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
     bad.member_probs[0] = np.nan
     spectrogram = RNG.gamma(2, 5, (4, 100, 60))
     spectrogram[:, :, 20:30] = np.nan
-    out = write_recording_report(
-        tmp_path / "r.html", timeline=timeline(8), model=MODEL, members=MEMBERS,
-        notable=[bad], spectrogram=spectrogram,
-    )  # fmt: skip
+    scores = scored(timeline(8), notable=(bad,), spectrogram=spectrogram)
+    out = write_recording_report(tmp_path / "r.html", scores, MODEL)
     assert "Left out: v2s-spec." in check(out)
 
 
 def test_text_from_files_is_escaped(tmp_path):
     evil = "<script>alert(1)</script>"
-    out = write_recording_report(
-        tmp_path / "r.html", timeline=timeline(3).assign(warnings=evil), model={evil: evil},
-        warnings=[evil], identifier=evil, title=evil,
-    )  # fmt: skip
+    bad = scored(timeline(3).assign(warnings=evil), id=evil, warnings=(evil,))
+    out = write_recording_report(tmp_path / "r.html", bad, {evil: evil}, title=evil)
     assert evil not in check(out)
     scores = timeline(3).assign(id=evil, warnings=evil)
     out = write_folder_report(tmp_path / "f.html", scores=scores, model={}, failed=[(evil, evil)])
@@ -190,11 +203,9 @@ def test_traces_start_apart_from_each_other():
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs the browser chromium")
 def test_a_browser_draws_every_figure(tmp_path):
-    page = write_recording_report(
-        tmp_path / "r.html", timeline=timeline(60), model=MODEL, members=MEMBERS,
-        notable=[window(), window(50.0)], explained=[why(), None],
-        spectrogram=RNG.gamma(2, 5, (4, 100, 320)),
-    )  # fmt: skip
+    spectrogram = RNG.gamma(2, 5, (4, 100, 320))
+    scores = scored(timeline(60), notable=(window(), window(50.0)), spectrogram=spectrogram)
+    page = write_recording_report(tmp_path / "r.html", scores, MODEL, explained=[why(), None])
     options = ["--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
     command = ["chromium", "--headless", *options, f"--user-data-dir={tmp_path}/profile", str(page)]
     drawn = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
@@ -274,10 +285,8 @@ def test_a_pause_is_time_and_shaded(tmp_path):
     """3,000 windows, two hours of pause: points are on their own side of it, the axis on time."""
     table = timeline(3000)
     table.loc[1500:, "start_s"] += 7200.0
-    out = write_recording_report(
-        tmp_path / "r.html", timeline=table, model=MODEL, duration_s=37_250.0, hop_s=10.0,
-        pauses_s=[(15_040.0, 22_240.0)],
-    )  # fmt: skip
+    scores = scored(table, duration_s=37_250.0, pauses_s=((15_040.0, 22_240.0),))
+    out = write_recording_report(tmp_path / "r.html", scores, MODEL)
     text = check(out)
     assert "10:20:50 from start to end, 2:00:00 of it not recorded" in text
     assert "Times count from the recording's start, pauses included" in text

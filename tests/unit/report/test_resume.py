@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hms_pipeline.cli.pages import RecordingWriter
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.scoring.batch import BatchSummary, score_inputs
 
 from ...recordings import noise, write_edf
@@ -31,13 +31,7 @@ def run(scorer: Scorer, recordings: list[Path], writer: RecordingWriter | None) 
     out = recordings[0].parent / "scores.csv"
     told = writer and writer.is_done
     return score_inputs(
-        scorer,
-        recordings,
-        out,
-        scoring(),
-        on_recording=writer,
-        is_reported=told,
-        reader=DirectReader(),
+        scorer, recordings, out, scoring(), on_recording=writer, is_reported=told, reader=Reader()
     )
 
 

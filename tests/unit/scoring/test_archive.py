@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import time
@@ -16,13 +17,14 @@ import pandas as pd
 import pytest
 
 from hms_pipeline.data.encode import eeg_to_parquet
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring import archive
 from hms_pipeline.scoring.archive import Job, score_archive
 from hms_pipeline.scoring.batch import score_inputs
 from hms_pipeline.system.cluster import connect, own_code, spread
 from hms_pipeline.system.errors import InputError, LostError
+from hms_pipeline.system.files import to_json
 
 from ...recordings import noise
 from ...scorer import ROOT, Scorer, scoring
@@ -42,9 +44,7 @@ def job(out: Path, name: str = "a", opens: str | None = None) -> Job:
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_opened", {})
-    monkeypatch.setattr(DirectReader, "__enter__", lambda self: self, raising=False)
-    monkeypatch.setattr(DirectReader, "__exit__", lambda *_: None, raising=False)
-    monkeypatch.setattr(archive, "ReadingProcess", DirectReader)
+    monkeypatch.setattr(archive, "ReadingProcess", Reader)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_the_data_set_holds_what_one_process_scores(folder: Path, tmp_path: Path
     assert len(good) == summary.n_scored
     files = list(folder.rglob("??.parquet"))
     single = score_inputs(Scorer(), files, tmp_path / "one.parquet", scoring()).out
-    contents = {path.stem: DirectReader().identify(path)[:12] for path in files}
+    contents = {path.stem: Reader().identify(path)[:12] for path in files}
     expected = pd.read_parquet(single)
     expected["id"] = [f"{stem}-{contents[stem]}" for stem in expected["id"]]
     expected = expected.sort_values(["id", "start_s"], ignore_index=True)
@@ -148,7 +148,7 @@ def test_a_recording_that_ends_its_machine_costs_no_neighbour(folder: Path, tmp_
 def test_a_table_of_an_attempt_that_died_counts(folder: Path, tmp_path: Path) -> None:
     """The batch is placed again; what its first attempt had written is not scored again."""
     paths = sorted((folder / "1999").glob("*.parquet"))[:4]
-    batch = [(DirectReader().identify(path), path) for path in paths]
+    batch = [(Reader().identify(path), path) for path in paths]
     first = archive.score_batch(job(tmp_path), batch[:2])
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     whole = archive.score_batch(job(tmp_path), batch)
@@ -165,6 +165,17 @@ def test_files_of_one_name_have_ids_of_their_own(tmp_path: Path) -> None:
     ids = pd.read_parquet(tmp_path / "set")["id"]
     assert len(ids) == ids.nunique() == 2
     assert all(name.startswith("1-") for name in ids)
+
+
+def test_a_data_set_has_ids_of_one_kind(folder: Path, tmp_path: Path) -> None:
+    """In an earlier release they did not end with the content's hash."""
+    score_archive(job(tmp_path), [folder], Machines(stop=10))
+    (settings,) = tmp_path.rglob("_settings.json")
+    earlier = json.loads(settings.read_text(encoding="utf-8"))
+    del earlier["ids"]
+    settings.write_text(to_json(earlier), encoding="utf-8")
+    with pytest.raises(InputError, match=r"ids of an earlier release\. Give another --out"):
+        score_archive(job(tmp_path), [folder], Machines(stop=0))
 
 
 def test_what_cannot_be_scored_is_said(folder: Path, tmp_path: Path) -> None:

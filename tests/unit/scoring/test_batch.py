@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +17,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.bombs import page_bomb
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.scoring import batch
+from hms_pipeline.scoring import batch, readers
 from hms_pipeline.scoring.batch import write_submission
 from hms_pipeline.scoring.inputs import WindowItem, find_items
 from hms_pipeline.scoring.units import score_batches
@@ -28,7 +32,7 @@ from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import Scorer, scoring
 
 PROBS = list(VOTE_COLUMNS)
-score_inputs = partial(batch.score_inputs, reader=DirectReader())
+score_inputs = partial(batch.score_inputs, reader=Reader())
 
 
 def competition(root: Path, n: int = 5) -> Path:
@@ -321,6 +325,116 @@ def test_a_submission_refuses_a_repeated_eeg(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"each eeg_id once, but has {repeated} more than once"):
         write_submission(scorer, root, tmp_path / "submission.csv", scoring())
     assert not scorer.batches
+
+
+@pytest.fixture
+def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "cores", lambda: 3)
+    monkeypatch.setattr(readers, "WINDOWS_A_PROCESS", 1)
+
+
+def hostile(root: Path) -> Path:
+    """A test set of twelve windows, of which five can be scored."""
+    competition(root, 12)
+    eegs, spectrograms = root / "test_eegs", root / "test_spectrograms"
+    spoiled = bytearray((eegs / "100.parquet").read_bytes())
+    spoiled[len(spoiled) // 2] ^= 1
+    (eegs / "100.parquet").write_bytes(spoiled)
+    (eegs / "101.parquet").write_bytes((eegs / "101.parquet").read_bytes()[:5000])
+    (eegs / "102.parquet").unlink()
+    (eegs / "103.parquet").write_bytes(page_bomb(400_000, "zstd"))
+    shutil.copy(spectrograms / "700.parquet", eegs / "104.parquet")
+    (eegs / "105.parquet").write_bytes(eeg_to_parquet(np.zeros((20, 10_000))))
+    (eegs / "106.parquet").unlink()
+    os.mkfifo(eegs / "106.parquet")
+    (spectrograms / "707.parquet").write_bytes(b"PAR1")
+    return root
+
+
+def test_processes_read_what_a_thread_reads(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    items = find_items([hostile(tmp_path / "data")])
+    by_thread = pd.concat(score_batches(Scorer(), items, 5))
+    request.getfixturevalue("two_processes")
+    with readers.window_readers(len(items)) as pool:
+        assert isinstance(pool, ProcessPoolExecutor)
+        by_processes = pd.concat(score_batches(Scorer(), items, 5, pool))
+        assert not pool.submit(eval, "'torch' in __import__('sys').modules").result()
+    pd.testing.assert_frame_equal(by_processes, by_thread)
+    failed = by_thread[by_thread["error"].notna()]
+    assert list(failed["id"]) == [str(100 + k) for k in range(7)]
+    assert list(failed["id"][failed["transient"]]) == ["102"]
+    assert list(by_thread["members_used"][7:9]) == ["eegnet", "eegnet; v2s-spec"]
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_neighbours_in_a_recording_are_read_as_by_a_thread(tmp_path: Path) -> None:
+    """Rows of one EEG in train.csv differ by their offsets alone."""
+    root = competition(tmp_path / "data", 2)
+    eeg = noise(seconds=70).astype(np.float32)
+    (root / "train_eegs").mkdir()
+    (root / "train_eegs" / "5.parquet").write_bytes(eeg_to_parquet(eeg))
+    (root / "test_spectrograms").rename(root / "train_spectrograms")
+    reader = readers.TableReader(root, "train")
+    rows = [
+        {"eeg_id": 5, "spectrogram_id": 700, "eeg_label_offset_seconds": offset,
+         "spectrogram_label_offset_seconds": offset} for offset in (0, 2, 10, 20, 30)
+    ]  # fmt: skip
+    with readers.window_readers(len(rows)) as pool:
+        found = list(readers.read_all(pool, [partial(reader.read_usable, row) for row in rows]))
+    for row, window in zip(rows, found, strict=True):
+        expected = reader.read(row)
+        np.testing.assert_array_equal(window.eeg, expected.eeg)
+        np.testing.assert_array_equal(window.spectrogram, expected.spectrogram)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_an_interrupted_run_leaves_no_process(folder: Path, tmp_path: Path) -> None:
+    params, stopping = scoring(batch_windows=2), Scorer(stop_after=1)
+    with pytest.raises(KeyboardInterrupt):
+        write_submission(stopping, folder, tmp_path / "a.csv", params, processes=True)
+    assert not multiprocessing.active_children()
+    assert not list(tmp_path.iterdir())
+
+
+class Killing(Scorer):
+    """Kills the processes that read, after its first batch."""
+
+    def predict(self, windows, *, batch_size=None):
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+        return super().predict(windows)
+
+
+@pytest.mark.usefixtures("two_processes")
+def test_a_killed_reader_is_one_line_and_the_next_run_continues(
+    folder: Path, tmp_path: Path
+) -> None:
+    params, out = scoring(chunk_windows=2, batch_windows=1), tmp_path / "a.csv"
+    score = partial(score_inputs, inputs=[folder], out=out, params=params, processes=True)
+    said = "^Reading needs its 2 worker processes, but one of them died, .*run the command again"
+    with pytest.raises(InputError, match=said):
+        score(Killing(stop_after=9))
+    assert not out.exists()
+    assert not multiprocessing.active_children()
+    assert score(Scorer()).n_scored == 5
+    score_inputs(Scorer(), [folder], tmp_path / "b.csv", params)
+    assert out.read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("cores", "free", "n_windows", "workers"),
+    [(2, 64, 999, 1), (16, 64, 999, 8), (4, 64, 999, 3), (16, 1, 999, 1), (16, 2, 999, 3),
+     (16, 64, 127, 1), (16, 64, 192, 3), (16, 64, 0, 1)],
+)  # fmt: skip
+def test_readers_are_as_many_as_cores_memory_and_windows_allow(
+    monkeypatch: pytest.MonkeyPatch, cores: int, free: int, n_windows: int, workers: int
+) -> None:
+    monkeypatch.setattr(readers, "cores", lambda: cores)
+    monkeypatch.setattr(readers, "free_memory", lambda: free * 10**9)
+    with readers.window_readers(n_windows) as pool:
+        assert isinstance(pool, ProcessPoolExecutor) == (workers > 1)
+        assert pool._max_workers == workers  # none is started before the first window
 
 
 def test_one_batch_is_read_ahead_while_another_is_scored(folder: Path) -> None:

@@ -21,7 +21,7 @@ from flows import drift as drift_flow
 from flows import score as score_flow
 from hms_pipeline.config import Paths
 from hms_pipeline.data.encode import eeg_to_parquet
-from hms_pipeline.data.reading import DirectReader, ReadingProcess
+from hms_pipeline.data.reading import Reader, ReadingProcess
 from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring import inbox as inboxes
 from hms_pipeline.scoring.inbox import read_inbox_scores
@@ -33,7 +33,7 @@ from ...scorer import ROOT, Scorer, scoring
 from .test_batch import competition
 
 NOW = scoring(settle_s=0)
-score_inbox = partial(inboxes.score_inbox, reader=DirectReader())
+score_inbox = partial(inboxes.score_inbox, reader=Reader())
 
 
 @pytest.fixture(scope="module")

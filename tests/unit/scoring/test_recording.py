@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hms_pipeline.data.encode import eeg_to_parquet
-from hms_pipeline.data.reading import ParquetRecording
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import Window, cut
 from hms_pipeline.schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from hms_pipeline.scoring.recording import score_recording, write_annotations
@@ -47,7 +47,7 @@ def test_windows_of_a_short_recording(tmp_path: Path) -> None:
 
 def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> None:
     path, eeg = parquet(tmp_path, 700)
-    recording = ParquetRecording.open(path)
+    recording = Reader().open(path, None, {})
     spectrogram = own_spectrogram(recording, block_s=60)
     np.testing.assert_allclose(spectrogram, own_spectrogram(recording, 1000), rtol=1e-4, atol=1e-6)
     start = int(300 * SFREQ)  # ten minutes around its centre are [25, 625] s
@@ -190,7 +190,7 @@ def test_a_recording_of_interrupted_stretches_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("pause_s", [0.0, 60.0])
 def test_the_own_spectrogram_has_nothing_where_a_pause_is(tmp_path: Path, pause_s: float) -> None:
     path, _ = parquet(tmp_path, 700)
-    recording = ParquetRecording.open(path)
+    recording = Reader().open(path, None, {})
     paused = replace(recording, pauses=((60_000, 60_000 + int(pause_s * 200)),))
     whole, holed = own_spectrogram(recording, 300), own_spectrogram(paused, 300)
     rows = paused_rows(paused, whole.shape[2])
@@ -236,7 +236,7 @@ def test_a_constant_changes_no_spectrogram(tmp_path: Path) -> None:
     for k, x in enumerate((eeg, eeg + constants)):
         path = tmp_path / f"{k}.parquet"
         path.write_bytes(eeg_to_parquet(x))
-        spectrograms.append(own_spectrogram(ParquetRecording.open(path), 60))
+        spectrograms.append(own_spectrogram(Reader().open(path, None, {}), 60))
     plain, moved = spectrograms
     np.testing.assert_allclose(moved, plain, rtol=2e-2, atol=1e-4)
 

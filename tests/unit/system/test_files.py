@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from hms_pipeline.system.files import (
     atomic,
     hash_bytes,
     hash_files,
+    naming,
     read_sealed,
     read_table,
     to_json,
@@ -171,3 +173,27 @@ with atomic(pathlib.Path({str(path)!r})) as temporary:
     assert len(list(tmp_path.iterdir())) == 1
     write_json(path, {})
     assert list(tmp_path.iterdir()) == [path]
+
+
+def fill(*named: str) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device", *named)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_an_error_of_the_disk_names_the_file_that_was_to_be_written(tmp_path, named, monkeypatch):
+    """On a read-only disk even the removal of what is not there is an error of its own."""
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    path = tmp_path / "params.yaml"
+    with pytest.raises(OSError, match="No space") as error, atomic(path) as temporary:
+        fill(*[str(temporary)] if named else [])
+    assert error.value.filename == str(path)
+
+
+def test_an_error_without_a_file_gets_one(tmp_path):
+    with pytest.raises(OSError, match="No space") as error, naming(tmp_path / "a"):
+        fill()
+    assert error.value.filename == str(tmp_path / "a")

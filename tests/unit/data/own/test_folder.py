@@ -15,7 +15,7 @@ from hms_pipeline.data.own.folder import Options, import_recordings
 from hms_pipeline.data.own.labels import read_labels
 from hms_pipeline.data.own.names import Names
 from hms_pipeline.data.own.report import Imported, NothingImportedError
-from hms_pipeline.data.reading import DirectReader
+from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import WindowReader
 from hms_pipeline.schema import SFREQ, TRAIN_COLUMNS, VOTE_COLUMNS
 from hms_pipeline.system.errors import InputError
@@ -49,7 +49,7 @@ def table(path: Path, *rows: str, header: str = "file,start_s,class,reader,patie
 def run(
     recordings: Mapping[str, Path], labels: Path, out: Path, patients: Path | None = None, **options
 ) -> Imported:
-    given = Options(**{"reader": DirectReader(), "spectrogram_missing": 1.0} | options)
+    given = Options(**{"reader": Reader(), "spectrogram_missing": 1.0} | options)
     return import_recordings(recordings, read_labels(labels, patients), out, given)
 
 
@@ -137,7 +137,7 @@ def test_one_bad_file_costs_one_file(hospital: dict[str, Path], tmp_path: Path) 
     assert said["doe_a.edf"][0] == "repeat"
 
 
-class HalfDamaged(DirectReader):
+class HalfDamaged(Reader):
     """Long recordings, of which the first cannot be read to its end."""
 
     def open(self, path: Path, rename: Mapping[str, str], limits: Mapping[str, object]) -> Long:
