@@ -40,6 +40,8 @@ STORE = {"store-away": CUT, "store-slow": SLOW, "store-full": FULL, "store-busy"
 NETWORK = {"network-cut": CUT, "answers-lost": DEAF}
 FAULTS = ("database", *STORE, *NETWORK, "machine-gone", "clock", "retrain")
 BOTH = (*NETWORK, "clock")  # the other machine decides at the same time
+MIDDLES = ("validate", "split", "features@spec", "train@v2s-1", "ensemble", "register")
+STAGE_S = 3.0  # how long a toy stage takes
 OVER_S = DEAD_S + 5  # a network that is away for so long makes a machine lose the lock
 ENDS = (signal.SIGINT, signal.SIGQUIT)  # PostgreSQL ends its sessions and stops; as in a crash
 CLOCK_OFF_S = 600.0
@@ -57,11 +59,15 @@ class Trial:
         How long what is away stays away.
     whole : bool
         Whether machines register ensembles rather than small versions.
+    seed : int
+        Of the moments; the first retrain's database goes in the middle of the stage of this number.
     """
 
-    def __init__(self, backends: Servers, work: Path, away_s: float, whole: bool) -> None:
+    def __init__(
+        self, backends: Servers, work: Path, away_s: float, whole: bool, seed: int
+    ) -> None:
         self.backends, self.work, self.away_s, self.whole = backends, work, away_s, whole
-        self.random = random.Random(0)
+        self.random, self.seed = random.Random(seed), seed
         ports = dict(zip(("prefect", "mlflow"), free_ports(2), strict=True))
         self.store, self.network = Proxy(backends.store_port), Proxy(ports["mlflow"])
         self.store_url = f"http://127.0.0.1:{self.store.port}"
@@ -222,30 +228,45 @@ class Trial:
         return compare
 
     def retrain(self, k: int) -> Iterator[str]:
-        """The database goes during a retrain of toy stages."""
-        root = self.work / "toy"
+        """The database goes in the middle of a stage of a toy retrain, each time of another one."""
+        root, stage = self.work / "toy", MIDDLES[(self.seed + k) % len(MIDDLES)]
         if not root.exists():
-            toy.write(root, folds=2, seconds=1.0)
+            toy.write(root, folds=2, seconds=STAGE_S)
         (root / "data" / "train.csv").write_text(f"label_id\n{k}\n", encoding="utf-8")
         run([*DVC, "commit", "-q", "-f", "data.dvc"], root, {})
         command = [sys.executable, "-W", "ignore", "-m", "flows.retrain", "--root", str(root)]
-        env, said = environment(self.prefect), self.work / f"retrain-{k}.log"
+        env, said, ran = environment(self.prefect), self.work / f"retrain-{k}.log", _lines(root)
         with said.open("wb") as out:
             process = subprocess.Popen(command, cwd=root, env=env, stdout=out, stderr=out)
-        time.sleep(self.random.uniform(5, 35))
-        with self.happens("retrain"):
-            time.sleep(self.away_s)
-        code = process.wait()
+        try:
+            while process.poll() is None and f"{stage}: " not in said.read_text(encoding="utf-8"):
+                time.sleep(0.2)
+            time.sleep(self.random.uniform(0, 2 * STAGE_S))
+            with self.happens("retrain"):
+                time.sleep(self.away_s)
+            code = process.wait()
+        finally:
+            process.kill()
         yield "ended" if code else "completed"
         if code:
             last = said.read_text(encoding="utf-8").rstrip().splitlines()[-1]
-            print(f"  retrain {k} gave {code}: {last[:300]}", flush=True)
+            print(f"  retrain {k}, {stage}, gave {code}: {last[:300]}", flush=True)
         again = subprocess.run(
             command, cwd=root, env=env, capture_output=True, text=True, check=False
         )
         if again.returncode:
             print(f"  the next run gave {again.returncode}: {again.stderr[-500:]}", flush=True)
             yield "LOST"
+        twice = {name for name, n in Counter(_lines(root)[len(ran) :]).items() if n > 1}
+        if twice - {"register"}:  # which runs always
+            yield f"again {', '.join(sorted(twice))}"
+
+
+def _lines(root: Path) -> list[str]:
+    """The toy stages that ran to their end, in order."""
+    log = root / "runs.log"
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    return [line.split()[0] for line in text.splitlines()]
 
 
 def main() -> int:
@@ -267,8 +288,7 @@ def main() -> int:
     bad = 0
     try:
         with servers() as backends:
-            trial = Trial(backends, work, args.away, args.whole)
-            trial.random.seed(args.seed)
+            trial = Trial(backends, work, args.away, args.whole, args.seed)
             try:
                 bad = measure(trial, args.faults or FAULTS, args.times)
             finally:

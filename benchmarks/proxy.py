@@ -25,12 +25,14 @@ class Proxy:
     ----------
     target : int
         The port.
+    host : str
+        Where it listens itself.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self.target, self.mode = target, PASS
         self.open: set[socket.socket] = set()
-        self.door = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.door = socket.create_server((host, 0), backlog=64)
         self.port = self.door.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -60,21 +60,21 @@ def take(root: Path, log: Log) -> None:
 
 def _take_commit(root: Path, branch: str, log: Log) -> None:
     _fetch(root, branch, log)
-    _git(root, "checkout", "-q", "HEAD", "--", LOCK, may_fail=True)
-    _git(root, "merge", "-q", "--ff-only", "FETCH_HEAD")
+    git(root, "checkout", "-q", "HEAD", "--", LOCK, may_fail=True)
+    git(root, "merge", "-q", "--ff-only", "FETCH_HEAD")
 
 
 def _fetch(root: Path, branch: str, log: Log) -> None:
     """Ask for the branch; this clone must have no change of its own but ``dvc.lock``."""
-    if _git(root, "status", "--porcelain", "--untracked-files=no", "--", f":!{LOCK}"):
+    if changed(root):
         raise InputError(
             f"A machine with {BRANCH} set needs the files of the commit, but some of {root}"
             " differ. Commit and push them, or unset it."
         )
     _remote(root, ["git", "fetch", "-q", "origin", branch], log)
-    own = _git(root, "log", "--format=%ae", "FETCH_HEAD..HEAD").split()
+    own = git(root, "log", "--format=%ae", "FETCH_HEAD..HEAD").split()
     if own == [EMAIL]:  # commits of a retrain that ended before it could push
-        _git(root, "reset", "-q", "--soft", "HEAD~1")
+        git(root, "reset", "-q", "--soft", "HEAD~1")
     elif own:
         raise InputError(
             f"A machine with {BRANCH} set needs a clone without commits of its own, but {root} has"
@@ -97,22 +97,22 @@ def give(root: Path, log: Log) -> None:
     if not branch:
         return
     push(root, ["--run-cache"], log)
-    if not _git(root, "status", "--porcelain", "--", LOCK):
+    if not git(root, "status", "--porcelain", "--", LOCK):
         return
     try:
         _fetch(root, branch, log)  # refuses a clone with changed files: what it made is not pushed
     except InputError as err:
         log.warning("%s stays on this machine. %s", LOCK, err)
         return
-    _git(root, "add", LOCK)
-    _git(root, *ROBOT, "commit", "-q", "-m", f"{LOCK} of a retrain", "--", LOCK)
+    git(root, "add", LOCK)
+    git(root, *ROBOT, "commit", "-q", "-m", f"{LOCK} of a retrain", "--", LOCK)
     try:
         _remote(
             root, ["git", "push", "-q", "origin", f"HEAD:refs/heads/{branch}"], log, WAITS_S[:2]
         )
     except InputError as err:
         log.warning("%s stays on this machine. %s", LOCK, err)
-        _git(root, "reset", "-q", "--soft", "HEAD~1")
+        git(root, "reset", "-q", "--soft", "HEAD~1")
 
 
 def push(root: Path, targets: Sequence[str], log: Log) -> None:
@@ -145,7 +145,13 @@ def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float]
     )
 
 
-def _git(root: Path, *arguments: str, may_fail: bool = False) -> str:
+def changed(root: Path) -> str:
+    """Tracked files that differ from the commit, but ``dvc.lock``."""
+    return git(root, "status", "--porcelain", "--untracked-files=no", "--", f":!{LOCK}")
+
+
+def git(root: Path, *arguments: str, may_fail: bool = False) -> str:
+    """What a command of git prints, or InputError where it fails."""
     done = _run(root, ["git", *arguments])
     if done.returncode and not may_fail:
         raise InputError(f"git {' '.join(arguments[:2])} failed: {' '.join(done.stderr.split())}")

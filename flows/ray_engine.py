@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hms_pipeline.config.retrain import StageNeeds
@@ -164,25 +164,13 @@ class RayEngine(Engine):
         """Where nodes find the code: the shared folder, or git at the commit that is pushed."""
         if self.params.ray.exchange == "shared":
             return str(self.root), None
-        if self._git("status", "--porcelain", "--untracked-files=no", "--", ":!dvc.lock"):
+        if exchange.changed(self.root):
             raise InputError(
                 "Nodes get the code from git, but files here differ from the commit. Commit and"
                 " push them, or set retrain.ray.exchange to 'shared'."
             )
-        return self._git("remote", "get-url", "origin"), self._git("rev-parse", "HEAD")
-
-    def _git(self, *arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.root,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        if done.returncode:
-            raise InputError(f"git {arguments[0]} failed: {' '.join(done.stderr.split())}")
-        return done.stdout.strip()
+        git = partial(exchange.git, self.root)
+        return git("remote", "get-url", "origin"), git("rev-parse", "HEAD")
 
     def _cancel(self) -> None:
         """End what still runs on nodes."""

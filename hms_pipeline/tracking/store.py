@@ -124,8 +124,11 @@ def _create(place: Path) -> None:
 def quiet_mlflow() -> None:
     """MLflow neither calls home nor draws progress bars nor tells of its migrations.
 
-    What it says of a database that fails, with a traceback, it also raises.
+    What it says of a database that fails, with a traceback, it also raises. Files go through its
+    server: left to itself, a client is sent to the server's bucket, which it may not reach.
     """
+    for way in ("DOWNLOAD", "UPLOAD"):
+        os.environ.setdefault(f"MLFLOW_ENABLE_PROXY_MULTIPART_{way}", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

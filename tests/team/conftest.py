@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.postgres_s3 import Servers, free_ports, missing, servers
-from tests.checkout import copy_files
+from benchmarks.postgres_s3 import Servers, free_ports, missing, servers, wait_until
+from benchmarks.proxy import Proxy
+from hms_pipeline.config import Params
+from hms_pipeline.config.params import parse_params
+from hms_pipeline.config.recipes import compose, merge_patch, write_recipe
+from tests.checkout import ROOT, copy_files
 
+from .network import Bridge, Place, lacking
+
+LOOPBACK = "127.0.0.1"
 ME = ("-c", "user.name=test", "-c", "user.email=test@localhost")
 PREFECT_LOGIN = f"team:prefect-{secrets.token_hex(8)}"
 
@@ -29,10 +38,13 @@ class Machine:
     root : Path
     env : mapping
         Beside what every process needs.
+    place : Place, optional
+        Where its processes run; None: in this one's network, with this one's folders.
     """
 
     root: Path
     env: Mapping[str, str]
+    place: Place | None = None
     said: list[str] = field(default_factory=list)
 
     @property
@@ -40,15 +52,24 @@ class Machine:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
         git = {name: value for name, value in os.environ.items() if name.startswith("GIT_")}
-        code = {"PYTHONPATH": str(self.root), "OMP_NUM_THREADS": "1"}
+        path = os.pathsep.join([str(self.root), os.environ.get("PYTHONPATH", "")])
+        code = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         return {**kept, **quiet, **git, **code, **self.env}
+
+    def command(self, *command: str) -> list[str]:
+        return [*(self.place.prefix if self.place else ()), *command]
+
+    def entered(self) -> contextlib.AbstractContextManager[None]:
+        """Let this thread open connections from there."""
+        return self.place.entered() if self.place else contextlib.nullcontext()
 
     def run(self, *command: str, code: int = 0) -> str:
         """Run a command; its exit code has to be as said."""
         begin = time.monotonic()
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, text=True, capture_output=True
-        )
+            self.command(*command), cwd=self.root, env=self.environment, text=True,
+            capture_output=True,
+        )  # fmt: skip
         text = f"{done.stdout}{done.stderr}"
         self.said.append(text)
         took = f"{time.monotonic() - begin:.1f} s"
@@ -68,11 +89,23 @@ class Team:
     backends: Servers
     first: Machine
     addresses: dict[str, str]
+    store_url: str
+    bridge: Bridge | None
+
+    @property
+    def host(self) -> str:
+        """Where others find what runs on this machine."""
+        return self.bridge.host if self.bridge else LOOPBACK
 
     @property
     def secrets(self) -> list[str]:
         login = PREFECT_LOGIN.partition(":")[2]
         return [self.backends.database_password, self.backends.store_secret, login]
+
+    def machine(self, folder: Path, env: Mapping[str, str], *private: Path) -> Machine:
+        """A machine that shares nothing but addresses, where that can be had."""
+        name = folder.name
+        return Machine(folder, env, self.bridge and self.bridge.join(folder, name, private))
 
 
 def clone(target: Path) -> Path:
@@ -80,28 +113,55 @@ def clone(target: Path) -> Path:
     return copy_files(target, ("dvc.lock", "data.dvc"))
 
 
+SAID: set[str] = set()  # of the machines of this run
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    for line in SAID:
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="module")
-def team(tmp_path_factory) -> Iterator[Team]:
-    """Both backends and both servers, up."""
-    if lacking := missing():
-        pytest.skip(lacking)
-    prefect, mlflow = free_ports(2)
-    addresses = {
-        "PREFECT_API_URL": f"http://127.0.0.1:{prefect}/api",
-        "PREFECT_API_AUTH_STRING": PREFECT_LOGIN,
-        "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{mlflow}",
-    }
+def bridge(tmp_path_factory) -> Iterator[Bridge | None]:
+    """What joins machines in namespaces of their own; None where these cannot be had."""
+    if why := lacking():
+        SAID.add(f"Machines of tests/team share this one's network and folders, as {why}.")
+        yield None
+        return
+    SAID.add("Machines of tests/team had only addresses.")
+    found = Bridge(tmp_path_factory.getbasetemp())
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory, bridge: Bridge | None) -> Iterator[Team]:
+    """Both backends and both servers, up; they listen on loopback and are relayed to the bridge."""
+    if absent := missing():
+        pytest.skip(absent)
+    ports = dict(zip(("prefect", "mlflow"), free_ports(2), strict=True))
     with servers() as backends:
         env = {
             **backends.environment,
-            "HMS_PREFECT_PORT": str(prefect),
-            "HMS_MLFLOW_PORT": str(mlflow),
+            **{f"HMS_{name.upper()}_PORT": str(port) for name, port in ports.items()},
             "PREFECT_SERVER_API_AUTH_STRING": PREFECT_LOGIN,
         }
         first = Machine(clone(tmp_path_factory.mktemp("first") / "project"), env)
+        host = bridge.host if bridge else LOOPBACK
+        prefect, mlflow, store = (
+            f"http://{host}:{Proxy(port, host).port}"
+            for port in (*ports.values(), backends.store_port)
+        )
+        addresses = {
+            "PREFECT_API_URL": f"{prefect}/api",
+            "PREFECT_API_AUTH_STRING": PREFECT_LOGIN,
+            "MLFLOW_TRACKING_URI": mlflow,
+        }
         try:
             first.run(sys.executable, "-m", "flows.stack", "servers")
-            yield Team(backends, first, addresses)
+            yield Team(backends, first, addresses, store, bridge)
         finally:
             first.run(sys.executable, "-m", "flows.stack", "down")
 
@@ -111,7 +171,7 @@ def machine(team: Team, tmp_path: Path):
     """Makes machines that know the servers' addresses and have no key of the store."""
 
     def make(name: str, **env: str) -> Machine:
-        return Machine(clone(tmp_path / name), {**team.addresses, **env})
+        return team.machine(clone(tmp_path / name), {**team.addresses, **env})
 
     return make
 
@@ -120,25 +180,47 @@ def git(machine: Machine, *arguments: str) -> str:
     return machine.run("git", *ME, *arguments)
 
 
+def recipe_of_one() -> Params:
+    """The tiny recipe with one member and without a student."""
+    tiny = compose(ROOT / "recipes", "tiny").model_dump(mode="json")
+    less = {"members": {"v2s-spec": None}, "views": {"spec_multi": None}, "student": None}
+    return parse_params(merge_patch(tiny, less), "one member")
+
+
 @pytest.fixture
-def origin(team: Team, tmp_path: Path) -> str:
-    """A bare repository with the tiny recipe, whose data lie in DVC's remote."""
+def origin(team: Team, tmp_path: Path) -> Iterator[str]:
+    """The address of a repository with a small recipe, whose data lie in DVC's remote."""
     author = Machine(clone(tmp_path / "author"), team.backends.store_keys)
     git(author, "init", "-q", "-b", "main")
-    author.hms("recipe", "tiny")
+    write_recipe(author.root / "params.yaml", recipe_of_one())
     author.hms("sample", "--out", "data")
     dvc = (sys.executable, "-m", "dvc")
     author.run(*dvc, "remote", "add", "-q", "--default", "team", f"s3://{team.backends.bucket}/dvc")
-    author.run(*dvc, "remote", "modify", "team", "endpointurl", team.backends.store_url)
+    author.run(*dvc, "remote", "modify", "team", "endpointurl", team.store_url)
     author.run(*dvc, "add", "-q", "data")
     author.run(*dvc, "push", "-q")
     git(author, "add", "-A")
     git(author, "commit", "-q", "-m", "start")
-    bare = tmp_path / "origin.git"
-    git(author, "clone", "-q", "--bare", str(author.root), str(bare))
-    return str(bare)
+    git(author, "clone", "-q", "--bare", str(author.root), str(tmp_path / "origin.git"))
+    with git_server(tmp_path, team.host) as address:
+        yield f"{address}/origin.git"
 
 
-def cloned(origin: str, target: Path, env: dict[str, str]) -> Machine:
+@contextlib.contextmanager
+def git_server(folder: Path, host: str) -> Iterator[str]:
+    """Serves the repositories of a folder to whoever knows the address."""
+    (port,) = free_ports(1)
+    serve = ["git", "daemon", "--export-all", "--enable=receive-pack", f"--base-path={folder}"]
+    with subprocess.Popen([*serve, f"--listen={host}", f"--port={port}"]) as process:
+        try:
+            wait_until(lambda: socket.create_connection((host, port), 1).close(), "git")
+            yield f"git://{host}:{port}"
+        finally:
+            process.terminate()
+
+
+def cloned(
+    team: Team, origin: str, target: Path, env: Mapping[str, str], *private: Path
+) -> Machine:
     subprocess.run(["git", "clone", "-q", origin, str(target)], check=True)
-    return Machine(target, env)
+    return team.machine(target, env, *private)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,8 @@ from hms_pipeline.inference.client import PARQUET, encode_request
 from hms_pipeline.schema import VOTE_COLUMNS
 
 from ..ensembles import random_window
-from .conftest import Machine, Team
+from .conftest import LOOPBACK, Machine, Team
+from .network import lacking
 
 pytestmark = [pytest.mark.team, pytest.mark.slow]
 SERVED_WITHIN_S = 120
@@ -37,13 +39,13 @@ def served(machine: Machine) -> Iterator[str]:
     log = machine.root / "serve.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hms_pipeline", "serve", "--port", str(port)],
+            machine.command(sys.executable, "-m", "hms_pipeline", "serve", "--port", str(port)),
             cwd=machine.root, env=machine.environment, stdout=out, stderr=out,
         )  # fmt: skip
     try:
         until = time.monotonic() + SERVED_WITHIN_S
         while True:
-            with contextlib.suppress(requests.RequestException):
+            with contextlib.suppress(requests.RequestException), machine.entered():
                 requests.get(f"{url}/ping", timeout=2)
                 break
             assert process.poll() is None, log.read_text()
@@ -56,13 +58,14 @@ def served(machine: Machine) -> Iterator[str]:
         machine.said.append(log.read_text())
 
 
-def ask(url: str) -> np.ndarray:
-    answer = requests.post(
-        f"{url}/invocations",
-        data=encode_request([random_window(7)]),
-        headers={"Content-Type": PARQUET},
-        timeout=120,
-    )
+def ask(machine: Machine, url: str) -> np.ndarray:
+    with machine.entered():
+        answer = requests.post(
+            f"{url}/invocations",
+            data=encode_request([random_window(7)]),
+            headers={"Content-Type": PARQUET},
+            timeout=120,
+        )
     assert answer.status_code == 200, answer.text
     rows = answer.json()["predictions"]
     return np.array([[row[name] for name in VOTE_COLUMNS] for row in rows])
@@ -99,7 +102,7 @@ def test_a_version_travels_from_machine_to_machine(team: Team, machine) -> None:
     assert made["verdicts"] == [[1, "promoted"], [2, "promoted"]]
 
     with served(third) as url:
-        np.testing.assert_allclose(ask(url), made["probs"][1:], atol=1e-6, rtol=0)
+        np.testing.assert_allclose(ask(third, url), made["probs"][1:], atol=1e-6, rtol=0)
 
     inbox = third.root / "inbox"
     inbox.mkdir()
@@ -112,8 +115,9 @@ def test_a_version_travels_from_machine_to_machine(team: Team, machine) -> None:
     assert champion(second) == 2
     third.hms("rollback", "--reason", "it is worse at night")
     assert champion(second) == champion(machine("first-again")) == 1
-    with served(machine("fourth")) as url:
-        np.testing.assert_allclose(ask(url), made["probs"][:1], atol=1e-6, rtol=0)
+    fourth = machine("fourth")
+    with served(fourth) as url:
+        np.testing.assert_allclose(ask(fourth, url), made["probs"][:1], atol=1e-6, rtol=0)
 
     said = team.first.hms("doctor")
     for name in ("MLflow's database", "MLflow's files", "Prefect's database"):
@@ -126,6 +130,22 @@ def test_a_version_travels_from_machine_to_machine(team: Team, machine) -> None:
     assert not any(holds(team.secrets, text.encode()) for text in texts)
     assert not [found for head in heads for found in places_with(team.secrets, head.root)]
     assert not _objects_with(team, team.secrets)
+
+
+def test_machines_share_nothing_but_addresses(team: Team, machine) -> None:
+    if team.bridge is None:
+        pytest.skip(str(lacking()))
+    one, other = machine("one"), machine("other")
+    one.run("test", "-e", str(one.root / "params.yaml"))
+    for hidden in (other.root, team.first.root):
+        one.run("test", "-e", str(hidden), code=1)
+    ports = [team.backends.database_port, team.backends.store_port]
+    for host in (LOOPBACK, team.host):
+        for port in ports:
+            with one.entered(), pytest.raises(OSError, match="refused"):
+                socket.create_connection((host, port), 5)
+    with one.entered():
+        assert requests.get(f"{team.addresses['MLFLOW_TRACKING_URI']}/health", timeout=9).ok
 
 
 def _objects_with(team: Team, secrets: Sequence[str]) -> list[str]:

@@ -31,8 +31,10 @@ def nightly(machine: Machine) -> dict:
 
 def test_a_night_without_shared_folders(team: Team, origin: str, tmp_path: Path) -> None:
     keys = team.backends.store_keys
-    second = cloned(origin, tmp_path / "second", {**team.addresses, **keys, "HMS_BRANCH": "main"})
-    third = cloned(origin, tmp_path / "third", dict(team.addresses))
+    second = cloned(
+        team, origin, tmp_path / "second", {**team.addresses, **keys, "HMS_BRANCH": "main"}
+    )
+    third = cloned(team, origin, tmp_path / "third", dict(team.addresses))
     second.run(sys.executable, "-m", "flows.stack", "worker")
     try:
         first = nightly(second)
@@ -42,7 +44,7 @@ def test_a_night_without_shared_folders(team: Team, origin: str, tmp_path: Path)
         again = nightly(second)
         assert again["version"] == 1
 
-        author = cloned(origin, tmp_path / "author-again", {})
+        author = cloned(team, origin, tmp_path / "author-again", {})
         assert "dvc.lock of a retrain" in git(author, "log", "--oneline")
         recipe = author.root / "params.yaml"
         text = recipe.read_text().replace("max_interpolated: 3", "max_interpolated: 2")
@@ -55,7 +57,9 @@ def test_a_night_without_shared_folders(team: Team, origin: str, tmp_path: Path)
         second.run(sys.executable, "-m", "flows.stack", "down")
 
     # A machine that was never there has the outputs, trains nothing and agrees.
-    other = cloned(origin, tmp_path / "other", {**team.addresses, **keys, "HMS_BRANCH": "main"})
+    other = cloned(
+        team, origin, tmp_path / "other", {**team.addresses, **keys, "HMS_BRANCH": "main"}
+    )
     other.run(sys.executable, "-m", "flows.exchange")
     other.hms("keys")  # of the code, cached nowhere
     assert "Data and pipelines are up to date" in other.run(
@@ -65,6 +69,6 @@ def test_a_night_without_shared_folders(team: Team, origin: str, tmp_path: Path)
     if champion(third) != 2:
         third.hms("promote", "2", "--reason", "by hand")
     with served(second) as here, served(third) as there:
-        np.testing.assert_allclose(ask(there), ask(here), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(ask(third, there), ask(second, here), atol=1e-6, rtol=0)
     third.hms("rollback", "--reason", "worse at night")
     assert champion(second) == champion(other) == 1
