@@ -49,12 +49,13 @@ check: $(READY)  ## Lint, formatting, types, dead code
 fast: $(READY)  ## The fast tests
 	python -m pytest -m "not slow and not stack"
 
-slow: $(TEAM)  ## Exhaustive runs: thousands of drawn and hostile files, twenty kills (hours)
+slow: $(TEAM)  ## Exhaustive runs: drawn and hostile files by the thousand, kills by the twenty (hours)
 	python -m tests.differential --n 5838
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
 	HMS_TEAM=whole python -m pytest tests/team
+	python -m benchmarks.chaos --kills 20
 	python -m benchmarks.faults
 	HMS_DECISIONS=5 python -m pytest tests/unit/registry/test_machines.py
 

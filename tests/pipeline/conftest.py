@@ -39,6 +39,11 @@ class Project:
             pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
 
+    def commit(self, note: str) -> None:
+        self.run("git", "add", "-A")
+        identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+        self.run("git", *identity, "commit", "-q", "-m", note)
+
     def copy(self, target: Path) -> Project:
         """The same project elsewhere, with its artifacts, DVC cache and registry."""
         shutil.copytree(self.root, target, symlinks=True)
@@ -52,15 +57,13 @@ def copy_of_checkout(target: Path) -> Project:
     project.run("hms", "recipe", "tiny")
     project.run("hms", "sample", "--out", "data")
     project.run("dvc", "add", "-q", "data")
-    project.run("git", "add", "-A")
-    identity = ("-c", "user.name=test", "-c", "user.email=test@localhost")
-    project.run("git", *identity, "commit", "-q", "-m", "start")
+    project.commit("start")
     return project
 
 
 @pytest.fixture(scope="session")
 def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny recipe, run to its champion by `dvc repro`. Tests must not change it: copy it.
+    """The tiny recipe, run to its champion by `dvc repro` and committed. Tests change copies of it.
 
     Of several processes of pytest the first makes it; each then has a copy of its own.
     """
@@ -71,5 +74,6 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         if not finished.exists():
             copy_of_checkout(made.root)
             made.run("dvc", "repro")
+            made.commit("dvc.lock")
             finished.touch()
     return made.copy(own / "own")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import psutil
 import pytest
 import yaml
 
+from benchmarks import toy
+from benchmarks.postgres_s3 import free_ports
 from flows.processes import MARK
 
 ROOT = Path(__file__).parents[2]
@@ -24,21 +27,25 @@ pytestmark = [pytest.mark.slow, pytest.mark.stack]
 TRAININGS = [f"train@{member}-{fold}" for member in ("eegnet", "v2s") for fold in range(2)]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(scope="module")
+def make_toy(tmp_path_factory) -> Callable[..., Path]:
+    """Writes toy repositories: copies of one, whose stages take so long."""
+    made = tmp_path_factory.mktemp("made") / "toy"
+    toy.write(made, folds=2, seconds=0.1)
+
+    def make(folder: Path, seconds: float = 0.1) -> Path:
+        shutil.copytree(made, folder)
+        (folder / "dvc.yaml").write_text(toy.graph(2, seconds), encoding="utf-8")
+        return folder.resolve()
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def stack(make_toy, tmp_path_factory):
     """A stack of its own, over a toy repository."""
     root = make_toy(tmp_path_factory.mktemp("stack") / "toy")
-    env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")},
-        "HMS_PREFECT_PORT": str(free_port()),
-        "HMS_MLFLOW_PORT": str(free_port()),
-    }
+    env = stack_environment()
     command = [sys.executable, "-m", "flows.stack"]
     done = subprocess.run(
         [*command, "up", "--root", str(root)], env=env, cwd=ROOT, capture_output=True, text=True
@@ -49,15 +56,25 @@ def stack(tmp_path_factory):
     assert [p for p in psutil.process_iter() if str(root) in command_line(p)] == []
 
 
+def stack_environment() -> dict[str, str]:
+    """Variables of a stack on free ports."""
+    prefect, mlflow = free_ports(2)
+    own = {"HMS_PREFECT_PORT": str(prefect), "HMS_MLFLOW_PORT": str(mlflow)}
+    return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | own
+
+
 @pytest.fixture
-def toy(tmp_path, stack):
+def repository(make_toy, stack, tmp_path) -> tuple[Path, dict[str, str]]:
     return make_toy(tmp_path / "toy"), stack[1]
 
 
-def make_toy(folder: Path, folds: int = 2, seconds: float = 0.1) -> Path:
-    command = [sys.executable, str(ROOT / "benchmarks" / "toy.py"), str(folder)]
-    subprocess.run([*command, "--folds", str(folds), "--seconds", str(seconds)], check=True)
-    return folder.resolve()
+@pytest.fixture(scope="module")
+def retrained(make_toy, stack, tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A toy repository after its first retrain."""
+    root = make_toy(tmp_path_factory.mktemp("retrained") / "toy")
+    code, output = retrain(root, stack[1])
+    assert code == 0, output
+    return root, stack[1]
 
 
 def command_line(process: psutil.Process) -> str:
@@ -120,10 +137,8 @@ def living(root: Path) -> list[str]:
     return found
 
 
-def test_same_artifacts_as_dvc_and_nothing_to_do_afterwards(toy, tmp_path):
-    root, env = toy
-    code, output = retrain(root, env)
-    assert code == 0, output
+def test_same_artifacts_as_dvc_and_nothing_to_do_afterwards(retrained, make_toy, tmp_path):
+    root, env = retrained
     assert sorted(runs(root)) == sorted(
         (
             "validate",
@@ -146,9 +161,8 @@ def test_same_artifacts_as_dvc_and_nothing_to_do_afterwards(toy, tmp_path):
     assert len(runs(root)) == 11
 
 
-def test_new_data_is_retrained_and_an_unchanged_stage_stops_the_wave(toy):
-    root, env = toy
-    assert retrain(root, env)[0] == 0
+def test_new_data_is_retrained_and_an_unchanged_stage_stops_the_wave(retrained, tmp_path):
+    root, env = shutil.copytree(retrained[0], tmp_path / "toy").resolve(), retrained[1]
     (root / "data" / "more.csv").write_text("label_id\n3\n")
     subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "data"], cwd=root, check=True)
     code, output = retrain(root, env)
@@ -161,8 +175,8 @@ def test_new_data_is_retrained_and_an_unchanged_stage_stops_the_wave(toy):
     assert "Restored" in output
 
 
-def test_until_only_and_force(toy):
-    root, env = toy
+def test_until_only_and_force(repository):
+    root, env = repository
     assert retrain(root, env, "--until", "split")[0] == 0
     assert runs(root) == ["validate", "split"]
     assert retrain(root, env, "--only", "features@spec")[0] == 0
@@ -175,8 +189,8 @@ def test_until_only_and_force(toy):
     assert "Unknown stage 'banana'" in output.splitlines()[-1]
 
 
-def test_failures_are_retried_bad_input_is_not_and_the_rest_goes_on(toy):
-    root, env = toy
+def test_failures_are_retried_bad_input_is_not_and_the_rest_goes_on(repository):
+    root, env = repository
     failures = {"train@eegnet-0": [1], "train@v2s-1": [2]}
     (root / "failures.json").write_text(json.dumps(failures))
     code, output = retrain(root, env)
@@ -190,7 +204,7 @@ def test_failures_are_retried_bad_input_is_not_and_the_rest_goes_on(toy):
     assert runs(root)[len(done) :] == ["train@v2s-1", "ensemble", "register"]
 
 
-def test_time_limit_ends_a_stage(tmp_path, stack):
+def test_time_limit_ends_a_stage(make_toy, tmp_path, stack):
     root = make_toy(tmp_path / "toy", seconds=30)
     needs = {"cpu": 1, "gpu": 0, "time_limit_s": 4}
     edit_recipe(root, default=needs, retries=0)
@@ -202,7 +216,7 @@ def test_time_limit_ends_a_stage(tmp_path, stack):
     assert living(root) == []
 
 
-def test_second_retrain_is_refused_or_queued(tmp_path, stack):
+def test_second_retrain_is_refused_or_queued(make_toy, tmp_path, stack):
     root, env = make_toy(tmp_path / "toy", seconds=2), stack[1]
     first = start(root, env)
     wait_until(lambda: runs(root))
@@ -222,7 +236,7 @@ def test_second_retrain_is_refused_or_queued(tmp_path, stack):
     assert len(set(done)) == len(done) - 1  # and every other stage once
 
 
-def test_cancelled_run_takes_its_stages_along(tmp_path, stack):
+def test_cancelled_run_takes_its_stages_along(make_toy, tmp_path, stack):
     root = make_toy(tmp_path / "toy", seconds=60)
     process = start(root, stack[1])
     wait_until(lambda: any("stage.py" in line for line in living(root)), 120)
@@ -258,17 +272,3 @@ def api(env: dict[str, str], path: str, body: dict | None = None) -> list[dict]:
     )
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
-
-
-@pytest.mark.timeout(1800)
-def test_five_kills(tmp_path):
-    toy = make_toy(tmp_path / "toy", seconds=0.5)
-    env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")},
-        "HMS_PREFECT_PORT": str(free_port()),
-        "HMS_MLFLOW_PORT": str(free_port()),
-    }
-    command = [sys.executable, "-m", "benchmarks.chaos", str(toy), "--kills", "5", "--seed", "1"]
-    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "every promise held" in done.stdout

@@ -6,10 +6,10 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hms_pipeline.config import Paths
+from hms_pipeline.config import Paths, load_params
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window
 from hms_pipeline.ensemble import check as ensemble_check
@@ -32,6 +32,7 @@ from hms_pipeline.system.files import read_sealed, read_table, write_sealed, wri
 from hms_pipeline.tracking.store import CHAMPION, MODEL, open_store
 
 from ..ensembles import Maker, random_window
+from ..forked import forked
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -49,12 +50,28 @@ def model_maker(tmp_path_factory):
 @pytest.fixture
 def maker(model_maker, tmp_path):
     """A project of its own with no ensemble yet and an empty registry."""
-    root = tmp_path / "project"
-    shutil.copytree(model_maker.paths.params.parent, root)
+    return copied(model_maker, tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def poor_project(model_maker, tmp_path_factory):
+    maker = copied(model_maker, tmp_path_factory.mktemp("poor") / "project")
+    assert register(maker, POOR)["verdict"] == "promoted"
+    return maker
+
+
+@pytest.fixture
+def project(poor_project, tmp_path):
+    """A project of its own whose champion is version 1, the poor ensemble."""
+    return copied(poor_project, tmp_path / "project")
+
+
+def copied(maker: Maker, root: Path) -> Maker:
+    shutil.copytree(maker.paths.params.parent, root)
     copy = object.__new__(Maker)
-    copy.__dict__.update(vars(model_maker))
+    copy.__dict__.update(vars(maker))
     copy.paths = Paths(root / "data", root / "artifacts", root / "params.yaml")
-    copy.windows, copy.folds = model_maker.windows.copy(), model_maker.folds.copy()
+    copy.windows, copy.folds = maker.windows.copy(), maker.folds.copy()
     return copy
 
 
@@ -107,12 +124,11 @@ def test_life_of_an_ensemble(maker):
     assert wrong(paths) == []
 
 
-def test_content_that_was_rolled_back_stays_out_under_a_new_version(maker):
-    register(maker, POOR)
-    assert register(maker, GOOD)["champion"] == 2
-    api.rollback(maker.paths, "wrong montage")
-    Registry.open(maker.paths).client.delete_model_version(MODEL, "2")
-    result = register(maker, GOOD)
+def test_content_that_was_rolled_back_stays_out_under_a_new_version(project):
+    assert register(project, GOOD)["champion"] == 2
+    api.rollback(project.paths, "wrong montage")
+    Registry.open(project.paths).client.delete_model_version(MODEL, "2")
+    result = register(project, GOOD)
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert "wrong montage" in result["reasons"][0]
 
@@ -132,31 +148,28 @@ def test_three_readers_are_judged_on_all_windows_and_it_is_said(maker):
 @pytest.mark.parametrize(
     ("gate", "word"), [({"max_latency_ms": 1e-6}, "ms a window"), ({"max_size_mb": 1e-6}, "MB")]
 )
-def test_too_slow_or_too_large_is_refused(maker, gate, word):
-    register(maker, POOR)
-    result = register(maker, GOOD, **gate)
+def test_too_slow_or_too_large_is_refused(project, gate, word):
+    result = register(project, GOOD, **gate)
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert word in result["reasons"][0]
 
 
-def test_weights_that_give_no_numbers_are_refused(maker):
-    register(maker, POOR)
-    maker.ensemble(GOOD)
-    maker.worst_weights("eegnet", 1)
-    result = stage.run(maker.paths, maker.with_gate())
+def test_weights_that_give_no_numbers_are_refused(project):
+    project.ensemble(GOOD)
+    project.worst_weights("eegnet", 1)
+    result = stage.run(project.paths, project.with_gate())
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert "not finite" in result["reasons"][0]
 
 
-def test_a_missing_member_is_refused(maker):
-    register(maker, POOR)
-    maker.ensemble(GOOD)
-    (maker.paths.fold("eegnet", 1) / "weights.safetensors").unlink()
+def test_a_missing_member_is_refused(project):
+    project.ensemble(GOOD)
+    (project.paths.fold("eegnet", 1) / "weights.safetensors").unlink()
     with pytest.raises(
         InputError, match=r"fold-1/weights.safetensors is missing. Run dvc checkout, or hms train"
     ):
-        stage.run(maker.paths, maker.with_gate())
-    assert api.bundle_of(maker.paths)[0] == 1
+        stage.run(project.paths, project.with_gate())
+    assert api.bundle_of(project.paths)[0] == 1
 
 
 def votes_as_predictions(maker: Maker) -> None:
@@ -186,54 +199,50 @@ def test_what_the_members_do_not_give_is_not_registered(maker, replace, name):
     assert [row["version"] for row in api.list_versions(maker.paths)] == [1]
 
 
-def test_tables_replaced_between_check_and_packaging_are_not_promoted(maker, monkeypatch):
-    register(maker, POOR)
-    maker.ensemble(GOOD)
+def test_tables_replaced_between_check_and_packaging_are_not_promoted(project, monkeypatch):
+    project.ensemble(GOOD)
     honest = ensemble_check.check_ensemble
 
     def check(paths, params):
         made = honest(paths, params)
-        votes_as_predictions(maker)
+        votes_as_predictions(project)
         return made
 
     monkeypatch.setattr(ensemble_check, "check_ensemble", check)
-    result = stage.run(maker.paths, maker.with_gate())
+    result = stage.run(project.paths, project.with_gate())
     assert (result["verdict"], result["champion"]) == ("refused", 1)
     assert "oof.parquet must be what the members" in result["reasons"][0]
 
 
 @pytest.mark.parametrize("name", ["weights/eegnet/fold-0.safetensors", "code/package/schema.py"])
-def test_a_flipped_bit_is_refused(maker, name):
-    register(maker, POOR)
-    register(maker, GOOD)
-    api.rollback(maker.paths, "to try")
-    _, bundle = api.bundle_of(maker.paths, 2)
+def test_a_flipped_bit_is_refused(project, name):
+    register(project, GOOD)
+    api.rollback(project.paths, "to try")
+    _, bundle = api.bundle_of(project.paths, 2)
     content = bytearray((bundle / name).read_bytes())
     content[len(content) // 2] ^= 1
     (bundle / name).write_bytes(content)
     with pytest.raises(InputError, match=name):
-        api.promote(maker.paths, 2, "it is better")
-    assert api.model_of(maker.paths)[0] == 1
+        api.promote(project.paths, 2, "it is better")
+    assert api.model_of(project.paths)[0] == 1
 
 
-def test_what_happens_behind_the_ledger_is_reported(maker):
-    register(maker, POOR)
-    register(maker, GOOD)
-    client = Registry.open(maker.paths).client
+def test_what_happens_behind_the_ledger_is_reported(project):
+    register(project, GOOD)
+    client = Registry.open(project.paths).client
     client.set_registered_model_alias(MODEL, CHAMPION, "1")
-    assert any("behind the ledger's back" in advice for advice in wrong(maker.paths))
+    assert any("behind the ledger's back" in advice for advice in wrong(project.paths))
     client.delete_model_version(MODEL, "2")
-    assert any("version 2 was deleted" in advice for advice in wrong(maker.paths))
-    found = examine(maker.paths, maker.params)
+    assert any("version 2 was deleted" in advice for advice in wrong(project.paths))
+    found = examine(project.paths, project.params)
     assert ("wrong", CHAMPION) in {(finding.state, finding.what) for finding in found}
 
 
-def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
-    register(maker, POOR)
-    champion = judge._champion(Registry.open(maker.paths))
-    maker.grow(14)
-    maker.vote(maker.train(GOOD))
-    maker.blend()
+def test_grown_data_is_judged_without_leaks(project, monkeypatch):
+    champion = judge._champion(Registry.open(project.paths))
+    project.grow(14)
+    project.vote(project.train(GOOD))
+    project.blend()
     asked = []
     code = evidence.load_code(champion.bundle)
     predictor = evidence.module(code, "inference.predictor").Predictor
@@ -244,9 +253,9 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
         return only(self, folds)
 
     monkeypatch.setattr(predictor, "only", spy)
-    made = check_ensemble(maker.paths, maker.params)
-    table = challenger_table(maker.paths, maker.with_gate(), made)
-    losses = champion_losses(champion, table, maker.paths.data)
+    made = check_ensemble(project.paths, project.params)
+    table = challenger_table(project.paths, project.with_gate(), made)
+    losses = champion_losses(champion, table, project.paths.data)
     assert np.isfinite(losses).all()
     assert asked == [(0,), (1,)]  # new patients by every fold; known ones are in its OOF
 
@@ -255,18 +264,17 @@ def test_grown_data_is_judged_without_leaks(maker, monkeypatch):
     asked.clear()
     seen = []
     monkeypatch.setattr(evidence, "check_no_leak", lambda plan, folds: seen.append(plan))
-    champion_losses(champion, moved, maker.paths.data)
+    champion_losses(champion, moved, project.paths.data)
     plan = seen[0]
     known = plan[plan["patient_id"] < 12]
     assert (known["network"] == known["patient_id"] % 2).all()
     assert (plan[plan["patient_id"] >= 12].groupby("label_id").size() == 2).all()
 
 
-def test_a_planted_leak_stops_the_gate(maker, monkeypatch):
-    register(maker, POOR)
-    maker.grow(14)
-    maker.vote(maker.train(GOOD))
-    maker.blend()
+def test_a_planted_leak_stops_the_gate(project, monkeypatch):
+    project.grow(14)
+    project.vote(project.train(GOOD))
+    project.blend()
     honest = evidence.network_plan
 
     def leaking(table, folds, n_folds):
@@ -277,33 +285,28 @@ def test_a_planted_leak_stops_the_gate(maker, monkeypatch):
 
     monkeypatch.setattr(evidence, "network_plan", leaking)
     with pytest.raises(InputError, match="were trained on patient 0"):
-        stage.run(maker.paths, maker.with_gate())
-    assert api.bundle_of(maker.paths)[0] == 1
+        stage.run(project.paths, project.with_gate())
+    assert api.bundle_of(project.paths)[0] == 1
 
 
-def start(paths: Paths) -> subprocess.Popen:
-    command = (
-        "from pathlib import Path; from hms_pipeline.config import Paths, load_params;"
-        "from hms_pipeline.registry import stage;"
-        f"root = Path({str(paths.params.parent)!r});"
-        "paths = Paths(root / 'data', root / 'artifacts', root / 'params.yaml');"
-        "stage.run(paths, load_params(paths.params))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", command],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
+def start(paths: Paths) -> BaseProcess:
+    """Register in a process of its own, in which all that it needs is loaded."""
+    process = forked().Process(target=register_there, args=(paths,))
+    process.start()
+    return process
+
+
+def register_there(paths: Paths) -> None:
+    torch.set_num_threads(1)
+    stage.run(paths, load_params(paths.params))
 
 
 def test_two_processes_at_once_give_one_champion(maker):
     maker.ensemble(POOR)
     processes = [start(maker.paths) for _ in range(2)]
     for process in processes:
-        _, err = process.communicate()
-        assert process.returncode == 0, err.decode()
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
     assert len(api.list_versions(maker.paths)) == 1
     assert api.model_of(maker.paths)[0] == 1
     assert wrong(maker.paths) == []
@@ -314,18 +317,17 @@ def test_kills_at_any_point_leave_a_whole_champion(maker):
     maker.ensemble(POOR)
     begin = time.monotonic()
     process = start(maker.paths)
-    _, err = process.communicate()
-    assert process.returncode == 0, err.decode()
+    process.join()
+    assert process.exitcode == 0
     seconds = time.monotonic() - begin
     rng, hits = random.Random(0), 0
     for n in range(int(os.environ.get("HMS_KILLS", "3"))):
         maker.ensemble(GOOD if n % 2 else OTHER, note=str(n))
         process = start(maker.paths)
-        time.sleep(rng.uniform(0.3, 0.95) * seconds)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            hits += 1
-        process.communicate()
+        time.sleep(rng.uniform(0.0, 0.95) * seconds)
+        hits += process.is_alive()
+        process.kill()
+        process.join()
         number, bundle = api.bundle_of(maker.paths)
         assert (bundle / "bundle.json").exists()
         result = stage.run(maker.paths, maker.with_gate())
@@ -370,16 +372,17 @@ def served(maker: Maker, script: str, folder: Path, *arguments: str):
     )
 
 
-def test_the_model_stands_alone(maker, tmp_path):
-    register(maker, POOR)
+def test_the_model_stands_alone(project, tmp_path):
     window = random_window(5)
     (tmp_path / "eeg").write_bytes(eeg_to_parquet(window.eeg))
     (tmp_path / "spectrogram").write_bytes(spectrogram_to_parquet(window.spectrogram))
     uri = f"models:/{MODEL}@{CHAMPION}"
-    done = served(maker, ALONE, tmp_path, uri, str(tmp_path / "eeg"), str(tmp_path / "spectrogram"))
+    done = served(
+        project, ALONE, tmp_path, uri, str(tmp_path / "eeg"), str(tmp_path / "spectrogram")
+    )
     assert done.returncode == 0, done.stderr
     probs, details, code, message = json.loads(done.stdout.splitlines()[-1])
-    _, bundle = api.bundle_of(maker.paths)  # it still verifies after being loaded
+    _, bundle = api.bundle_of(project.paths)  # it still verifies after being loaded
     from hms_pipeline.inference.predictor import Predictor
 
     np.testing.assert_allclose(probs, Predictor.open(bundle).predict([window]).probs[0], atol=1e-5)
@@ -389,17 +392,16 @@ def test_the_model_stands_alone(maker, tmp_path):
     assert not list(bundle.parents[1].rglob("*.pkl"))
 
 
-def test_another_version_of_the_package_is_refused(maker, tmp_path):
-    register(maker, POOR)
+def test_another_version_of_the_package_is_refused(project, tmp_path):
     other = tmp_path / "hms_pipeline"
-    shutil.copytree(api.bundle_of(maker.paths)[1] / "code" / "package", other)
+    shutil.copytree(api.bundle_of(project.paths)[1] / "code" / "package", other)
     with (other / "schema.py").open("a") as stream:
         stream.write("\n# a later version\n")
     script = (
         "import sys; sys.path.insert(0, '.'); import hms_pipeline, mlflow.pyfunc;"
         "mlflow.pyfunc.load_model(sys.argv[1])"
     )
-    done = served(maker, script, tmp_path, f"models:/{MODEL}@{CHAMPION}")
+    done = served(project, script, tmp_path, f"models:/{MODEL}@{CHAMPION}")
     assert done.returncode != 0
     assert "carries its own version of hms_pipeline" in done.stderr
 
@@ -422,12 +424,11 @@ def test_a_version_names_what_it_came_from(maker):
     assert reused["version"] == result["version"]
 
 
-def test_scoring_uses_the_versions_own_code(maker, monkeypatch):
-    register(maker, POOR)
+def test_scoring_uses_the_versions_own_code(project, monkeypatch):
     window = random_window(5)
-    number, own = scoring.open_predictor(maker.paths, device="cpu")
+    number, own = scoring.open_predictor(project.paths, device="cpu")
     monkeypatch.setattr(scoring, "carries_this_code", lambda bundle: False)
-    _, carried = scoring.open_predictor(maker.paths, number, device="cpu")
+    _, carried = scoring.open_predictor(project.paths, number, device="cpu")
     assert isinstance(carried, scoring.CarriedPredictor)
     assert carried.content_hash == own.content_hash
     np.testing.assert_array_equal(carried.predict([window]).probs, own.predict([window]).probs)

@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import multiprocessing as mp
 import os
 import shutil
 import time
@@ -23,6 +22,7 @@ from hms_pipeline.features.windows import prepare
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.locks import locked
 
+from ...forked import forked
 from .conftest import window_rows, write_recording
 
 
@@ -336,8 +336,7 @@ def test_killed_runs_leave_nothing_half_valid(paths, params, tmp_path):
     began = time.perf_counter()
     stage.run(calm, params, "bipolar")
     whole_s = time.perf_counter() - began
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context = forked()
     for share in np.random.default_rng(0).uniform(0, 1.2, 10):
         started = context.Event()
         process = context.Process(target=run_with_small_shards, args=(paths, params, started))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 import sqlite3
 import time
@@ -20,6 +19,7 @@ from hms_pipeline.registry.versions import Registry
 from hms_pipeline.tracking import places
 from hms_pipeline.tracking.store import database, elsewhere
 
+from ...forked import forked
 from .conftest import addresses, at, copied, stamp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -64,8 +64,7 @@ def _told(change: Callable, begun: Clock, done: Clock) -> Callable:
 
 def kill(what: Callable, root: Path, before: bool, moment_s: float) -> None:
     """Run ``what`` in a process and kill it at a moment before or after it made the change."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow", "hms_pipeline.registry.api"])
+    context = forked()
     begun, done = context.Value("d", 0.0), context.Value("d", 0.0)
     process = context.Process(target=what, args=(root, begun, done))
     process.start()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -25,12 +25,12 @@ from hms_pipeline.registry.doctor import WRONG, check_ledger
 from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError, StaleError
 
+from ...forked import forked
 from .conftest import Shelf, at
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 DEAD_S = 6.0
-CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +92,10 @@ def hurry() -> None:
     decisions.BEAT_S, decisions.DEAD_S, decisions.POLL_S = 0.5, DEAD_S, 0.1
 
 
-def started(work: Callable, shelf: Shelf, *given: object) -> multiprocessing.Process:
+def started(work: Callable, shelf: Shelf, *given: object) -> BaseProcess:
     """Work as another machine's process does it."""
-    CONTEXT.set_forkserver_preload(["mlflow", "hms_pipeline.registry.api"])
     where = (os.environ["MLFLOW_TRACKING_URI"], shelf.paths.params.parent)
-    process = CONTEXT.Process(target=begun, args=(work, *where, *given))
+    process = forked().Process(target=begun, args=(work, *where, *given))
     process.start()
     return process
 
@@ -128,7 +127,7 @@ def hold(shelf: Shelf, seconds: float = 3600, clock_off_s: float = 0) -> None:
         (shelf.paths.mlruns / "ends").touch()
 
 
-def holder(machine, name: str, *given: float) -> tuple[Shelf, multiprocessing.Process]:
+def holder(machine, name: str, *given: float) -> tuple[Shelf, BaseProcess]:
     shelf = machine(name)
     process = started(hold, shelf, *given)
     wait_for((shelf.paths.mlruns / "holds").exists)
