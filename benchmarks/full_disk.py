@@ -62,13 +62,13 @@ FLOW = "from flows.{0} import {0}; raise SystemExit(not {0}(return_state=True).i
 def kill_after(process: subprocess.Popen, cpu_s: float) -> None:
     """Kill a process and all that it started once they have used so much CPU time."""
     family = psutil.Process(process.pid)
-    with suppress(psutil.NoSuchProcess):
-        while process.poll() is None:
+    while process.poll() is None:
+        with suppress(psutil.NoSuchProcess):  # a child ended just now
             spent = [sum(p.cpu_times()[:4]) for p in (family, *family.children(recursive=True))]
             if sum(spent) >= cpu_s:
                 os.killpg(process.pid, 9)
                 return
-            time.sleep(0.02)
+        time.sleep(0.02)
 
 
 def _spent_by_children() -> float:
@@ -269,6 +269,7 @@ def main() -> int:
         for command in chosen:
             disk.prepare(command)
             disk.trial(command)
+        disk.keep()
     finally:
         subprocess.run(["umount", "-l", place], check=True)
     print(

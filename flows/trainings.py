@@ -12,6 +12,7 @@ from hms_pipeline.config import load_params
 from hms_pipeline.training.finished import missing_folds
 
 from .environment import paths_of
+from .handout import FOLD_S
 
 PREFIX = "train@"
 HMS = "python -m hms_pipeline "  # how a stage of this project begins
@@ -50,9 +51,11 @@ class Trainings:
 
     def assumed_s(self) -> float:
         """What a fold may take, by its windows and epochs, where none was trained here."""
-        params = load_params(self.paths.params)
-        epochs = sum(stage.epochs for stage in params.training.stages)
-        return epochs * read_metadata(self.paths.windows).num_rows / ASSUMED_RATE
+        epochs = sum(stage.epochs for stage in load_params(self.paths.params).training.stages)
+        try:
+            return epochs * read_metadata(self.paths.windows).num_rows / ASSUMED_RATE
+        except (OSError, ValueError):  # the stage itself says what is wrong
+            return FOLD_S
 
     def command(self, stage: str, folds: Sequence[int]) -> list[str]:
         """What trains folds, run in the repository's root."""

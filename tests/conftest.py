@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.team.network import lacking
 
 FOREIGN = ("MLFLOW_", "PREFECT_", "DVC_", "GIT_", "HMS_")
 KEPT = {"HMS_KILLS", "HMS_TEAM", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED"}
@@ -33,6 +36,15 @@ os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PAT
 # Examples are the same in every run, and a busy machine fails none by its clock.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how far apart the machines of tests/team were."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    if any(getattr(report, "nodeid", "").startswith("tests/team/") for report in reports):
+        why = lacking()
+        said = f"shared this one's network and folders, as {why}" if why else "had only addresses"
+        terminalreporter.write_line(f"The machines of tests/team {said}.")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

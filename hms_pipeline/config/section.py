@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ..system.errors import brief
+from ..system.errors import brief, hide_passwords
 
 # A member's or view's name is a folder's name, too.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
@@ -63,7 +63,8 @@ def explain(err: ValidationError, where: str = "", keys: Sequence[str] = ()) -> 
         return f"unknown key {path!r}. {choice or 'Remove it or correct its name'}"
     if first["type"] == "missing":
         return f"missing key {path!r}. Add it (see recipes/)"
-    message, value = first["msg"], brief(json.dumps(first["input"], default=str))
+    message, value = first["msg"], json.dumps(first["input"], default=str)
+    value = brief(hide_passwords(value))
     if first["loc"]:
         return f"{path}: {message}, but is {value}"
     if first["type"] == "model_type":

@@ -20,7 +20,7 @@ from ..system.errors import InputError
 from ..system.worker import Worker, WorkerError
 from .clinical import ClinicalRecording, open_clinical
 from .content import content_hash, files_of, is_parquet
-from .formats.format import UnavailableError, portable
+from .formats.format import UnavailableError, is_of_system, portable
 
 MEMORY_BYTES = 4 * 2**30  # most memory that reading one recording may take
 PATIENCE_S = 60.0  # time to answer, beside the time that the file's bytes take on a slow disk
@@ -249,7 +249,7 @@ def _sentences(path: Path) -> Iterator[None]:
             " export it as EDF."
         ) from None
     except Exception as err:
-        kind = UnavailableError if isinstance(err, OSError) else InputError
+        kind = UnavailableError if is_of_system(err) else InputError
         raise kind(
             f"{path.name} could not be read ({type(err).__name__}). Check that the file is whole."
         ) from None

@@ -167,7 +167,11 @@ def readable(label: str, folder: str = "") -> Iterator[None]:
             f"{label} is needed{where}, but is not there. Copy it from the competition.",
             "missing_file",
         ) from None
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as err:
+    except MemoryError:
+        raise RecordingError(
+            f"{label} needs more memory than reading may take. Split it.", "unreadable_file"
+        ) from None
+    except (pa.ArrowException, OSError, ValueError) as err:
         # Arrow's own text may hold the full path, which a server must not echo.
         logger.debug("%s: %s", label, err)
         raise RecordingError(
@@ -242,7 +246,7 @@ def _reason(err: BaseException) -> str:
         return "it is a folder"
     if isinstance(err, PageError):
         return str(err)
-    if isinstance(err, MemoryError) or getattr(err, "errno", None) is not None:
+    if getattr(err, "errno", None) is not None:
         return "it cannot be read"
     if "checksum" in text:
         return "a page's checksum is wrong"

@@ -258,14 +258,22 @@ class Registry:
         folder = self.folder(version)
         try:
             check_model(folder, recorded)
-        except InputError as err:
+        except (InputError, FileNotFoundError):
             copy = self.fetched / fetched_as(version)
             if folder.parent != copy:
                 raise
-            log.warning("The copy %s is damaged and fetched again. %s", copy, err)
-            shutil.rmtree(copy)
-            check_model(self.folder(version), recorded)
+            with locked(self.fetched / f"{copy.name}.lock"):
+                self._fetch_again(version, copy, recorded)
         return folder
+
+    def _fetch_again(self, version: ModelVersion, copy: Path, recorded: str) -> None:
+        """Replace a damaged copy, unless another process has done so meanwhile."""
+        try:
+            check_model(copy / "model", recorded)
+        except (InputError, FileNotFoundError) as err:
+            log.warning("The copy %s is damaged and fetched again. %s", copy, err)
+            _fetch(version.source, copy)
+            check_model(copy / "model", recorded)
 
     def create(
         self, run_id: str, model: Path, tags: Mapping[str, str], description: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -89,7 +90,7 @@ def clock(seconds: float, start_of_day_s: float | None = None) -> str:
     >>> clock(3675.2, 22 * 3600), clock(3675.2, 23 * 3600)
     ('23:01:15', 'day 2 00:01:15')
     """
-    whole = round(seconds + (start_of_day_s or 0))
+    whole = math.floor(seconds + (start_of_day_s or 0) + 0.5)  # as viewer.js rounds
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
     if start_of_day_s is not None:
         day = f"day {hours // 24 + 1} " if hours >= 24 else ""

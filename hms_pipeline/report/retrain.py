@@ -15,7 +15,7 @@ from ..student.stage import by_votes, read_summary
 from ..system.files import hash_file, hash_json, read_sealed
 from ..tracking.checkout import git_commit
 from ..tracking.retrain import data_hash
-from ..training.finished import read_manifest
+from ..training.finished import MANIFEST, read_manifest
 from .page import facts, image_uri, write_page
 from .style import CLASS_COLOURS
 
@@ -143,7 +143,7 @@ def _by_class(deciding: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _student(paths: Paths) -> list[dict[str, str]]:
     """The student beside its teacher, by number of votes; empty where there is none."""
-    if not paths.student.ensemble.exists():
+    if not (paths.student.ensemble / MANIFEST).exists():
         return []
     return [
         {

@@ -10,8 +10,10 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -124,10 +126,9 @@ def score_inputs(
     done = n_resumed = 0
     tables = []
     n_windows = sum(isinstance(item, WindowItem) for item in items)
-    with (
-        reader or ReadingProcess() as opener,
-        window_readers(n_windows if processes else 0) as readers,
-    ):
+    reading: Any = nullcontext(reader) if reader else ReadingProcess()
+    remains = "run the command again, which keeps what it finished"
+    with reading as opener, window_readers(n_windows if processes else 0, remains) as readers:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]

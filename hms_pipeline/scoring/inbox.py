@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -62,7 +64,8 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    with reader or ReadingProcess() as opener:
+    reading: Any = nullcontext(reader) if reader else ReadingProcess()
+    with reading as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):

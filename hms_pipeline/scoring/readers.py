@@ -80,13 +80,17 @@ def read_files(eeg_file: Path, spectrogram_file: Path | None) -> Window:
 
 
 @contextmanager
-def window_readers(n_windows: int = 0) -> Iterator[Executor]:
+def window_readers(
+    n_windows: int = 0, remains: str = "run the command again"
+) -> Iterator[Executor]:
     """Processes that read windows, or a thread where two processes would not pay.
 
     Parameters
     ----------
     n_windows : int
         At most so many will be read by processes; 0 for a thread.
+    remains : str
+        What to do if a process dies, and what remains of the work.
 
     Raises
     ------
@@ -96,10 +100,10 @@ def window_readers(n_windows: int = 0) -> Iterator[Executor]:
     room = int(free_memory() / 2 // PROCESS_BYTES)
     workers = min(cores() - 1, n_windows // WINDOWS_A_PROCESS, room, MOST_PROCESSES)
     if workers > 1:
+        deaf = (signal.SIGINT, signal.SIG_IGN)
         with process_pool(
-            workers, "Reading", "run the command again, which keeps what it finished",
-            initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN),
-        ) as pool:  # fmt: skip
+            workers, "Reading", remains, initializer=signal.signal, initargs=deaf
+        ) as pool:
             yield pool
         return
     thread = ThreadPoolExecutor(1)  # one, because a reader of windows keeps its last recordings

@@ -150,14 +150,15 @@ def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> 
 
 def reason(err: Exception, path: Path, id_: str) -> str:
     """Why an input was set aside, without the name of a patient's file or a folder."""
-    text = str(err) if isinstance(err, InputError) else f"could not be read ({type(err).__name__})"
+    known = isinstance(err, InputError)
+    text = str(err.args[0]) if known else f"could not be read ({type(err).__name__})"
     try:
         files = files_of(path)
     except (InputError, OSError):
         files = [path]
     for file in [path, *files]:
         text = text.replace(str(file), id_).replace(file.name, id_)
-    return text
+    return str(InputError(text))
 
 
 def in_order(table: pd.DataFrame, items: Sequence[Item]) -> pd.DataFrame:

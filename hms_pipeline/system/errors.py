@@ -21,11 +21,11 @@ class InputError(ValueError):
     """Bad input from a user: one sentence saying what is needed, what came and what to do.
 
     The command line prints it as one line and exits with 2; a server answers 400. Whatever value
-    it repeats, it is at most ``LONGEST`` characters long.
+    it repeats, it is printed in at most ``LONGEST`` characters and without passwords.
     """
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(brief(sentence, LONGEST))
+    def __str__(self) -> str:
+        return brief(hide_passwords(super().__str__()), LONGEST)
 
 
 class StaleError(RuntimeError):

@@ -217,7 +217,7 @@ def test_python_blocks_use_what_is_there(block: str) -> None:
         if isinstance(node, ast.ImportFrom) and node.module:
             room, _, rest = node.module.partition(".")
             if room in ("hms_pipeline", "package"):  # a bundle's code has the second name
-                module = import_module(f"hms_pipeline.{rest}")
+                module = import_module(f"hms_pipeline.{rest}".rstrip("."))
                 ours |= {name.name: getattr(module, name.name) for name in node.names}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ours:

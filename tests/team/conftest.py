@@ -113,22 +113,12 @@ def clone(target: Path) -> Path:
     return copy_files(target, ("dvc.lock", "data.dvc"))
 
 
-SAID: set[str] = set()  # of the machines of this run
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    for line in SAID:
-        terminalreporter.write_line(line)
-
-
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory) -> Iterator[Bridge | None]:
     """What joins machines in namespaces of their own; None where these cannot be had."""
-    if why := lacking():
-        SAID.add(f"Machines of tests/team share this one's network and folders, as {why}.")
+    if lacking():
         yield None
         return
-    SAID.add("Machines of tests/team had only addresses.")
     found = Bridge(tmp_path_factory.getbasetemp())
     try:
         yield found

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -77,7 +78,8 @@ class Bridge:
         """End all machines, with what still runs on them."""
         for number, place in enumerate(self.places, 1):
             place.kill()
-            _ip("link", "del", f"{self.name}-{number}")  # connections that end would keep it
+            with suppress(subprocess.CalledProcessError):  # it never got its card
+                _ip("link", "del", f"{self.name}-{number}")  # connections that end would keep it
             os.close(place.network)
         for holder in self.holders:
             holder.kill()
@@ -130,9 +132,11 @@ class Place:
 
     def kill(self) -> None:
         """End all of its processes at once, as a machine dies."""
-        for pid in list(self.processes()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while found := list(self.processes()):  # one may have started another meanwhile
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
 
 
 def _enter(namespace: int) -> None:

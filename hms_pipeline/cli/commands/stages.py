@@ -45,9 +45,9 @@ def _works() -> list[str]:
 def sample(
     ctx: typer.Context,
     out_folder: Annotated[Path, typer.Option("--out", help="New folder.")] = Path("data"),
-    patients: int | None = None,
-    test_windows: int | None = None,
-    seed: int | None = None,
+    patients: Annotated[int | None, typer.Option(min=3)] = None,
+    test_windows: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
     proportions: Annotated[
         str | None, typer.Option(help="Proportions: even or competition.")
     ] = None,

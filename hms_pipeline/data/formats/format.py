@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from gzip import BadGzipFile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,11 +27,16 @@ class UnavailableError(InputError):
     """
 
 
+def is_of_system(err: BaseException) -> bool:
+    """Whether an error is one of the system; gzip calls wrong bytes an ``OSError``, too."""
+    return isinstance(err, OSError) and not isinstance(err, BadGzipFile)
+
+
 def is_transient(err: InputError | OSError) -> bool:
     """Whether reading failed for a reason outside the file, so that another time may succeed."""
     # Readers turn an error of the system into a sentence; it stays beside that as the context.
     system = getattr(err.__context__, "errno", None) is not None  # Arrow's errors of a file: None
-    return system or isinstance(err, OSError | UnavailableError)
+    return system or is_of_system(err) or isinstance(err, UnavailableError)
 
 
 def portable(err: InputError | OSError) -> InputError | OSError:

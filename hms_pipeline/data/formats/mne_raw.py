@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from ...system.errors import InputError
-from .format import MICROVOLTS, Segment, Source, SourceChannel, UnavailableError, joined
+from .format import (
+    MICROVOLTS,
+    Segment,
+    Source,
+    SourceChannel,
+    UnavailableError,
+    is_of_system,
+    joined,
+)
 
 _TYPES = ("eeg", "ecg", "bio", "misc")  # MNE's channel types that may hold EEG or EKG
 # MNE's sentence where a reader lacks a package, and how to install that.
@@ -139,7 +147,8 @@ def _unreadable(path: Path, err: Exception) -> InputError:
         return InputError(
             f"{path.name} needs more memory than reading may take. Split it, or export it as EDF."
         )
-    kind = UnavailableError if isinstance(err, OSError | ImportError) else InputError
+    later = isinstance(err, ImportError) or is_of_system(err)
+    kind = UnavailableError if later else InputError
     return kind(
         f"A recording that MNE reads is needed, but {path.name} could not be read"
         f" ({type(err).__name__}). Check that the file is whole and its ending right."

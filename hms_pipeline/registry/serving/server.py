@@ -97,8 +97,11 @@ class Listener(uvicorn.Server):
         """Listen, or end the process where the address is taken."""
         await super().startup(sockets)
         if self.started:
-            sys.stdout.write(f"Serving on http://{self.config.host}:{self.config.port}\n")
-            sys.stdout.flush()
+            host = self.config.host
+            host = f"[{host}]" if ":" in host else host
+            with suppress(OSError):  # nobody reads it
+                sys.stdout.write(f"Serving on http://{host}:{self.config.port}\n")
+                sys.stdout.flush()
 
 
 class Server:

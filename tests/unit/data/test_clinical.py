@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from hms_pipeline.data.clinical import open_clinical, read_clinical
-from hms_pipeline.data.formats.format import UnavailableError
+from hms_pipeline.data.formats.format import UnavailableError, is_transient
+from hms_pipeline.data.reading import open_recording
 from hms_pipeline.schema import DOUBLE_BANANA, EEG_COLUMNS, ELECTRODES
 from hms_pipeline.system.errors import InputError
 
@@ -229,6 +230,15 @@ def test_what_lies_outside_the_file_may_pass(
     monkeypatch.setattr(mne.io, "read_raw", fails_with(err))
     with pytest.raises(UnavailableError, match="could not be read"):
         read_clinical(tmp_path / "rec_raw.fif")
+
+
+def test_spoiled_gzip_is_the_files_own_fault(tmp_path: Path) -> None:
+    path = tmp_path / "rec_raw.fif.gz"
+    raw_array(noise()).save(path, verbose="error")
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    with pytest.raises(InputError, match="could not be read") as caught:
+        open_recording(path, {}, {})
+    assert not is_transient(caught.value)
 
 
 @pytest.mark.parametrize("err", [Exception("odd"), AssertionError(), KeyError(3)])

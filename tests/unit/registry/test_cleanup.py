@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
-from hms_pipeline.registry import api, cleanup
+from hms_pipeline.registry import api, cleanup, versions
 from hms_pipeline.registry.versions import Registry, fetched_as
+from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import atomic
 from hms_pipeline.tracking.store import MODEL, experiment_id
 from hms_pipeline.training.finished import fold_key, write_manifest
 
@@ -162,3 +165,33 @@ def test_compiled_code_goes_when_it_is_unused_or_too_large(shelf, monkeypatch):
     age(folder, days=40)
     api.gc(shelf.paths, keep=5)
     assert not folder.exists()
+
+
+def test_a_damaged_copy_is_fetched_once_by_all_who_find_it(shelf, monkeypatch):
+    """While one replaces it, the others wait; none sees half of it."""
+    shelf.add("one")
+    version = shelf.registry.get(1)
+    copy = shelf.registry.fetched / fetched_as(version) / "model"
+    fetched = []
+
+    def fetch(source, target):
+        fetched.append(source)
+        with atomic(target) as temporary:
+            (temporary / "model").mkdir(parents=True)
+            time.sleep(0.05)
+            (temporary / "model" / "file").write_text("sound")
+
+    def check(model, recorded):
+        if (model / "file").read_text() != "sound":
+            raise InputError("It was changed.")
+
+    monkeypatch.setattr(versions, "_fetch", fetch)
+    monkeypatch.setattr(versions, "check_model", check)
+    monkeypatch.setattr(versions, "folder_of", lambda *args: None)
+    for _ in range(3):
+        shelf.registry.verify(version)
+        fetched.clear()
+        (copy / "file").write_text("spoiled")
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(shelf.registry.verify, [version] * 4)) == {copy}
+        assert len(fetched) == 1

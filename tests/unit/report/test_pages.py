@@ -25,8 +25,9 @@ from hms_pipeline.schema import VOTE_COLUMNS
 from hms_pipeline.scoring.explain import MASKED, Explanation
 from hms_pipeline.scoring.notable import NotableWindow
 from hms_pipeline.scoring.recording import RecordingScores
+from hms_pipeline.student import stage as student
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.system.files import write_json, write_sealed
+from hms_pipeline.system.files import write_sealed
 from tests.recipes import recipe
 
 from ..ensemble.panel import make_panel, write_artifacts
@@ -284,7 +285,7 @@ def test_a_retrain(tmp_path, votes):
          "student": {"model": "hms-student", "version": 7, "verdict": "promoted"}},
     )  # fmt: skip
     summary = {"kl": 0.5, "teacher": 0.4, "loss": 0.1, "loss_low": 0.05, "loss_high": 0.15}
-    write_json(paths.student.ensemble / "summary.json", summary)
+    student._write_summary(paths.student.ensemble, summary)
     text = check(write_retrain_report(paths, tiny))
     assert "gain 0.0001 is below 0.001" in text
     assert "hms-student version 7" in text

@@ -17,6 +17,14 @@ def test_a_sentence_keeps_its_beginning_and_its_advice():
     assert str(pickle.loads(pickle.dumps(said))) == str(said)
 
 
+def test_a_password_at_the_cut_is_hidden():
+    for n in range(900, 1100):
+        address = "postgresql://hms:TopSecretPassword@db/mlflow"
+        said = str(InputError(f"A store {'x' * n} {address} {'y' * 1500}"))
+        assert "Secret" not in said
+        assert len(said) <= LONGEST
+
+
 def test_an_unknown_name_is_repeated_in_part():
     with pytest.raises(InputError) as error:
         Catalogue("view")["x" * 10**6]
