@@ -45,6 +45,7 @@ class Proxy:
 
     def close(self) -> None:
         """Listen no more."""
+        self.door.shutdown(socket.SHUT_RDWR)  # closing alone would not end the wait for a client
         self.door.close()
         self.turn(CUT)
 

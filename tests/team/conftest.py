@@ -140,10 +140,8 @@ def team(tmp_path_factory, bridge: Bridge | None) -> Iterator[Team]:
         }
         first = Machine(clone(tmp_path_factory.mktemp("first") / "project"), env)
         host = bridge.host if bridge else LOOPBACK
-        prefect, mlflow, store = (
-            f"http://{host}:{Proxy(port, host).port}"
-            for port in (*ports.values(), backends.store_port)
-        )
+        relays = [Proxy(port, host) for port in (*ports.values(), backends.store_port)]
+        prefect, mlflow, store = (f"http://{host}:{relay.port}" for relay in relays)
         addresses = {
             "PREFECT_API_URL": f"{prefect}/api",
             "PREFECT_API_AUTH_STRING": PREFECT_LOGIN,
@@ -154,6 +152,8 @@ def team(tmp_path_factory, bridge: Bridge | None) -> Iterator[Team]:
             yield Team(backends, first, addresses, store, bridge)
         finally:
             first.run(sys.executable, "-m", "flows.stack", "down")
+            for relay in relays:
+                relay.close()
 
 
 @pytest.fixture

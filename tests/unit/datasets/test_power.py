@@ -114,9 +114,13 @@ def test_images_stay_within_their_bounds(views: dict, eeg: torch.Tensor) -> None
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("gain", {"max_db": -1.0}, "max_db must not be negative, got -1.0"),
-        ("noise", {"max_uv": -1.0}, "max_uv must not be negative, got -1.0"),
-        ("band_limits", {"max_low_hz": 9.0, "min_high_hz": 5.0}, "got 9.0 and 5.0"),
+        ("gain", {"max_db": -1.0}, "gain.max_db: .*greater than or equal to 0, but is -1.0"),
+        ("noise", {"max_uv": -1.0}, "noise.max_uv: .*greater than or equal to 0, but is -1.0"),
+        (
+            "band_limits",
+            {"max_low_hz": 9.0, "min_high_hz": 5.0},
+            "max_low_hz below min_high_hz, but they are 9.0 and 5.0",
+        ),
     ],
 )
 def test_values_out_of_range_are_one_sentence(name: str, options: dict, said: str) -> None:
