@@ -52,7 +52,7 @@ COMMANDS = (
     "validate", "split", "features spec_multi", "features bipolar", "train v2s-spec",
     "train eegnet", "ensemble", "student", "register", "promote 2 --reason night",
     "rollback --reason night", "score data --out scores.csv",
-    "score recordings --out a.csv --report pages --annotations marks --explain",
+    "score recordings --out a.csv --report pages --annotations marks",
     "submission data --out sub.csv", "export OUT.zip", "results --readme table.md",
     "student --starter pack", "flow score", "flow drift", "gc --keep 1",
 )  # fmt: skip
