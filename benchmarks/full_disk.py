@@ -44,7 +44,8 @@ LIVE = (
     "mlflow.db", "mlflow.db-wal", "mlflow.db-shm", "ledger.jsonl", "ledger-student.jsonl",
 )  # fmt: skip
 
-OTHERS = re.compile(r"^mlruns/|(^|/)\.")  # hold run ids and times, or what a run left to go on with
+# Hold run ids, times and a latency, or what a run left to go on with.
+OTHERS = re.compile(r"^mlruns/|^artifacts/registration.json|(^|/)\.")
 ONCE = ("promote", "rollback")  # say that it is done, where a bad disk or a kill came too late
 
 COMMANDS = (
