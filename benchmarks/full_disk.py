@@ -46,7 +46,8 @@ LIVE = (
 
 # Hold run ids, times and a latency, or what a run left to go on with.
 OTHERS = re.compile(r"^mlruns/|^artifacts/registration.json|(^|/)\.")
-ONCE = ("promote", "rollback")  # say that it is done, where a bad disk or a kill came too late
+# Say that it is done, where a bad disk or a kill came too late.
+ONCE = ("promote", "rollback", "sample", "import")
 
 COMMANDS = (
     "recipe tiny", "sample --out data", "import recordings labels.csv --out own", "keys",
