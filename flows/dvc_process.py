@@ -25,6 +25,7 @@ from hms_pipeline.system.files import atomic
 
 COMMAND = (sys.executable, "-m", "flows.dvc_process")
 WAIT = "wait-for-order"
+AHEAD = (*COMMAND, WAIT)  # can be started before it is known what for
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -64,7 +65,7 @@ def on_order(stage: str, force: bool, env: Mapping[str, str]) -> tuple[tuple[str
     The variables come with the order, beside those that the process has.
     """
     order = {"arguments": repro(stage, force), "env": dict(env)}
-    return (*COMMAND, WAIT), json.dumps(order) + "\n"
+    return AHEAD, json.dumps(order) + "\n"
 
 
 def _wait_for_order() -> list[str]:

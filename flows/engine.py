@@ -29,7 +29,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
+from .dvc_process import ADVICE, AHEAD, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -158,8 +158,7 @@ class Engine:
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
-            command, _ = on_order("", force=False, env={})
-            self.children.start_ahead(command, cwd=self.root, env=stage_environment(**self.env))
+            self.children.start_ahead(AHEAD, cwd=self.root, env=stage_environment(**self.env))
         try:
             return schedule.run()
         except BaseException:
@@ -455,10 +454,10 @@ class _Schedule:
         if outcome.state != UP_TO_DATE:
             note(
                 self.engine.root,
-                **{"folds": outcome.folds} if outcome.folds else {},
                 stage=outcome.stage,
                 state=outcome.state,
                 seconds=outcome.seconds,
+                folds=outcome.folds,
             )
         self.engine.progress(len(self.outcomes), len(self.stages))
 

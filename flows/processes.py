@@ -145,8 +145,7 @@ class Children:
                 child = None
             child = child or self._start(command, cwd, env)
             if order:
-                with contextlib.suppress(OSError):  # no process to be had; later ones may be
-                    self._ahead[tuple(command)] = self._start(command, cwd, env)
+                self._keep_ahead(command, cwd, env)
         late = threading.Event()
 
         def expire() -> None:
@@ -166,9 +165,13 @@ class Children:
 
     def start_ahead(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
         """Start a command that waits for its order; ``run`` will take it."""
-        with self._lock, contextlib.suppress(OSError):  # no process to be had; later ones may be
+        with self._lock:
             if not self.stopping:
-                self._ahead[tuple(command)] = self._start(command, cwd, env)
+                self._keep_ahead(command, cwd, env)
+
+    def _keep_ahead(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        with contextlib.suppress(OSError):  # no process to be had; later ones may be
+            self._ahead[tuple(command)] = self._start(command, cwd, env)
 
     def _start(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
