@@ -180,6 +180,16 @@ class ReadingProcess(Reader):
             ) from None
 
 
+@contextmanager
+def given_or_process(reader: Reader | None) -> Iterator[Reader]:
+    """A caller's reader, which stays as it is, or a process that ends with the block."""
+    if reader is not None:
+        yield reader
+        return
+    with ReadingProcess() as process:
+        yield process
+
+
 FileStates = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does
 
 

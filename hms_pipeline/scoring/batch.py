@@ -10,16 +10,14 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.competition import read_test
-from ..data.reading import Reader, ReadingProcess
+from ..data.reading import Reader, given_or_process
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
@@ -126,9 +124,9 @@ def score_inputs(
     done = n_resumed = 0
     tables = []
     n_windows = sum(isinstance(item, WindowItem) for item in items)
-    reading: Any = nullcontext(reader) if reader else ReadingProcess()
     remains = "run the command again, which keeps what it finished"
-    with reading as opener, window_readers(n_windows if processes else 0, remains) as readers:
+    n_read = n_windows if processes else 0
+    with given_or_process(reader) as opener, window_readers(n_read, remains) as readers:
         for unit in group(items, params.chunk_windows):
             if isinstance(unit[0], RecordingItem):
                 unit = [opened(unit[0], opener, names, params, rename)]

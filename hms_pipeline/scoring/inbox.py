@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
-from ..data.reading import Reader, ReadingProcess
+from ..data.reading import Reader, given_or_process
 from ..data.window import Window
 from ..system.errors import InputError
 from ..system.files import read_table
@@ -64,8 +62,7 @@ def score_inbox(
     BatchSummary
         ``out`` is the folder; counts are of this run.
     """
-    reading: Any = nullcontext(reader) if reader else ReadingProcess()
-    with reading as opener:
+    with given_or_process(reader) as opener:
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):
