@@ -183,7 +183,7 @@ def test_a_pipe_is_refused(tmp_path):
         (PermissionError(errno.EACCES, "no"), "unreadable_file", "no permission to read it"),
         (IsADirectoryError(errno.EISDIR, "no"), "unreadable_file", "it is a folder"),
         (OSError(errno.EIO, "disk"), "unreadable_file", "it cannot be read"),
-        (MemoryError(), "unreadable_file", "it cannot be read"),
+        (MemoryError(), "unreadable_file", "needs more memory than reading may take"),
         (pa.ArrowInvalid("anything"), "unreadable_file", "it is damaged"),
     ],
 )
