@@ -1,7 +1,11 @@
 """DVC's command line, which writes its files whole or not at all: ``python -m flows.dvc_process``.
 
-This module holds all that is private to DVC: the function by which it writes files, and the words
-of its log, from which alone one learns what became of a stage. Both are the pinned release's.
+This module holds all that is private to DVC: the functions by which it writes files and runs a
+stage's command, and the words of its log, from which alone one learns what became of a stage. All
+are the pinned release's.
+
+``python -m flows.dvc_process serve MODULE...`` loads DVC and what the stages import, once, and
+forks itself for each stage: Python's start and imports take half the time of a short one.
 
 DVC opens dvc.lock for writing, which empties it, and writes entry by entry for half a second. A
 process killed meanwhile would leave a file that stops somewhere, for itself and for all stages
@@ -15,8 +19,14 @@ import gc
 import json
 import os
 import re
+import runpy
+import select
+import signal
+import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,8 +34,29 @@ from typing import Any
 from hms_pipeline.system.files import atomic
 
 COMMAND = (sys.executable, "-m", "flows.dvc_process")
-WAIT = "wait-for-order"
-AHEAD = (*COMMAND, WAIT)  # can be started before it is known what for
+SERVE = "serve"
+_OF_DVC = ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run")
+_OF_STAGES = (  # in the order in which a whole run needs them, in small pieces: orders wait for one
+    "hms_pipeline.cli.commands.stages",
+    "hms_pipeline.validation.stage",
+    "hms_pipeline.validation.docs",
+    "hms_pipeline.datasets.stage",
+    "torch",
+    "hms_pipeline.features.stage",
+    "hms_pipeline.training.stage",
+    "torch._dynamo",
+    "timm.layers",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "hms_pipeline.ensemble.stage",
+    "hms_pipeline.report.plots",
+    "hms_pipeline.student.stage",
+    "hms_pipeline.registry.stage",
+)
+_ORDER_BYTES = 1 << 20
+_STAGE = re.compile(
+    r"python -m hms_pipeline((?: [\w.-]+)*)"
+)  # a stage's command that a fork can run
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")
@@ -59,25 +90,100 @@ def repro(stage: str, force: bool = False) -> list[str]:
     return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
 
 
-def on_order(stage: str, force: bool, env: Mapping[str, str]) -> tuple[tuple[str, ...], str]:
-    """As ``repro``: a command that can be started ahead, and the order that it waits for.
+def server(commands: Iterable[str]) -> tuple[str, ...]:
+    """The command of a server that loads what stages with such commands need."""
+    return (*COMMAND, SERVE, *(_OF_STAGES if any(map(_STAGE.fullmatch, commands)) else ()))
 
-    The variables come with the order, beside those that the process has.
+
+def order_of(stage: str, force: bool, env: Mapping[str, str]) -> str:
+    """What a server is told to run ``repro`` of a stage, with variables beside those it has."""
+    return json.dumps({"arguments": repro(stage, force), "env": dict(env)})
+
+
+def serve(modules: Sequence[str]) -> int:
+    """Load DVC and ``modules``, and let a fork of this process carry out each order.
+
+    The standard input is a socket. An order comes on it with the descriptors of two pipes: one for
+    what the fork prints, and one on which it first says its pid and at its end its exit code. This
+    process itself runs nothing, so that every fork begins as the first one did.
     """
-    order = {"arguments": repro(stage, force), "env": dict(env)}
-    return AHEAD, json.dumps(order) + "\n"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for forks here
+    gc.disable()
+    waiting = deque([*_OF_DVC, *modules])
+    with socket.socket(fileno=sys.stdin.fileno()) as orders:
+        while True:
+            if waiting and not select.select([orders], [], [], 0)[0]:
+                with suppress(ImportError):  # the stage that needs it says what is missing
+                    import_module(waiting.popleft())
+                continue
+            order, pipes, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 2)
+            if not order:  # the engine has ended
+                return 0
+            gc.freeze()  # a collection of the fork's would copy the pages of all that is loaded
+            if not os.fork():
+                break
+            for pipe in pipes:
+                os.close(pipe)
+    return _carry_out(json.loads(order), *pipes)
 
 
-def _wait_for_order() -> list[str]:
-    """Load what every stage needs, then wait. Without an order there is nothing to do."""
-    for name in ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run"):
-        import_module(name)
-    line = sys.stdin.readline()
-    if not line:
-        sys.exit()
-    given = json.loads(line)
+def _carry_out(order: Mapping[str, Any], output: int, status: int) -> int:
+    """Be a process like a new one: in its own session, with its own output and variables."""
+    gc.enable()
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for source, target in ((os.open(os.devnull, os.O_RDONLY), 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+        os.set_inheritable(target, True)
+    os.close(output)
+    os.environ.update(order["env"])
+    os.write(status, f"{os.getpid()}\n".encode())
+    reader, writer = os.pipe()
+    stage = os.fork()
+    if not stage:
+        os.close(status)
+        os.close(writer)
+        return _run_stage(reader)
+    os.close(reader)
+    _run_stages_by(stage, writer)
+    code = _dvc(order["arguments"])
+    os.write(status, str(code).encode())
+    return code
+
+
+def _run_stage(reader: int) -> int:
+    """Wait for a stage's command, as DVC's process gives it, and be ``python -m hms_pipeline``."""
+    with open(reader, encoding="utf-8") as pipe:
+        text = pipe.read()
+    if not text:  # the stage is up to date, or no stage of this project
+        os._exit(0)
+    given = json.loads(text)
+    os.environ.clear()
     os.environ.update(given["env"])
-    return given["arguments"]
+    sys.argv[1:] = given["arguments"]
+    runpy.run_module("hms_pipeline", run_name="__main__", alter_sys=True)
+    return 0
+
+
+def _run_stages_by(child: int, writer: int) -> None:
+    """Make DVC, in this process, hand a stage's command to a fork that waits for it."""
+    from dvc.stage import run as of_dvc
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    plain = of_dvc._run
+
+    def run(executable: str | None, cmd: str, **options: Any) -> None:
+        words = _STAGE.fullmatch(cmd)
+        if not words or Path(options["cwd"]) != Path.cwd():
+            plain(executable, cmd, **options)
+            return
+        with open(writer, "w", encoding="utf-8") as pipe:
+            json.dump({"arguments": words[1].split(), "env": options["env"]}, pipe)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code:
+            raise StageCmdFailedError(cmd, code)
+
+    of_dvc._run = run
 
 
 def install() -> None:
@@ -106,9 +212,13 @@ def install() -> None:
     _common._dump_data = write
 
 
-if __name__ == "__main__":
+def _dvc(arguments: Sequence[str]) -> int:
     from dvc.cli import main
 
-    atexit.register(gc.freeze)  # Python's last collection walks everything that was imported
     install()
-    sys.exit(main(_wait_for_order() if sys.argv[1:] == [WAIT] else sys.argv[1:]))
+    return main(list(arguments))
+
+
+if __name__ == "__main__":
+    atexit.register(gc.freeze)  # Python's last collection walks everything that was imported
+    sys.exit(serve(sys.argv[2:]) if sys.argv[1:2] == [SERVE] else _dvc(sys.argv[1:]))

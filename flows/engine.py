@@ -29,7 +29,7 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, AHEAD, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, on_order, verdict_of
+from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, order_of, server, verdict_of
 from .environment import run_folder, stage_environment
 from .graph import Graph
 from .handout import Batch, Handout
@@ -158,7 +158,8 @@ class Engine:
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
-            self.children.start_ahead(AHEAD, cwd=self.root, env=stage_environment(**self.env))
+            self.server = server(graph.commands.values())
+            self.children.serve(self.server, cwd=self.root, env=stage_environment(**self.env))
         try:
             return schedule.run()
         except BaseException:
@@ -200,8 +201,8 @@ class Engine:
         command, order = job.command, ""
         env = {**job.env, **self.slots.visible(job.gpu_slots)}
         if not command:
-            command, order = on_order(job.stage, job.force, env)
-            env = dict(job.env)  # of the process that is started ahead, for whichever stage
+            command, order = self.server, order_of(job.stage, job.force, env)
+            env = dict(job.env)  # of the server, for whichever stage
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []

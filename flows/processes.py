@@ -11,11 +11,13 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import psutil
 
@@ -104,12 +106,67 @@ def _group_lives(group: int) -> bool:
     return False
 
 
+class Fork:
+    """A process that a server forked, as far as it is needed of ``subprocess.Popen``."""
+
+    def __init__(self, pid: int, stdout: TextIO, status: TextIO) -> None:
+        self.pid, self.stdout, self._status = pid, stdout, status
+
+    def wait(self) -> int:
+        """The exit code; a process that was killed says none."""
+        if not self._status.closed:
+            with self._status:
+                self._code = int(self._status.read() or -signal.SIGKILL)
+        return self._code
+
+
+class Server:
+    """A process that forks itself for every order; see ``flows.dvc_process.serve``."""
+
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._orders, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(
+                command, cwd=cwd, env=dict(env), stdin=theirs, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+
+    def fork(self, order: str) -> Fork:
+        """Let it carry out an order.
+
+        Raises
+        ------
+        OSError
+            It is no more.
+        """
+        (output, its_output), (status, its_status) = os.pipe(), os.pipe()
+        with contextlib.ExitStack() as opened:
+            stdout = opened.enter_context(open(output, encoding="utf-8", errors="replace"))
+            said = opened.enter_context(open(status, encoding="utf-8"))
+            try:
+                socket.send_fds(self._orders, [order.encode()], [its_output, its_status])
+            finally:
+                os.close(its_output)
+                os.close(its_status)
+            pid = said.readline()
+            if not pid:
+                raise ConnectionError("The process that forks itself for stages was killed.")
+            opened.pop_all()
+        return Fork(int(pid), stdout, said)
+
+    def close(self) -> None:
+        """End it; what it forked goes on."""
+        self._orders.close()
+        end_group(self.process.pid)
+        self.process.wait()
+
+
 class Children:
     """The running children of one engine; thread-safe."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
-        self._ahead: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self._server: Server | None = None
         self._lock = threading.Lock()
         self.stopping = False
 
@@ -125,8 +182,7 @@ class Children:
     ) -> tuple[int, bool]:
         """Run a command in its own session and hand over its output line by line.
 
-        A command that takes an order waits for it on its standard input. Its next process is
-        started ahead and loads what it needs while this one works, so that it begins at once.
+        A command that takes an order is a server, of which a fork carries it out.
 
         Returns
         -------
@@ -138,14 +194,9 @@ class Children:
         with self._lock:
             if self.stopping:
                 return -signal.SIGTERM, False
-            child = self._ahead.pop(tuple(command), None)
-            if child is not None and child.poll() is not None:  # killed while it waited
-                self._groups.discard(child.pid)
-                child.communicate()  # closes its pipes
-                child = None
-            child = child or self._start(command, cwd, env)
-            if order:
-                self._keep_ahead(command, cwd, env)
+            start = self._fork if order else self._start
+            child = start(command, cwd, env, *filter(None, [order]))
+            self._groups.add(child.pid)
         late = threading.Event()
 
         def expire() -> None:
@@ -156,53 +207,54 @@ class Children:
         timer.daemon = True
         timer.start()
         try:
-            _give_order(child, order)
             _hand_over(child, line)
             return child.wait(), late.is_set()
         finally:
             timer.cancel()
             self._end(child)
 
-    def start_ahead(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
-        """Start a command that waits for its order; ``run`` will take it."""
+    def serve(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+        """Start the server that ``run`` will give orders."""
         with self._lock:
-            if not self.stopping:
-                self._keep_ahead(command, cwd, env)
+            if not self.stopping and self._server is None:
+                self._server = Server(command, cwd, env)
 
-    def _keep_ahead(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-        with contextlib.suppress(OSError):  # no process to be had; later ones may be
-            self._ahead[tuple(command)] = self._start(command, cwd, env)
+    def _fork(self, command: Sequence[str], cwd: Path, env: Mapping[str, str], order: str) -> Fork:
+        """Give an order to the server, or where that was killed to a new one."""
+        if self._server is not None:
+            with contextlib.suppress(OSError):
+                return self._server.fork(order)
+            self._server.close()
+        self._server = Server(command, cwd, env)
+        return self._server.fork(order)
 
     def _start(
         self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        child = subprocess.Popen(
+        return subprocess.Popen(
             command,
             cwd=cwd,
             env=dict(env),
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,
         )
-        self._groups.add(child.pid)
-        return child
 
-    def _end(self, child: subprocess.Popen[str]) -> None:
+    def _end(self, child: subprocess.Popen[str] | Fork) -> None:
         end_group(child.pid)
         child.wait()
         with self._lock:
             self._groups.discard(child.pid)
 
     def dismiss(self) -> None:
-        """End what was started ahead."""
+        """End the server."""
         with self._lock:
-            ahead, self._ahead = list(self._ahead.values()), {}
-        for child in ahead:
-            with child:  # closes its pipes
-                self._end(child)
+            server, self._server = self._server, None
+        if server is not None:
+            server.close()
 
     def stop(self) -> None:
         """End every child and refuse new ones."""
@@ -216,13 +268,7 @@ class Children:
             ender.join()
 
 
-def _give_order(child: subprocess.Popen[str], order: str) -> None:
-    if child.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), child.stdin:  # its exit code says why
-            child.stdin.write(order)
-
-
-def _hand_over(child: subprocess.Popen[str], line: Callable[[str], None]) -> None:
+def _hand_over(child: subprocess.Popen[str] | Fork, line: Callable[[str], None]) -> None:
     """Read until the child itself ends, even if a descendant keeps the pipe open."""
     stream = child.stdout
     if stream is None:
