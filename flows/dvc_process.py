@@ -25,7 +25,7 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -90,9 +90,9 @@ def repro(stage: str, force: bool = False) -> list[str]:
     return ["--wait-for-lock", "repro", "--single-item", *["--force"] * force, stage]
 
 
-def server(commands: Iterable[str]) -> tuple[str, ...]:
-    """The command of a server that loads what stages with such commands need."""
-    return (*COMMAND, SERVE, *(_OF_STAGES if any(map(_STAGE.fullmatch, commands)) else ()))
+def server(ours: bool) -> tuple[str, ...]:
+    """The command of a server, which loads what this project's stages import where they are."""
+    return (*COMMAND, SERVE, *(_OF_STAGES if ours else ()))
 
 
 def order_of(stage: str, force: bool, env: Mapping[str, str]) -> str:

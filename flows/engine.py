@@ -31,7 +31,7 @@ from hms_pipeline.system.progress import Progress
 
 from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, order_of, server, verdict_of
 from .environment import run_folder, stage_environment
-from .graph import Graph
+from .graph import Graph, has_keys
 from .handout import Batch, Handout
 from .processes import Children, mark
 from .recovery import clear_up
@@ -123,6 +123,8 @@ class Engine:
         Stages that run without these variables.
     progress : callable
         Called with ``(done, total)`` after every stage.
+    children : Children, optional
+        Of this run, where its server was started before.
     """
 
     stages_train = True  # a stage trains its folds itself where a batch would hold all of them
@@ -136,11 +138,13 @@ class Engine:
         later: Callable[[], Mapping[str, str]] = dict,
         early: Collection[str] = (),
         progress: Progress = lambda done, total: None,
+        children: Children | None = None,
     ) -> None:
         self.root = root
         self.params = params
         self.slots = slots
-        self.children = Children()
+        self.children = children or Children()
+        self.server = server(has_keys(root))
         self.leases = run_folder(root) / "leases"
         self.env = mark(root)
         self.later, self.early = later, early
@@ -158,7 +162,6 @@ class Engine:
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
-            self.server = server(graph.commands.values())
             self.children.serve(self.server, cwd=self.root, env=stage_environment(**self.env))
         try:
             return schedule.run()
@@ -166,8 +169,6 @@ class Engine:
             self.children.stop()
             schedule.drain()
             raise
-        finally:
-            self.children.dismiss()
 
     def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.

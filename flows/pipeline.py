@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,11 +28,12 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
+from .dvc_process import server
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
-from .environment import paths_of, prepare, project_root, run_folder
+from .environment import paths_of, prepare, project_root, run_folder, stage_environment
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
-from .processes import end_orphans
+from .processes import Children, end_orphans, mark
 from .recovery import clear_up
 from .slots import ensure_limits, machine_slots, release_left
 from .trainings import HMS
@@ -166,11 +167,15 @@ def run_graph(
     try:
         params = load_params(root / "params.yaml").retrain
         wait_s = params.queue_limit_s if params.when_busy == "queue" else 0.0
-        with exclusive(run_folder(root) / "retrain.lock", wait_s=wait_s, waiting=log.info) as held:
+        with (
+            exclusive(run_folder(root) / "retrain.lock", wait_s=wait_s, waiting=log.info) as held,
+            Children() as children,
+        ):
             recover(root, held, log)
             held.record(flow_run=str(flow_run.get_id()))
-            plan = leave_out_register(paths_of(root), make_plan(root, only, until, force))
-            state = run_plan(root, params, plan, engine, held)
+            plan = make_plan(root, only, until, force, partial(start_server, root, children))
+            plan = leave_out_register(paths_of(root), plan)
+            state = run_plan(root, params, plan, engine, held, children)
             try:
                 exchange.give(root, log)
             except InputError as err:
@@ -187,15 +192,21 @@ def make_plan(
     only: Sequence[str] | None,
     until: Sequence[str] | None,
     force: Sequence[str] | bool | None,
+    ahead: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """Read the graph and choose what is asked for."""
-    graph = read_present_graph(root)
+    """Read the graph and choose what is asked for; call ``ahead`` as soon as stages will run."""
+    graph = read_present_graph(root, ahead)
     stages = [stage for stage in select(graph, only, until) if stage != KEYS]
     forced = stages if force is True else match(stages, list(force or []))
     return Plan(graph, stages, [stage for stage in forced if graph.commands[stage]])
 
 
-def read_present_graph(root: Path) -> Graph:
+def start_server(root: Path, children: Children) -> None:
+    """Let what runs this project's stages load what they import."""
+    children.serve(server(has_keys(root)), cwd=root, env=stage_environment(**mark(root)))
+
+
+def read_present_graph(root: Path, ahead: Callable[[], None] = lambda: None) -> Graph:
     """Read the graph, with the keys of the code as it is now.
 
     The stage that writes them goes first where they are others than ``keys.yaml`` states: DVC
@@ -208,6 +219,7 @@ def read_present_graph(root: Path) -> Graph:
         graph = read_graph(root)
         if graph.changed.get(KEYS, ALWAYS) == ALWAYS:
             return graph
+    ahead()
     write_keys(root)
     return read_graph(root)
 
@@ -238,7 +250,9 @@ def leave_out_register(paths: Paths, plan: Plan) -> Plan:
     return replace(plan, graph=replace(plan.graph, changed=changed))
 
 
-def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, held: Held) -> State:
+def run_plan(
+    root: Path, params: RetrainParams, plan: Plan, engine_name: str, held: Held, children: Children
+) -> State:
     """Run the chosen stages and show what came out."""
     log = get_run_logger()
     start = time.monotonic()
@@ -262,6 +276,7 @@ def run_plan(root: Path, params: RetrainParams, plan: Plan, engine_name: str, he
         later=lambda: {RETRAIN_RUN: run} if (run := tracking.result()) else {},
         early=() if paths.windows.exists() else EARLY,  # the disk's check reads validated windows
         progress=artifacts.progress_bar(len(plan.stages)),
+        children=children,
     )
     tracking.add_done_callback(partial(_stop_if_refused, engine))
     try:

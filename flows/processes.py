@@ -162,7 +162,7 @@ class Server:
 
 
 class Children:
-    """The running children of one engine; thread-safe."""
+    """The running children of one engine; thread-safe. At the end of ``with`` its server ends."""
 
     def __init__(self) -> None:
         self._groups: set[int] = set()
@@ -249,8 +249,10 @@ class Children:
         with self._lock:
             self._groups.discard(child.pid)
 
-    def dismiss(self) -> None:
-        """End the server."""
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             server, self._server = self._server, None
         if server is not None:

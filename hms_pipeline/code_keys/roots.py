@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class Keys:
     ) -> None:
         self.recipe = recipe
         self.code = code or Code(Package(package))
+        self.roots = cache(self._roots)
 
-    def roots(self) -> dict[str, list[str]]:
+    def _roots(self) -> dict[str, list[str]]:
         """Each piece of work (``"validate"``, ``"views.mel"``) → the definitions that do it.
 
         ``rows.<view>`` decides a stored value, ``distil`` a student's weights, ``version.<model>``

@@ -10,6 +10,7 @@ import yaml
 
 from ..code_keys import code_keys, read_code
 from ..code_keys.closure import Code
+from ..code_keys.roots import Keys
 from ..system.errors import StaleError
 from ..system.files import atomic
 from .params import Params
@@ -33,20 +34,21 @@ def code_key(paths: Paths, params: Params, stage: str, item: str | None = None) 
     StaleError
         ``keys.yaml`` states another one: the code was edited after ``hms keys`` ran.
     """
-    key = _of(present_keys(params), stage, item)
+    name = stage if item is None else f"{stage}.{item}"
+    key = _keys(_recipe(params)).closure(name).digest
     stated = _of(_stated(paths), stage, item)
     if stated not in (None, key):
-        name = stage if item is None else f"{stage}.{item}"
         raise StaleError(
             f"{paths.keys} has another key of {name} than the code has now: it was edited since."
             " Run dvc repro, or hms keys first."
         )
-    return str(key)
+    return key
 
 
 def present_keys(params: Params) -> dict[str, Any]:
-    """All keys of the code as it is now; computed once a process."""
-    return _keys(json.dumps(params.model_dump(mode="json"), sort_keys=True))
+    """All keys of the code as it is now; its files are read once a process."""
+    keys = _keys(_recipe(params))
+    return code_keys(keys.recipe, code=keys.code)
 
 
 def keys_stand(paths: Paths, params: Params) -> bool:
@@ -63,8 +65,12 @@ def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
 
 
 @lru_cache(maxsize=4)
-def _keys(recipe: str) -> dict[str, Any]:
-    return code_keys(json.loads(recipe), code=_code())
+def _keys(recipe: str) -> Keys:
+    return Keys(json.loads(recipe), code=_code())
+
+
+def _recipe(params: Params) -> str:
+    return json.dumps(params.model_dump(mode="json"), sort_keys=True)
 
 
 @lru_cache(maxsize=1)
