@@ -136,6 +136,9 @@ def _carry_out(order: Mapping[str, Any], output: int, status: int) -> int:
         os.dup2(source, target)
         os.set_inheritable(target, True)
     os.close(output)
+    sys.stdout, sys.stderr = (  # those of the server remember that it could seek in its output
+        os.fdopen(target, "w", buffering=1, encoding="utf-8", closefd=False) for target in (1, 2)
+    )
     os.environ.update(order["env"])
     os.write(status, f"{os.getpid()}\n".encode())
     reader, writer = os.pipe()

@@ -14,7 +14,10 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 # Library → the one file that uses what is private to it, and what that file alone may name.
 HOMES = {
-    "dvc": ("flows/dvc_process.py", r"\b_dump_data\b|didn't change, skipping|is cached - skipping"),
+    "dvc": (
+        "flows/dvc_process.py",
+        r"\b_dump_data\b|\bof_dvc\._run\b|didn't change, skipping|is cached - skipping",
+    ),
     "timm": ("hms_pipeline/models/image_encoder.py", r"\b_gen_efficientnet"),
     "mne": (
         "hms_pipeline/data/formats/mne_raw.py",
@@ -26,6 +29,7 @@ HOMES = {
 }
 SIGNATURES = {
     "dvc.utils.serialize._common._dump_data": "path data dumper fs dumper_args",
+    "dvc.stage.run._run": "executable cmd kwargs",
     "timm.models.efficientnet._gen_efficientnet": (
         "variant channel_multiplier depth_multiplier channel_divisor group_size pretrained kwargs"
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +12,18 @@ import pytest
 import yaml
 from dvc.utils.serialize import _common, modify_yaml
 
-from flows.dvc_process import COMMAND, RAN, RESTORED, UP_TO_DATE, install, on_order, verdict_of
+from flows.dvc_process import (
+    COMMAND,
+    RAN,
+    RESTORED,
+    UP_TO_DATE,
+    install,
+    order_of,
+    server,
+    verdict_of,
+)
+from flows.environment import stage_environment
+from flows.processes import Children
 
 CUT = """
 import os, signal, sys
@@ -70,6 +83,16 @@ def test_the_module_is_dvc(tmp_path):
     assert answers[0] == answers[1]
 
 
+def carry_out(children: Children, root: Path, order: str, **env: str) -> tuple[int, list[str]]:
+    lines: list[str] = []
+    code, late = children.run(
+        server(False), cwd=root, env=stage_environment(**env), time_limit_s=30,
+        line=lines.append, order=order,
+    )  # fmt: skip
+    assert not late
+    return code, lines
+
+
 def test_dvc_still_says_what_became_of_a_stage(tmp_path):
     """Its words are private to the release; another one's would be an error, not "Ran"."""
     root = tmp_path / "repo"
@@ -80,29 +103,49 @@ def test_dvc_still_says_what_became_of_a_stage(tmp_path):
     )
 
     def verdict(stage: str) -> list[str]:
-        command, order = on_order(stage, False, {"COLOUR": "blue"})
-        done = subprocess.run(
-            command, input=order, cwd=root, text=True, capture_output=True, check=True
-        )
-        lines = done.stdout.splitlines()
+        code, lines = carry_out(children, root, order_of(stage, False, {"COLOUR": "blue"}))
+        assert code == 0
         found = [found[0] for line in lines if (found := verdict_of(stage, line))]
         assert ("blue" in lines) is (stage == "a" and found == [RAN])
         return found
 
     for arguments in (["init", "--no-scm", "-q"], ["add", "data", "-q"]):
         subprocess.run([*COMMAND, *arguments], cwd=root, check=True)
-    assert verdict("a") == [RAN]
-    assert verdict("a") == [UP_TO_DATE]
-    assert verdict("data.dvc") == [UP_TO_DATE]
-    (root / "data").unlink()
-    (root / "data").write_text("2")
-    assert verdict("data.dvc") == [RAN]
-    assert verdict("a") == [RAN]
-    (root / "data").unlink()
-    (root / "data").write_text("1")
-    assert verdict("a") == [RESTORED]
-    without = subprocess.run(
-        on_order("a", False, {})[0], input="", cwd=root, text=True, check=False
-    )
-    assert without.returncode == 0
+    with Children() as children:
+        assert verdict("a") == [RAN]
+        assert verdict("a") == [UP_TO_DATE]
+        assert verdict("data.dvc") == [UP_TO_DATE]
+        (root / "data").unlink()
+        (root / "data").write_text("2")
+        assert verdict("data.dvc") == [RAN]
+        assert verdict("a") == [RAN]
+        (root / "data").unlink()
+        (root / "data").write_text("1")
+        assert verdict("a") == [RESTORED]
     assert verdict_of("a", "Stage 'ab' is cached - skipping run") is None
+
+
+def test_a_server_ends_with_its_engine(tmp_path):
+    ours, its = socket.socketpair(type=socket.SOCK_SEQPACKET)
+    ours.close()
+    with its:
+        assert subprocess.run(server(False), stdin=its, timeout=60, check=False).returncode == 0
+
+
+def test_a_stage_of_this_project_is_run_by_a_fork_and_its_exit_code_is_told(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {good: {cmd: python -m hms_pipeline --version},"
+        " bad: {cmd: python -m hms_pipeline banana}, shell: {cmd: echo $DVC_STAGE}}"
+    )
+    subprocess.run([*COMMAND, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    nowhere = {"PATH": os.devnull}  # a shell would find no Python there
+    found = {}
+    with Children() as children:
+        for stage in ("good", "bad", "shell"):
+            found[stage] = carry_out(children, tmp_path, order_of(stage, True, nowhere))
+    assert [code for code, _ in found.values()] == [0, 255, 0]
+    assert any(line.startswith("hms_pipeline ") for line in found["good"][1])
+    said = "\n".join(found["bad"][1])
+    assert "No such command 'banana'" in said
+    assert "exited with 2" in said
+    assert "shell" in found["shell"][1]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows.dvc_process import COMMAND, order_of, server
 from flows.processes import MARK, Children, alive, end_orphans, mark, orphans
 
 SLEEP = "import subprocess, sys, time; {} print('up', flush=True); time.sleep(60)"
@@ -94,40 +97,64 @@ def test_only_processes_of_dead_engines_are_orphans(tmp_path, sleeper, dead):
     assert (process.poll() is not None) == dead
 
 
-def test_the_next_process_of_a_command_waits_for_its_order_and_is_ended_with_the_run():
-    children, lines = Children(), []
+def give(children: Children) -> tuple[int, list[str]]:
+    lines = []
+    given = json.dumps({"arguments": ["banana"], "env": {}})
+    code, _ = children.run(
+        server(False), cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30, line=lines.append,
+        order=given,
+    )  # fmt: skip
+    return code, lines
+
+
+def test_one_server_forks_itself_for_every_order_and_is_ended_with_the_run():
     others = set(psutil.Process().children())  # of tests that ran before in this process
-    code = "import os, sys; print(os.getpid(), sys.stdin.readline().strip())"
-
-    def give(order: str) -> None:
-        children.run(
-            [sys.executable, "-c", code], cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30,
-            line=lines.append, order=f"{order}\n",
-        )  # fmt: skip
-
-    waiting = []
-    for order in "abc":
-        before = {child.pid for child in psutil.Process().children()}
-        give(order)
-        pid, said = lines[-1].split()
-        assert said == order
-        assert not waiting or int(pid) in waiting
-        waiting = [c.pid for c in psutil.Process().children() if c.pid not in before - {int(pid)}]
-        assert len(waiting) == 1
-    psutil.Process(waiting[0]).kill()  # whatever becomes of it, the next order is carried out
-    psutil.Process(waiting[0]).wait()
-    give("d")
-    assert lines[-1].endswith(" d")
-    children.dismiss()
+    with Children() as children:
+        said, servers = [], []
+        for _ in range(3):
+            said.append(give(children))
+            servers.append(set(psutil.Process().children()) - others)
+        assert said == [said[0]] * 3
+        assert said[0][0] == 254
+        assert "invalid choice: 'banana'" in "\n".join(said[0][1])
+        assert servers == [servers[0]] * 3
+        (server,) = servers[0]
+        server.kill()  # whatever becomes of it, the next order is carried out
+        assert give(children) == said[0]
+        assert set(psutil.Process().children()) - others != servers[0]
     assert set(psutil.Process().children()) <= others
 
 
-def test_what_waits_for_an_order_ends_with_a_killed_engine():
+def test_a_fork_that_is_killed_or_late_is_told_and_leaves_nobody(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: echo up; sleep 600}}")
+    subprocess.run([*COMMAND, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    forks = []
+
+    def find(text: str, kill: bool) -> None:
+        if text == "up":
+            (server,) = set(psutil.Process().children()) - others
+            forks.extend(server.children(recursive=True))
+            if kill:
+                server.children()[0].kill()
+
+    others = set(psutil.Process().children())
+    with Children() as children:
+        for kill in (True, False):
+            code, late = children.run(
+                server(False), cwd=tmp_path, env=dict(os.environ), time_limit_s=30 if kill else 5,
+                line=partial(find, kill=kill), order=order_of("a", True, {}),
+            )  # fmt: skip
+            assert (code, late) == (-9, not kill)
+    assert len(forks) >= 4  # DVC and the stage, twice
+    assert all(gone(fork.pid) for fork in forks)
+
+
+def test_a_server_ends_with_a_killed_engine():
     engine = (
         "import os; from pathlib import Path; from flows.processes import Children\n"
-        "c = Children(); c.run(['cat'], cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30,"
-        " line=print, order='x\\n')\n"
-        "print(*(p.pid for p in c._ahead.values()), flush=True); os.kill(os.getpid(), 9)"
+        "from flows.dvc_process import server\n"
+        "c = Children(); c.serve(server(False), cwd=Path.cwd(), env=dict(os.environ))\n"
+        "print(c._server.process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     said = subprocess.run([sys.executable, "-c", engine], capture_output=True, text=True).stdout
     pid = int(said.split()[-1])
