@@ -17,6 +17,8 @@ import yaml
 from hms_pipeline.code_keys import code_keys, explain
 from hms_pipeline.code_keys.known import COMPUTED_IMPORTS, DECORATORS, DISCOVER, RECIPE, SETTLED
 from hms_pipeline.code_keys.roots import Keys
+from hms_pipeline.config import Paths, load_params
+from hms_pipeline.config.keys import code_key, present_keys
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS
 from hms_pipeline.features.views import VIEWS
 from hms_pipeline.models import MODELS
@@ -54,6 +56,16 @@ def parse_once() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def before() -> dict[str, str]:
     return flat(code_keys(RECIPE_FILE))
+
+
+def test_a_stage_computes_the_key_that_is_written_for_it(
+    before: dict[str, str], tmp_path: Path
+) -> None:
+    paths, params = Paths(tmp_path, tmp_path, tmp_path), load_params(ROOT / "params.yaml")
+    for name, key in before.items():
+        stage, _, item = name.partition(".")
+        assert code_key(paths, params, stage, item or None) == key
+    assert flat(present_keys(params)) == before
 
 
 class Copy:
