@@ -70,7 +70,10 @@ def write_recording_report(
     when = partial(clock, start_of_day_s=start_of_day_s)
     windows = [
         window_context(window, scores.members, why)
-        | {"name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}"}
+        | {
+            "name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}",
+            "warnings": scores.timeline["warnings"].iloc[window.row],
+        }
         for window, why in zip(
             scores.notable, explained or [None] * len(scores.notable), strict=True
         )
@@ -89,6 +92,7 @@ def write_recording_report(
             "cards": _cards(centre_s, probs, when),
             "began": None if start_of_day_s is None else when(0),
             "n_pauses": len(scores.pauses_s),
+            "has_gaps": bool((np.diff(centre_s) > 1.5 * scores.hop_s).any()),
             "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,

@@ -7,6 +7,7 @@ centre falls between the same samples as in the competition's files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,8 @@ def score_opened(
     reasons: list[str] = []
     for rows, scores in predict(predictor, _batches(recording, spectrogram, starts, params)):
         if isinstance(scores, InputError):
-            reasons.append(str(scores))
+            # It speaks to whoever sent a row; this row's place and fate are said below.
+            reasons.append(re.sub(r"^Row \d+, column | Leave this window out\.$", "", str(scores)))
         else:
             kept += rows
             batches.append(scores)
@@ -173,7 +175,7 @@ def score_opened(
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
-    n_windows = len(window_starts(recording.n_times, params.hop_s))
+    every = window_starts(recording.n_times, params.hop_s)
     timeline = _timeline(starts[kept], batches, np.concatenate(spreads))
     shown, times_s = _decimated(spectrogram)
     return RecordingScores(
@@ -189,8 +191,8 @@ def score_opened(
         pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
         warnings=(
             *recording.warnings,
-            *_left_out(n_windows, len(starts), "a pause interrupts them."),
-            *_left_out(len(starts), len(kept), *reasons),
+            *_left_out(every, starts, "a pause interrupts them."),
+            *_left_out(starts, starts[kept], *reasons),
         ),
         source=recording.source,
     )
@@ -279,10 +281,15 @@ def _without_gaps(starts: np.ndarray) -> list[np.ndarray]:
     return np.split(starts, np.flatnonzero(np.diff(starts) > WINDOW_SAMPLES) + 1)
 
 
-def _left_out(n_windows: int, n_kept: int, *reasons: str) -> tuple[str, ...]:
-    if n_kept == n_windows:
+def _left_out(every: np.ndarray, kept: np.ndarray, *reasons: str) -> tuple[str, ...]:
+    lost = np.setdiff1d(every, kept)
+    if not len(lost):
         return ()
-    return (f"{n_windows - n_kept} of {n_windows} windows left out: {reasons[0]}",)
+    first, last = lost[0] / SFREQ, lost[-1] / SFREQ + WINDOW_S
+    return (
+        f"Between {first:g} and {last:g} s {len(lost)} of {len(every)} windows left out:"
+        f" {reasons[0]}",
+    )
 
 
 def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:

@@ -128,6 +128,24 @@ def test_volts_are_suspected(eeg, spectrogram):
     assert "volts" in warnings[0]
 
 
+@pytest.mark.parametrize("common_uv", [0.0, 50.0, 5000.0])
+def test_a_signal_that_all_electrodes_share_is_no_eeg(eeg, spectrogram, common_uv):
+    wave = common_uv * np.sin(np.arange(eeg.shape[1]) / 20)
+    said = check_window(Window((wave + eeg / 300).astype(np.float32), spectrogram), 0)[1]
+    assert said == (
+        "no derivation varies by more than 2 µV: no EEG, or one signal on all electrodes",
+    )
+    eeg[1:19] = eeg[0]
+    eeg[EEG_COLUMNS.index("O2")] += 3 * np.sin(np.arange(eeg.shape[1]) / 20)
+    assert check_window(Window(eeg, spectrogram), 0)[1] == ()
+
+
+def test_nothing_is_said_of_a_spectrogram_that_no_member_reads(eeg, spectrogram):
+    spectrogram[:, :, :150] = np.nan
+    for given in (None, spectrogram):
+        assert check_window(Window(eeg, given), 0, reads_spectrogram=False)[1] == ()
+
+
 @pytest.fixture(scope="module")
 def validation():
     return load_params(ROOT / "params.yaml").validation
