@@ -22,7 +22,7 @@ _CANONICAL = {name.upper(): name for name in ELECTRODES} | LATER_NAMES
 _PREFIX = re.compile(r"^(?:EEG|POL)[\s_:.-]*", re.IGNORECASE)
 _SITE = re.compile(r"^(?:(?:FP|AF|FT|FC|TP|CP|PO|F|C|T|P|O|I)(?:Z|\d{1,2})|[AM][12])$")
 _EKG = re.compile(r"^(?:ECG|EKG)(?:[\s_-]*(?P<lead>\d|[LRI]+|LA|RA))?$")
-# Between an electrode and its reference; a blank or "_" only before a word that can be nothing else.
+# Between an electrode and its reference; a blank or "_" only before what can be nothing else.
 _BETWEEN = re.compile(
     r"\s*[-\u2013:/]\s*|[\s_]+(?=(?:REF\w*|LE|AVG?|AVE|CAR|(?:A1|M1)\W?(?:A2|M2)|[AM][12])\W*$)",
     re.IGNORECASE,

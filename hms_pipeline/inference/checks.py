@@ -111,8 +111,8 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
         warnings.append(f"EEG stays below {MIN_EEG_UV:g} µV: are these volts?")
     elif _is_quiet(eeg):
         warnings.append(
-            f"no derivation varies by more than {QUIET_UV:g} µV: no EEG, or one signal on all"
-            " electrodes"
+            f"no derivation varies by more than {QUIET_UV:g} µV: no EEG, one signal on all"
+            " electrodes, or not microvolts"
         )
     warnings += _named("missing channels", ~present)
     warnings += _named("flat channels", present & (high == low))
@@ -149,7 +149,9 @@ def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}
     level = left_out.extreme_amplitude.level_uv
+    silent = (masks["dead"] | masks["saturated"])[scalp].all(axis=0).mean()
     return [
+        *([f"EEG: no signal for {silent:.0%} of the window"] if silent > GAP_SHARE else []),
         *_named(
             "channels flat for much of the time",
             (share["dead"] >= left_out.dead_channel.share) & (share["dead"] < 1),

@@ -84,8 +84,7 @@ def write_folder_report(
             "n_scored": len(scores),
             "cards": _cards(probs),
             "windows": [
-                {**window, "name": name, "warnings": said[name]}
-                for name, window in windows.items()
+                {**window, "name": name, "warnings": said[name]} for name, window in windows.items()
             ],
             "recordings": _recordings(scores[paged], names[paged]),
             "n_windows": len(single),

@@ -51,8 +51,23 @@ def test_labels(label: str, plus: str, minus: str) -> None:
 
 @pytest.mark.parametrize(
     "label",
-    ["SPO2", "HR", "1", "MK", "EEG 30-LE", "PHOTIC PH", "EEG A1-LE", "EEG Effort-Ref", "",
-     "O2 Sat", "O2_Sat", "P3 ABP", "F4 flow", "C3'", "Fp1-F7-T3"],
+    [
+        "SPO2",
+        "HR",
+        "1",
+        "MK",
+        "EEG 30-LE",
+        "PHOTIC PH",
+        "EEG A1-LE",
+        "EEG Effort-Ref",
+        "",
+        "O2 Sat",
+        "O2_Sat",
+        "P3 ABP",
+        "F4 flow",
+        "C3'",
+        "Fp1-F7-T3",
+    ],
 )
 def test_what_is_no_scalp_eeg(label: str) -> None:
     assert parse_label(label) is None

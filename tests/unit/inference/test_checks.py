@@ -133,7 +133,8 @@ def test_a_signal_that_all_electrodes_share_is_no_eeg(eeg, spectrogram, common_u
     wave = common_uv * np.sin(np.arange(eeg.shape[1]) / 20)
     said = check_window(Window((wave + eeg / 300).astype(np.float32), spectrogram), 0)[1]
     assert said == (
-        "no derivation varies by more than 2 µV: no EEG, or one signal on all electrodes",
+        "no derivation varies by more than 2 µV: no EEG, one signal on all electrodes, or not"
+        " microvolts",
     )
     eeg[1:19] = eeg[0]
     eeg[EEG_COLUMNS.index("O2")] += 3 * np.sin(np.arange(eeg.shape[1]) / 20)
@@ -176,6 +177,17 @@ def test_what_training_leaves_out_is_named_and_nothing_else(eeg, validation, fau
         if left_out
     )
     assert (len(said) > 1) == (share > (0.5 if fault == "flat" else 0.01))
+
+
+@pytest.mark.parametrize("fill_uv", [0.0, -3276.8])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(2, ()), (10, ("EEG: no signal for 20% of the window",))]
+)
+def test_a_pause_that_was_filled_is_told(eeg, spectrogram, validation, fill_uv, seconds, said):
+    eeg[:, 4000 : 4000 + 200 * seconds] = fill_uv
+    window = Window(eeg, spectrogram)
+    found = check_window(window, 0, left_out=validation)[1]
+    assert tuple(text for text in found if "at their limit" not in text) == said
 
 
 def test_an_ekg_may_be_flat_and_at_its_limit(eeg, spectrogram, validation):

@@ -119,9 +119,7 @@ def test_a_silent_stretch_is_left_out_and_told(tmp_path: Path) -> None:
     scores = score_recording(Scorer(), path, scoring())
     assert 60 not in list(scores.timeline["start_s"])
     assert any("left out" in text for text in scores.warnings)
-    assert (
-        "Between 60 and 140 s 4 of 16 windows left out: eeg: needs a signal." in scores.warnings
-    )
+    assert "Between 60 and 140 s 4 of 16 windows left out: eeg: needs a signal." in scores.warnings
     marks = mne.read_annotations(write_annotations(scores, tmp_path / "marks.txt"))
     label_hours = scores.timeline["label_start_s"].to_numpy()
     assert not any(
