@@ -96,6 +96,7 @@ def write_recording_report(
             "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,
+            "interpolated": told.get("interpolated", ()),
             "warnings": [
                 *({"text": text, "where": ""} for text in scores.warnings),
                 *_window_warnings(timeline, when),
@@ -103,7 +104,7 @@ def write_recording_report(
             "source": facts({SOURCE.get(name, name): fact for name, fact in told.items()}),
             "model": facts(model),
             "values": {
-                "montage": layout(),
+                "montage": layout(told.get("interpolated", ())),
                 "start_of_day_s": start_of_day_s,
                 "windows": [window.pop("drawing") for window in windows],
                 "timeline": {
