@@ -65,7 +65,6 @@ def score(
     from ...scoring.archive import Job
     from ...scoring.batch import TABLES, check_out, score_inputs
     from ...scoring.explain import explain as explain_window
-    from ..pages import RecordingWriter, write_folder_page
 
     context: Context = ctx.obj
     if explain and report is None:
@@ -86,7 +85,11 @@ def score(
         say(summary, facts, as_json=as_json)
         return
     why = partial(explain_window, predictor) if explain else None
-    writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
+    writer = None
+    if report or annotations:
+        from ..pages import RecordingWriter  # with matplotlib, and all that draws
+
+        writer = RecordingWriter(report, annotations, facts, why)
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -101,6 +104,8 @@ def score(
             progress=progress,
         )
     if report:
+        from ..pages import write_folder_page
+
         write_folder_page(
             report,
             summary,
