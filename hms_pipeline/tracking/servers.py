@@ -56,7 +56,7 @@ class Server:
 
     def knows_user(self) -> bool:
         """Whether it answers to this machine's user and password."""
-        user, _, password = self.login.partition(":")
+        user, _, password = self.login.encode().partition(b":")
         return self._status((user, password)) not in (None, 401, 403)
 
     @property
@@ -69,7 +69,7 @@ class Server:
         status = self._status()
         return SILENT if status is None else CLOSED if status in (401, 403) else OPEN
 
-    def _status(self, login: tuple[str, str] | None = None) -> int | None:
+    def _status(self, login: tuple[bytes, bytes] | None = None) -> int | None:
         """The answer's status; None without an answer."""
         headers = {"Content-Type": "application/json"}
         with requests.Session() as session:
