@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import requests
+from requests.auth import HTTPBasicAuth
 
 from ..system.processes import alive
 
@@ -57,7 +58,7 @@ class Server:
     def knows_user(self) -> bool:
         """Whether it answers to this machine's user and password."""
         user, _, password = self.login.encode().partition(b":")
-        return self._status((user, password)) not in (None, 401, 403)
+        return self._status(HTTPBasicAuth(user, password)) not in (None, 401, 403)
 
     @property
     def loopback(self) -> bool:
@@ -69,7 +70,7 @@ class Server:
         status = self._status()
         return SILENT if status is None else CLOSED if status in (401, 403) else OPEN
 
-    def _status(self, login: tuple[bytes, bytes] | None = None) -> int | None:
+    def _status(self, login: HTTPBasicAuth | None = None) -> int | None:
         """The answer's status; None without an answer."""
         headers = {"Content-Type": "application/json"}
         with requests.Session() as session:
