@@ -160,7 +160,6 @@ class _Reader:
             self._settled.update(map(id, ast.walk(node)))
         else:
             self.look_up(node.value, [ast.Constant(node.attr)])
-            self.uses.computed |= node.attr == "__dict__"
             if node.attr in _WHOLE and self._is_recipe(node.value):
                 self.uses.attributes.add(f"{SECTION}*")
 
@@ -174,10 +173,8 @@ class _Reader:
             self.look_up(node.args[0], node.args[1:2])
         elif names & _NAMED_GETTERS:
             self.look_up(None, node.args)
-        elif names & _TAKES_WHOLE:
-            self.uses.computed |= "vars" in names
-            if any(map(self._is_recipe, node.args)):
-                self.uses.attributes.add(f"{SECTION}*")
+        elif names & _TAKES_WHOLE and any(map(self._is_recipe, node.args)):
+            self.uses.attributes.add(f"{SECTION}*")
 
     def _import_constant(self, node: ast.Call) -> bool:
         """``import_module("package.module")`` says what it imports."""
@@ -247,7 +244,7 @@ def is_called_by_name(node: ast.stmt) -> bool:
 
 def _types(nodes: Iterable[ast.stmt]) -> set[int]:
     """Annotations that nothing reads: of functions, but not of what classes hold."""
-    plain = [n for n in nodes if isinstance(n, FUNCTIONS) and is_called_by_name(n)]
+    plain = (node for node in nodes if isinstance(node, FUNCTIONS) and is_called_by_name(node))
     parts = [part for node in plain for part in ast.walk(node)]
     if any(isinstance(part, ast.ClassDef) for part in parts):
         return set()

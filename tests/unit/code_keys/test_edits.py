@@ -113,8 +113,8 @@ OTHER: dict[str, tuple[Files, Files]] = {
         {"a": "class A:\n def f(self): ...\nclass B: ...\nclass C(B, A): ...\ndef work(): C().f"},
     ),
     "a method that a table of names finds": (
-        {"a": "class A:\n def f(self): return 1\nK = ['f']\ndef work(): return vars(A)[K[0]]"},
-        {"a": "class A:\n def f(self): return 2\nK = ['f']\ndef work(): return vars(A)[K[0]]"},
+        {"a": "class A:\n def f(self): return 1\nK = ['f']\ndef work(): return getattr(A, K[0])"},
+        {"a": "class A:\n def f(self): return 2\nK = ['f']\ndef work(): return getattr(A, K[0])"},
     ),
     "a file by its path": (anchored("parent / 't/x.json'") | {"t/x.json": "1"}, {"t/x.json": "2"}),
     "a file by its folder": (
