@@ -79,6 +79,7 @@ ELSEWHERE = {
     "hms serve": SERVED,
     "hms score /archive": "tests/unit/cli/test_score.py::"
     "test_an_archive_is_scored_with_the_model_that_was_named",
+    "hms sample --defects": "tests/unit/validation/test_stage.py",
     "hms --install-completion": "tests/unit/cli/test_tables.py::test_a_shell_completes",
     "hms --data DIR": "stands for any command",
     "hms features stft": VIEWS,
@@ -157,6 +158,7 @@ class Shell:
         environment = self.project.environment() | self.variables
         environment["PRE_COMMIT_HOME"] = str(self.project.root.with_name("pre-commit"))
         if words[0] == "hms":
+            words += ("--workers", "1") if words[1] == "sample" else ()  # starts no others
             process = forked().Process(target=run_hms, args=(words[1:], folder, environment, log))
             process.start()
             process.join()
