@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from ..config import Paths
 from ..inference.bundle import TABLES
 from ..system.errors import InputError
-from ..tracking.store import has_store
+from ..tracking.store import has_store, read_store
 from . import promotion
 from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trainings
 from .lineage import restore_commands
@@ -127,7 +128,7 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
     InputError
         It is the champion already, does not verify, or no reason is given.
     """
-    with Registry.changing(paths) as registry:
+    with _changing(paths) as registry:
         found = registry.named(version)
         if registry.champion() == int(found.version):
             raise InputError(f"Version {found.version} is the champion already. Nothing to do.")
@@ -137,8 +138,16 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
 
 def rollback(paths: Paths, reason: str) -> int:
     """Move the champion back to its predecessor; gives the version that is champion now."""
-    with Registry.changing(paths) as registry:
+    with _changing(paths) as registry:
         return promotion.rollback(registry, reason)
+
+
+@contextlib.contextmanager
+def _changing(paths: Paths) -> Iterator[Registry]:
+    """The registry under its lock; where there is no store, none is made and this is refused."""
+    read_store(paths)
+    with Registry.changing(paths) as registry:
+        yield registry
 
 
 def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
@@ -197,6 +206,13 @@ def gc(paths: Paths, keep: int) -> list[int]:
     list of int
         What was removed.
     """
+    removed = _remove_versions(paths, keep) if has_store(paths) else []
+    remove_trainings(paths)
+    remove_compiled(paths)
+    return removed
+
+
+def _remove_versions(paths: Paths, keep: int) -> list[int]:
     with Registry.changing(paths) as registry:
         kept = set(registry.aliases().values())
         with contextlib.suppress(InputError):
@@ -213,6 +229,4 @@ def gc(paths: Paths, keep: int) -> list[int]:
             registry.decisions.delete(version)
         remove_models(registry)
         remove_fetched(registry)
-        remove_trainings(paths)
-        remove_compiled(paths)
         return sorted(int(version.version) for version in removed)

@@ -190,10 +190,9 @@ class Registry:
         except MlflowException as err:
             if not is_absent(err):
                 raise
-            numbers = [int(v.version) for v in self.versions()]
-            raise InputError(
-                f"{self.model} has no version {version}. Choose one of {sorted(numbers)}."
-            ) from None
+            numbers = sorted(int(v.version) for v in self.versions())
+            choice = f"Choose one of {numbers}" if numbers else "Register one first: dvc repro"
+            raise InputError(f"{self.model} has no version {version}. {choice}.") from None
 
     def named(self, name: int | str | None) -> ModelVersion:
         """The version that a user names; the champion where that is None.

@@ -65,6 +65,7 @@ def score(
     from ...scoring.archive import Job
     from ...scoring.batch import TABLES, check_out, score_inputs
     from ...scoring.explain import explain as explain_window
+    from ...scoring.inputs import find_items
 
     context: Context = ctx.obj
     if explain and report is None:
@@ -74,6 +75,7 @@ def score(
         refuse_for_archive(engine, out_file, report or annotations)
     else:
         check_out(out_file, TABLES)
+        find_items(inputs)  # what is not there is refused before the model is looked for
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
     if engine != "local":
@@ -178,9 +180,11 @@ def submission(
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
+    from ...data.competition import read_test
     from ...scoring.batch import check_out, write_submission
 
     check_out(out_file)
+    read_test(data)
     predictor, _ = open_predictor(ctx.obj, model, device)
     with progress_bar("submission") as progress:
         params = settings(ctx.obj, predictor)
