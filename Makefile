@@ -20,6 +20,7 @@ help:  ## List the targets
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Give another: make PYTHON=python3.11 ..."; exit 2; }
+	@echo "Installing into $(VENV): some minutes, 6.5 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

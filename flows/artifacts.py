@@ -131,7 +131,6 @@ def show_docs(paths: Paths, mlflow_run: str | None) -> None:
 
 def _keep_docs(paths: Paths, run: str, pages: Sequence[Path]) -> None:
     """Put the pages beside the run, without their links: MLflow shows each alone."""
-    from hms_pipeline.tracking.artifacts import log_file
     from hms_pipeline.tracking.store import open_to_write
 
     client = open_to_write(paths)
@@ -143,7 +142,7 @@ def _keep_docs(paths: Paths, run: str, pages: Sequence[Path]) -> None:
             written = datetime.fromtimestamp(page.stat().st_mtime, UTC)
             text = text.replace("document.lastModified", f'"{written:%Y-%m-%d %H:%M} UTC"')
             kept.write_text(text, encoding="utf-8")
-            log_file(client, paths, run, kept, DOCS)
+            client.log_artifact(run, str(kept), DOCS)
 
 
 @contextmanager
@@ -184,10 +183,9 @@ def _mlflow_page(paths: Paths, address: str, run: str, file: str) -> str:
 
 def _keep_report(paths: Paths, run: str, report: Path) -> None:
     """Put the report beside the run, where MLflow's server shows it."""
-    from hms_pipeline.tracking.artifacts import log_file
     from hms_pipeline.tracking.store import open_to_write
 
-    log_file(open_to_write(paths), paths, run, report, "report")
+    open_to_write(paths).log_artifact(run, str(report), "report")
 
 
 def show_file(

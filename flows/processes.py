@@ -21,6 +21,8 @@ from typing import TextIO
 
 import psutil
 
+from hms_pipeline.system.processes import alive
+
 log = logging.getLogger(__name__)
 
 MARK = "HMS_ENGINE"  # "<pid> <start time> <root>" of the engine that started a process
@@ -31,16 +33,6 @@ def mark(root: Path) -> dict[str, str]:
     """Variable that children of this process get, where ``root`` is the repository."""
     me = psutil.Process()
     return {MARK: f"{me.pid} {me.create_time():.2f} {root.resolve()}"}
-
-
-def alive(pid: int, started: float) -> bool:
-    """Whether the process that got ``pid`` at ``started`` still runs; not another with its pid."""
-    try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def orphans(root: Path) -> list[psutil.Process]:

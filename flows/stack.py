@@ -25,11 +25,12 @@ import psutil
 
 from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.files import write_json
+from hms_pipeline.system.processes import alive
 from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
 
 from .environment import prepare, program_path, run_folder
-from .processes import alive, end_group
+from .processes import end_group
 
 POOL = "local"
 UP_WITHIN_S = 180.0

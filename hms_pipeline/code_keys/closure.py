@@ -22,9 +22,9 @@ from typing import Any
 
 from ..system.errors import InputError
 from .digest import hash_text
-from .known import DECORATORS, DISCOVER, PROTOCOLS, RECIPE, SETTLED, WRAPPERS
-from .source import EFFECTS, FUNCTIONS, Module, Package, last_name
-from .uses import SECTION, Uses, read
+from .known import DECORATORS, DISCOVER, PROTOCOLS, RECIPE, SETTLED
+from .source import EFFECTS, FUNCTIONS, Module, Package
+from .uses import SECTION, Uses, is_called_by_name, read
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Code:
         Parameters
         ----------
         roots : iterable of str
-            ``"module:Definition"`` (of a class, all methods), or ``"module"`` for all of one.
+            ``"module:Definition"`` (of a class, all methods), ``"module"`` for all of one, or a
+            file that is no code.
 
         Raises
         ------
@@ -95,6 +96,8 @@ class Code:
 
     def _root(self, root: str) -> list[str]:
         name, colon, _ = root.partition(":")
+        if not colon and name not in self.package.modules and self.package.file(name).is_file():
+            return [name]
         known = root in self.package.modules if not colon else self._nodes(root)
         if not known and not root.endswith(EFFECTS):
             raise InputError(
@@ -111,8 +114,7 @@ class Code:
         """What a definition uses, with the hash of its text."""
         name, colon, own = identity.partition(":")
         if not colon:  # a file that is no code
-            content = (self.package.folder / name).read_bytes()
-            return Uses(text=hashlib.sha256(content).hexdigest())
+            return Uses(text=hashlib.sha256(self.package.file(name).read_bytes()).hexdigest())
         module = self.package.module(name)
         if not own:  # a module as a whole
             everything = [self._whole(f"{name}:{own}") for own in module.definitions]
@@ -158,7 +160,7 @@ class Code:
         return {
             name: nodes
             for name, nodes in found.items()
-            if name not in PROTOCOLS and all(map(_is_called_by_name, nodes))
+            if name not in PROTOCOLS and all(map(is_called_by_name, nodes))
         }
 
     def _extends_framework(self, identity: str) -> bool:
@@ -188,9 +190,9 @@ class Code:
         ]
 
     def _discovers(self, module: Module, node: ast.stmt) -> bool:
-        if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Call):
-            return False
-        return not self.stands_for(module, node.value).isdisjoint(DISCOVER)
+        return isinstance(node, ast.Expr) and bool(
+            self.stands_for(module, node.value) & DISCOVER.keys()
+        )
 
     def _registers(self, module: Module, node: ast.stmt) -> bool:
         """Whether a decorator of this package may hand a definition to what is not known here."""
@@ -211,10 +213,6 @@ class Code:
 def is_settled(module: str) -> bool:
     """Whether a module is not followed."""
     return any(module == known or module.startswith(f"{known}.") for known in SETTLED)
-
-
-def _is_called_by_name(node: ast.stmt) -> bool:
-    return all(last_name(wrapper) in WRAPPERS for wrapper in getattr(node, "decorator_list", ()))
 
 
 def _runs_for(identity: str, name: str) -> set[str]:

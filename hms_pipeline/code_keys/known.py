@@ -13,12 +13,15 @@ SETTLED = {
 }
 # Calls on import that are not followed.
 DISCOVER = {"catalogue:discover": "an entry of a catalogue counts where the recipe names it"}
-# Definitions in which an import may be computed.
+# Definitions that may find code, or read its annotations, without naming it.
 COMPUTED_IMPORTS = {
     "registry.evidence:module": "of a version's own code: the roots of `register` name the modules",
     "registry.serving.model_code:load_code": "of a version's own code, as above",
     "registry.serving.model_code:HashedCode": "of a version's own code, as above",
+    "config.options:options_of": "annotations of entries and constructors, which count",
 }
+# Folders of files that count only where the recipe names them.
+NAMED_BY_RECIPE = {"starter": "as `pretrained: starter`"}
 # Catalogue → the package of its entries, and the decorator that registers them.
 CATALOGUES = {
     "view": ("features.views", "features.view:view"),

@@ -31,6 +31,8 @@ VERSION = ("registry.serving.model_code", "inference.serving:score_frame")
 # What the gate imports by name from the code of a version.
 GATE = ("inference.predictor:Predictor", "data.window:WindowReader", "data.encode")
 REGISTER = ("registry.stage:run", *VERSION, *GATE)
+# The weights that `pretrained: starter` begins with.
+STARTER = "starter/weights/student/fold-0.safetensors"
 
 
 class Keys:
@@ -61,12 +63,14 @@ class Keys:
         """
         try:
             views = {view: self.entry("view", view) for view in self.recipe["views"]}
-            members = {m: self._networks([own]) for m, own in self.recipe["members"].items()}
+            members = {m: self._training(own) for m, own in self.recipe["members"].items()}
             augmentations = self._augmentations(self.recipe["training"])
             networks = self._networks(self.recipe["members"].values())
             pupil = self.recipe.get("student")
             student = self._networks([pupil] if pupil else [])
-            teaching = [*networks, *student, *(self._augmentations(pupil) if pupil else ())]
+            teaching = [*networks]
+            if pupil:
+                teaching += [*self._training(pupil), *self._augmentations(pupil)]
         except (KeyError, TypeError) as err:
             raise InputError(
                 "Code keys need a recipe with views, members (their architecture and views) and"
@@ -93,6 +97,15 @@ class Keys:
             {self.entry("architecture", member["architecture"]) for member in chosen}
             | {self.entry("view", view) for member in chosen for view in member["views"]}
         )
+
+    def _training(self, member: Mapping[str, Any]) -> list[str]:
+        """A member's network, and the file that it starts from if there is one here."""
+        source = member.get("pretrained") or ""
+        name = STARTER if source == "starter" else source
+        return [
+            *self._networks([member]),
+            *([name] if self.code.package.file(name).is_file() else []),
+        ]
 
     def _augmentations(self, training: Mapping[str, Any]) -> list[str]:
         return [self.entry("augmentation", name) for name in training["augmentation"] or ()]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..system.errors import InputError
+from .known import NAMED_BY_RECIPE
 
 EFFECTS = "<import>"  # the definition that stands for what a module does when it is imported
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -139,17 +140,21 @@ class Package:
         found = {}
         for path in sorted(self.folder.rglob("*.py")):
             parts = path.relative_to(self.folder).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+            if all(map(str.isidentifier, parts)):  # not an editor's own files
+                found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
         return found
 
     @cached_property
-    def data(self) -> dict[str, set[str]]:
-        """Name of a file that is no code → where, in the package, files of this name lie."""
-        found: dict[str, set[str]] = {}
-        for path in self.folder.rglob("*"):
-            if path.suffix not in (".py", ".pyc") and path.is_file():
-                found.setdefault(path.name, set()).add(path.relative_to(self.folder).as_posix())
-        return found
+    def data(self) -> list[Path]:
+        """Where, in the package, files lie that are no code; not those that a recipe names."""
+        files = (path for path in self.folder.rglob("*") if path.suffix not in (".py", ".pyc"))
+        found = (path.relative_to(self.folder) for path in files if path.is_file())
+        return [path for path in found if path.parts[0] not in NAMED_BY_RECIPE]
+
+    def file(self, name: str) -> Path:
+        """A file of the package, or of the folder that the program runs in."""
+        own = self.folder / name
+        return own if own.is_file() else Path(name)
 
     def _module(self, name: str) -> Module:
         return Module(name, self.modules[name], self.folder.name)

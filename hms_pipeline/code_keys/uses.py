@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .digest import spell
-from .known import COMPUTED_IMPORTS, RECIPE
+from .known import COMPUTED_IMPORTS, RECIPE, WRAPPERS
 from .source import FUNCTIONS, IMPORTS, Module, Package, last_name
 
 # Put before an attribute that is read from the recipe; "params.*" means any attribute.
@@ -24,12 +24,16 @@ _WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}
 _TAKES_WHOLE = {"vars", "dict", "iter", "list"}
 _GETTERS = {"getattr", "hasattr", "setattr", "delattr"}
 _NAMED_GETTERS = {"operator.attrgetter", "operator.methodcaller"}
-_RUNNERS = {"__import__", "exec", "eval"}
-_IMPORTERS = {
-    "importlib.import_module", "importlib.__import__", "importlib.util.spec_from_file_location",
+_IMPORTERS = {"importlib.import_module", "importlib.__import__"}
+# What finds code, its annotations or a file that is no code without naming it.
+_REFLECTS = _IMPORTERS | {
+    "builtins.__import__", "builtins.eval", "builtins.exec", "builtins.locals",
+    "importlib.resources.files", "importlib.util.spec_from_file_location",
+    "inspect.get_annotations", "inspect.getmembers", "inspect.getsource", "pkgutil.get_data",
     "pkgutil.resolve_name", "pydoc.locate", "runpy.run_module", "runpy.run_path",
-    "builtins.__import__", "builtins.exec", "builtins.eval",
+    "typing.get_type_hints",
 }  # fmt: skip
+_REFLECTED = {"__annotations__", "__doc__", "__init_subclass__", "__subclasses__"}
 
 
 @dataclass
@@ -78,7 +82,9 @@ class _Reader:
         self.uses = Uses()
         # Nodes that were dealt with together with the node around them.
         self._settled: set[int] = set()
+        self._types = _types(nodes)
         self._local: dict[str, set[str]] = {}
+        self._imported: dict[str, list[list[str]]] = {}
         self._bindings: set[str] = set()
         parts = _walk(nodes)
         for part in parts:
@@ -91,13 +97,25 @@ class _Reader:
             if not self._names_recipe(part.annotation)
         }
         for part in parts:
+            if found := _REFLECTED & {getattr(part, name, None) for name in ("attr", "id", "name")}:
+                module.refuse(part, f"{found.pop()} depends on what a key leaves out")
             reader = _READERS.get(type(part))
             if reader is not None and id(part) not in self._settled:
                 reader(self, part)
-        for text in self.uses.strings & package.data.keys():
-            self.uses.targets |= package.data[text]
-        spelled = spell(nodes)
+        self._read_data(any(isinstance(part, ast.Name) and part.id == "__file__" for part in parts))
+        # Of several imports of one name, the last one that runs counts.
+        self._bindings |= {f"{name} = {found}" for name, found in self._imported.items()}
+        spelled = spell(nodes, self._types)
         self.uses.text = "\n".join([spelled, *sorted(self._bindings)]) if spelled else ""
+
+    def _read_data(self, anchored: bool) -> None:
+        """Files that are no code: by their names, or by their folder where it is asked for."""
+        names = {part for text in self.uses.strings for part in text.split("/")}
+        data, own = self.package.data, self.module.path.parent.relative_to(self.package.folder)
+        found = [path for path in data if names & {*(path.parts if anchored else [path.name])}]
+        if anchored and not found:
+            found = [path for path in data if path.is_relative_to(own)]
+        self.uses.targets |= {path.as_posix() for path in found}
 
     # ------------------------------------------------------------ names
 
@@ -105,23 +123,27 @@ class _Reader:
         for name, found in self.module.bindings(node):
             targets = self.package.follow(self.module, found)
             self._local.setdefault(name, set()).update(targets)
-            self._bindings.add(f"{name} = {sorted(targets)}")
+            self._imported.setdefault(name, []).append(sorted(targets))
             self.uses.targets |= self.package.imported(found)
             self.uses.targets |= {t for t in targets if ":" in t and not t.endswith(":")}
 
     def _use(self, name: str, targets: Iterable[str], node: ast.AST) -> None:
-        self._bindings.add(f"{name} = {sorted(targets)}")
+        if id(node) not in self._types:
+            self._bindings.add(f"{name} = {sorted(targets)}")
         self.uses.targets |= {target for target in targets if ":" in target}
-        if not _IMPORTERS.isdisjoint(targets) and self.identity not in COMPUTED_IMPORTS:
-            self.module.refuse(node, "what this imports is computed")
+        self._refuse_reflection(targets, node)
+
+    def _refuse_reflection(self, targets: Iterable[str], node: ast.AST) -> None:
+        if not _REFLECTS.isdisjoint(targets) and self.identity not in COMPUTED_IMPORTS:
+            self.module.refuse(node, "what this finds is computed")
 
     def read_name(self, node: ast.Name) -> None:
         targets = self._dotted(node)
         if targets and not isinstance(node.ctx, ast.Store):
             self._use(node.id, targets, node)
-        elif node.id in _RUNNERS and not targets and self.identity not in COMPUTED_IMPORTS:
-            self.module.refuse(node, "what this runs is computed")
-        elif node.id == "globals":
+        elif not targets:
+            self._refuse_reflection({f"builtins.{node.id}"}, node)
+        if node.id == "globals":
             self.uses.targets.add(f"{self.module.name}:")
 
     def read_global(self, node: ast.Global) -> None:
@@ -170,6 +192,8 @@ class _Reader:
         """Attributes by their names; those of None are of anything, the recipe too."""
         recipe = left is None or self._is_recipe(left)
         for node in names:
+            if isinstance(node, ast.JoinedStr | ast.BinOp):
+                self.module.refuse(node, "the name of this attribute is put together")
             known = isinstance(node, ast.Constant)
             self.uses.computed |= not known
             for name in str(node.value).split(".") if isinstance(node, ast.Constant) else ():
@@ -211,6 +235,21 @@ class _Reader:
             name = last_name(target)
             if last_name(node.value) == "params" and not name.endswith("params") and name:
                 self.module.refuse(node, f"{name} is another name for what is called params")
+
+
+def is_called_by_name(node: ast.stmt) -> bool:
+    """Whether no decorator hands a definition to what may call it by itself, or read its types."""
+    return all(last_name(wrapper) in WRAPPERS for wrapper in getattr(node, "decorator_list", ()))
+
+
+def _types(nodes: Iterable[ast.stmt]) -> set[int]:
+    """Annotations that nothing reads: of functions, but not of what classes hold."""
+    plain = (node for node in nodes if isinstance(node, FUNCTIONS) and is_called_by_name(node))
+    parts = [part for node in plain for part in ast.walk(node)]
+    if any(isinstance(part, ast.ClassDef) for part in parts):
+        return set()
+    kept = (getattr(part, name, None) for part in parts for name in ("annotation", "returns"))
+    return {id(part) for value in kept if value for part in ast.walk(value)}
 
 
 def _walk(nodes: Iterable[ast.AST]) -> list[ast.AST]:

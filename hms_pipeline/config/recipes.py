@@ -21,6 +21,8 @@ def compose(folder: Path, name: str) -> Params:
         There is no such recipe, or the result is not valid.
     """
     known = recipe_names(folder)
+    if not known:
+        raise InputError(f"Recipes are needed, but {folder} has none. Run in the project's root.")
     if name not in known:
         raise InputError(f"Unknown recipe {name!r}. Choose one of {known}.")
     base = read_yaml(folder / f"{BASE}.yaml")

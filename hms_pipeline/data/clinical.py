@@ -32,6 +32,7 @@ from .formats import FORMATS, format_of
 from .formats.format import Segment, Source, SourceChannel, UnavailableError, require_regular
 from .resample import sample_at
 
+CHUNK = 2**14  # samples made at once; bounds the memory
 SHORTEST_PAUSE_S = Fraction(1, 20)  # shorter gaps, such as a drift of clocks leaves, are bridged
 _MOST_NAMED = 20  # most pauses or labels that one sentence lists
 
@@ -103,8 +104,9 @@ class ClinicalRecording:
             The stretch is unreadable.
         """
         out = np.full((len(EEG_COLUMNS), stop - start), np.nan, dtype=np.float32)
-        a, b = max(start, 0), min(stop, self.n_times)
-        if a < b:
+        end = min(stop, self.n_times)
+        for a in range(max(start, 0), end, CHUNK):
+            b = min(a + CHUNK, end)
             out[:, a - start : b - start] = _combined(self._matrix, self._signals.read(a, b))
         return out
 

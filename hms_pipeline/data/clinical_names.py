@@ -19,9 +19,14 @@ LATER_NAMES = {"T7": "T3", "T8": "T4", "P7": "T5", "P8": "T6"}
 COMMON_REFERENCE = "REF"  # the recording's own reference, where a label names none
 
 _CANONICAL = {name.upper(): name for name in ELECTRODES} | LATER_NAMES
-_PREFIX = re.compile(r"^(?:EEG|POL)[\s_:.]+", re.IGNORECASE)
+_PREFIX = re.compile(r"^(?:EEG|POL)[\s_:.-]*", re.IGNORECASE)
 _SITE = re.compile(r"^(?:(?:FP|AF|FT|FC|TP|CP|PO|F|C|T|P|O|I)(?:Z|\d{1,2})|[AM][12])$")
 _EKG = re.compile(r"^(?:ECG|EKG)(?:[\s_-]*(?P<lead>\d|[LRI]+|LA|RA))?$")
+# Between an electrode and its reference; a blank or "_" only before what can be nothing else.
+_BETWEEN = re.compile(
+    r"\s*[-\u2013:/]\s*|[\s_]+(?=(?:REF\w*|LE|AVG?|AVE|CAR|(?:A1|M1)\W?(?:A2|M2)|[AM][12])\W*$)",
+    re.IGNORECASE,
+)
 _COUNTED = re.compile(r"-\d{1,2}$")  # readers number the repeats of a label: T8-P8-0, T8-P8-1
 
 
@@ -61,7 +66,7 @@ def electrode(text: str) -> str | None:
         ``"Fp1"``, ``"T3"``, ``"Cz"``; another site of the extended system in upper case; None
         where it is no site.
     """
-    word = text.strip(" .").upper()  # PhysioNet pads labels with dots
+    word = text.strip(" .+").upper()  # PhysioNet pads labels with dots; "Fp1+" is an input
     return _CANONICAL.get(word, word if _SITE.match(word) else None)
 
 
@@ -82,6 +87,8 @@ def parse_label(label: str) -> Channel | None:
     --------
     >>> parse_label("EEG FP1-LE")
     Channel(label='EEG FP1-LE', plus='Fp1', minus='LE')
+    >>> parse_label("C3:A2")
+    Channel(label='C3:A2', plus='C3', minus='A2')
     >>> parse_label("T7-P7")
     Channel(label='T7-P7', plus='T3', minus='T5')
     >>> parse_label("SPO2") is None
@@ -91,11 +98,10 @@ def parse_label(label: str) -> Channel | None:
     heart = _heart(words) or _heart(label.strip())
     if heart:
         return Channel(label, EKG, heart)
-    parts = [part.strip() for part in _without_count(words).split("-")]
-    plus = electrode(parts[0])
-    if plus is None or not _is_scalp(plus) or len(parts) > 2:
+    first, *rest = _ends(_without_count(words))
+    plus, minus = electrode(first), rest[0] if rest and rest[0] else COMMON_REFERENCE
+    if plus is None or not _is_scalp(plus) or "-" in minus:
         return None
-    minus = parts[1] if len(parts) == 2 and parts[1] else COMMON_REFERENCE
     return Channel(label, plus, electrode(minus) or minus.upper())
 
 
@@ -140,10 +146,14 @@ def _is_scalp(name: str) -> bool:
     return electrode(name) is not None and name.upper() not in ("A1", "A2", "M1", "M2")
 
 
+def _ends(words: str) -> list[str]:
+    return [part.strip() for part in _BETWEEN.split(words, maxsplit=1)]
+
+
 def _without_count(words: str) -> str:
     # "Fp1-0" is a repeated label; "EEG 30-LE" and "Fp1-A1" are not.
     bare = _COUNTED.sub("", words)
-    return bare if electrode(bare.split("-")[0]) else words
+    return bare if electrode(_ends(bare)[0]) else words
 
 
 def _heart(words: str) -> str | None:

@@ -17,7 +17,7 @@ from .formats.format import Source, UnavailableError
 from .resample import RATE, Resampler, sample_at
 
 MIN_SFREQ, MAX_SFREQ = 80, 100_000  # Hz; the views read up to 20 Hz
-MAX_DAYS = 14  # longest recording, pauses included; its spectrogram is held in memory
+MAX_DAYS = 14  # longest recording, pauses included
 # A recording's amplitude and loops are judged by so many stretches, spread over all of it.
 _CHECKED, _CHECKED_S = 60, 5
 # A channel that moves in less than this share of them is dead.

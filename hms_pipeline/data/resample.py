@@ -21,7 +21,6 @@ RATE = Fraction(SFREQ)
 PERIODS = 10  # a sample is made of so many periods of the lower rate on each side
 KAISER = 9.0  # shape of the window over them: exact to 3e-5 up to 20 Hz, at rates from 80 Hz on
 SLACK = Fraction(1, 1000)  # tolerance, as a share of a sample
-CHUNK = 2**14  # samples made at once; bounds the memory
 
 
 def sample_at(seconds: Fraction) -> int:
@@ -68,8 +67,8 @@ class Resampler:
         for segment in self._segments:
             first = max(int(start), sample_at(segment.onset))
             last = min(int(stop), sample_at(segment.end))
-            for k in range(first, last, CHUNK):
-                found.append((k, self._read_segment(segment, k, min(k + CHUNK, last))))
+            if first < last:
+                found.append((first, self._read_segment(segment, first, last)))
         return found
 
     def _read_segment(self, segment: Segment, first: int, last: int) -> np.ndarray:

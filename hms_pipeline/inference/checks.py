@@ -14,6 +14,7 @@ from ..system.errors import InputError
 MAX_EEG_UV = 1e6  # a volt: artefacts reach tens of thousands of microvolts, never this
 MAX_SPECTROGRAM = 1e12  # uV^2/Hz, the power of a signal of that amplitude
 MIN_EEG_UV = 1e-2  # a whole window below this is in volts or millivolts, or is no signal
+QUIET_UV = 2.0  # ACNS: no activity above this is electrocerebral inactivity, or no EEG
 # Smaller shares of gaps, in the window and in a channel, are filled without a warning.
 GAP_SHARE = 0.05
 
@@ -23,6 +24,8 @@ def check_window(
     row: int,
     max_abs_uv: float = MAX_EEG_UV,
     left_out: ValidationParams | None = None,
+    *,
+    reads_spectrogram: bool = True,
 ) -> tuple[Window, tuple[str, ...]]:
     """Refuse what cannot be scored; say what was worked around.
 
@@ -36,6 +39,8 @@ def check_window(
         Amplitude from which the values cannot be microvolts.
     left_out : ValidationParams, optional
         What kept windows out of the model's training: signals beyond it are named.
+    reads_spectrogram : bool
+        Whether any member does; if not, nothing is said of what a spectrogram lacks.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def check_window(
     spectrogram, said = _check_spectrogram(window.spectrogram, row)
     if left_out is not None:
         warnings += _check_signal(eeg, left_out)
-    return Window(eeg, spectrogram), (*warnings, *said)
+    return Window(eeg, spectrogram), (*warnings, *(said if reads_spectrogram else ()))
 
 
 def _array(values: object, shape: tuple[int, ...], column: str, row: int) -> np.ndarray:
@@ -104,9 +109,25 @@ def _check_eeg(eeg: np.ndarray, row: int, max_abs_uv: float) -> list[str]:
     warnings = []
     if peak[scalp].max() < MIN_EEG_UV:
         warnings.append(f"EEG stays below {MIN_EEG_UV:g} µV: are these volts?")
+    elif _is_quiet(eeg):
+        warnings.append(
+            f"no derivation varies by more than {QUIET_UV:g} µV: no EEG, one signal on all"
+            " electrodes, or not microvolts"
+        )
     warnings += _named("missing channels", ~present)
     warnings += _named("flat channels", present & (high == low))
     return warnings if clean else warnings + _check_gaps(finite, present)
+
+
+def _is_quiet(eeg: np.ndarray) -> bool:
+    """Whether nothing is left of the double banana, however large a common signal is."""
+    plus, minus = (
+        [schema.EEG_COLUMNS.index(pair[end]) for pair in schema.DOUBLE_BANANA] for end in (0, 1)
+    )
+    waves = eeg[plus] - eeg[minus]
+    spread = np.fmax.reduce(waves, axis=1) - np.fmin.reduce(waves, axis=1)
+    spread = spread[np.isfinite(spread)]
+    return bool(spread.size and spread.max() <= QUIET_UV)
 
 
 def _check_gaps(finite: np.ndarray, present: np.ndarray) -> list[str]:
@@ -128,7 +149,9 @@ def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}
     level = left_out.extreme_amplitude.level_uv
+    silent = (masks["dead"] | masks["saturated"])[scalp].all(axis=0).mean()
     return [
+        *([f"EEG: no signal for {silent:.0%} of the window"] if silent > GAP_SHARE else []),
         *_named(
             "channels flat for much of the time",
             (share["dead"] >= left_out.dead_channel.share) & (share["dead"] < 1),

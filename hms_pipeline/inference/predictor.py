@@ -190,7 +190,13 @@ class Predictor:
     def _score(self, windows: Sequence[Window], first: int) -> Scores:
         checked, warnings = zip(
             *(
-                check_window(window, first + row, self._max_abs_uv, self._left_out)
+                check_window(
+                    window,
+                    first + row,
+                    self._max_abs_uv,
+                    self._left_out,
+                    reads_spectrogram=self._with != self._without,
+                )
                 for row, window in enumerate(windows)
             ),
             strict=True,

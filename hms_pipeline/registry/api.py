@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ..config import Paths
+from ..inference.bundle import TABLES
 from ..system.errors import InputError
-from ..tracking.store import CHAMPION, has_store
-from . import promotion, tables
+from ..tracking.store import has_store, read_store
+from . import promotion
 from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trainings
 from .lineage import restore_commands
 from .package import BUNDLE
-from .versions import ROLLED_BACK, Registry, alias_of, number, reasons_of
+from .tables import training_tables
+from .versions import ROLLED_BACK, Registry, names, reasons_of
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
@@ -26,7 +31,7 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
     return [
         {
             "version": int(version.version),
-            "aliases": [a for a, to in sorted(aliases.items()) if to == int(version.version)],
+            "aliases": names(aliases, int(version.version)),
             "recipe": version.tags.get("recipe", ""),
             "kl": float(version.tags["kl"]) if "kl" in version.tags else None,
             "interval": _interval(version.tags),
@@ -38,8 +43,34 @@ def list_versions(paths: Paths) -> list[dict[str, Any]]:
 
 
 def trained_on(paths: Paths, patient_id: int) -> list[dict[str, Any]]:
-    """Versions whose training saw a patient; see ``tables.trained_on``."""
-    return tables.trained_on(Registry.open(paths), patient_id)
+    """Versions whose training saw a patient, newest first.
+
+    Parameters
+    ----------
+    paths : Paths
+    patient_id : int
+
+    Returns
+    -------
+    list of dict
+        ``version, aliases, windows, held_out``: how many of the patient's windows, and the fold
+        whose networks never saw them. Where the tables cannot be read, ``windows`` says so.
+    """
+    registry = Registry.open(paths)
+    aliases = registry.aliases()
+    rows = []
+    for version in registry.versions():
+        number = int(version.version)
+        row: dict[str, Any] = {"version": number, "aliases": ", ".join(names(aliases, number))}
+        try:
+            folds = pd.read_parquet(training_tables(registry, version) / TABLES[0])
+        except (InputError, OSError) as err:
+            rows.append(row | {"windows": f"unknown: {err}", "held_out": ""})
+            continue
+        own = folds[folds["patient_id"] == patient_id]
+        if len(own):
+            rows.append(row | {"windows": len(own), "held_out": int(own["fold"].iloc[0])})
+    return rows
 
 
 def _interval(tags: dict[str, str]) -> tuple[float, float] | None:
@@ -62,16 +93,16 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
     version : int or str
     """
     registry = Registry.open(paths)
-    found = registry.get(number(version, registry.model))
+    found = registry.named(version)
     folder = registry.folder(found)
     facts: dict[str, Any] = {
         "version": int(found.version),
-        "aliases": [a for a, to in registry.aliases().items() if to == int(found.version)],
+        "aliases": names(registry.aliases(), int(found.version)),
         "verdict": _verdict(found.tags),
         "reasons": reasons_of(found.tags),
         "files": str(folder),
-        **{key: value for key, value in sorted(found.tags.items()) if key not in _SHOWN},
     }
+    facts |= {key: value for key, value in sorted(found.tags.items()) if key not in facts}
     try:
         registry.verify(found)
     except InputError as err:
@@ -89,9 +120,6 @@ def describe(paths: Paths, version: int | str) -> dict[str, Any]:
     return facts
 
 
-_SHOWN = ("verdict", "reasons")
-
-
 def promote(paths: Paths, version: int | str, reason: str) -> int:
     """Make a version the champion by hand.
 
@@ -100,8 +128,8 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
     InputError
         It is the champion already, does not verify, or no reason is given.
     """
-    with Registry.changing(paths) as registry:
-        found = registry.get(number(version, registry.model))
+    with _changing(paths) as registry:
+        found = registry.named(version)
         if registry.champion() == int(found.version):
             raise InputError(f"Version {found.version} is the champion already. Nothing to do.")
         promotion.promote(registry, found, reason, "manual")
@@ -110,8 +138,16 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
 
 def rollback(paths: Paths, reason: str) -> int:
     """Move the champion back to its predecessor; gives the version that is champion now."""
-    with Registry.changing(paths) as registry:
+    with _changing(paths) as registry:
         return promotion.rollback(registry, reason)
+
+
+@contextlib.contextmanager
+def _changing(paths: Paths) -> Iterator[Registry]:
+    """The registry under its lock; where there is no store, none is made and this is refused."""
+    read_store(paths)
+    with Registry.changing(paths) as registry:
+        yield registry
 
 
 def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
@@ -130,21 +166,8 @@ def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]
         No such version or alias, or a file is not as it was registered.
     """
     registry = Registry.open(paths)
-    found = registry.get(_number(registry, version))
+    found = registry.named(version)
     return int(found.version), registry.verify(found)
-
-
-def _number(registry: Registry, version: int | str | None) -> int:
-    alias = CHAMPION if version is None else alias_of(version, registry.model)
-    if alias is None:
-        return number(version, registry.model)
-    aliases = registry.aliases()
-    if alias not in aliases:
-        raise InputError(
-            f"{registry.model} has no alias {alias!r}, but {sorted(aliases)}. Register a model"
-            " first: dvc repro."
-        )
-    return aliases[alias]
 
 
 def bundle_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
@@ -162,7 +185,7 @@ def origin_of(paths: Paths, version: int | str | None) -> dict[str, str]:
         ``code`` and ``data``, in words.
     """
     registry = Registry.open(paths)
-    tags = registry.get(_number(registry, version)).tags
+    tags = registry.named(version).tags
     kind, digest = tags.get("data_origin", "of unknown origin"), tags.get("data", "unknown")
     return {"code": tags.get("git_commit", "unknown"), "data": f"{kind}, digest {digest}"}
 
@@ -183,6 +206,13 @@ def gc(paths: Paths, keep: int) -> list[int]:
     list of int
         What was removed.
     """
+    removed = _remove_versions(paths, keep) if has_store(paths) else []
+    remove_trainings(paths)
+    remove_compiled(paths)
+    return removed
+
+
+def _remove_versions(paths: Paths, keep: int) -> list[int]:
     with Registry.changing(paths) as registry:
         kept = set(registry.aliases().values())
         with contextlib.suppress(InputError):
@@ -199,6 +229,4 @@ def gc(paths: Paths, keep: int) -> list[int]:
             registry.decisions.delete(version)
         remove_models(registry)
         remove_fetched(registry)
-        remove_trainings(paths)
-        remove_compiled(paths)
         return sorted(int(version.version) for version in removed)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..config import Paths, load_params
 from ..system.errors import InputError
-from ..tracking.artifacts import folder_of
 from ..tracking.places import local_path
-from ..tracking.store import MODELS, experiment_id, is_own
+from ..tracking.store import MODELS, experiment_id, folder_of, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
 from .tables import TRAINING
 from .versions import Registry, fetched_as

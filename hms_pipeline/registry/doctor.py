@@ -81,16 +81,14 @@ def examine(paths: Paths, params: Params) -> list[Finding]:
 
 def _packages() -> Iterator[Finding]:
     yield Finding("python", sys.version.split()[0])
-    for name in PACKAGES:
+    for name, extra in (*((name, None) for name in PACKAGES), *EXTRAS.items()):
         try:
             yield Finding(name, installed(name))
         except PackageNotFoundError:
-            yield Finding(name, "absent", WRONG, "Install from requirements.lock.")
-    for name, extra in EXTRAS.items():
-        try:
-            yield Finding(name, installed(name))
-        except PackageNotFoundError:
-            yield Finding(name, f"absent (extra {extra})", NOTE)
+            if extra:
+                yield Finding(name, f"absent (extra {extra})", NOTE)
+            else:
+                yield Finding(name, "absent", WRONG, "Install from requirements.lock.")
 
 
 def _device() -> Iterator[Finding]:
@@ -103,7 +101,14 @@ def _device() -> Iterator[Finding]:
 
 def _stores(paths: Paths) -> Iterator[Finding]:
     yield Finding("tracking", hide_passwords(store_uri(paths)))
-    yield from _elsewhere(paths)
+    for column, addresses in elsewhere(paths).items():
+        yield Finding(
+            column, f"{len(addresses)} outside {paths.mlruns}", NOTE,
+            f"For example {addresses[0]}. Files there are neither read nor changed. A store that"
+            " was moved or copied here is turned to this place by the next command that changes"
+            " it, as hms gc; other addresses need a copy of the database"
+            " (docs/how-to/operations.md).",
+        )  # fmt: skip
     for name, folder in (
         ("data", paths.data),
         ("artifacts", paths.artifacts),
@@ -114,17 +119,6 @@ def _stores(paths: Paths) -> Iterator[Finding]:
             yield Finding(name, f"{folder}: {_size(folder) / GB:.2f} GB")
         else:
             yield Finding(name, f"{folder}: absent", NOTE)
-
-
-def _elsewhere(paths: Paths) -> Iterator[Finding]:
-    for column, addresses in elsewhere(paths).items():
-        yield Finding(
-            column, f"{len(addresses)} outside {paths.mlruns}", NOTE,
-            f"For example {addresses[0]}. Files there are neither read nor changed. A store that"
-            " was moved or copied here is turned to this place by the next command that changes"
-            " it, as hms gc; other addresses need a copy of the database"
-            " (docs/how-to/operations.md).",
-        )  # fmt: skip
 
 
 def _size(folder: Path) -> int:

@@ -21,7 +21,7 @@ from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
-from ..ensemble.stage import Made
+from ..ensemble.stage import Made, prior
 from ..inference.bundle import read_info
 from ..inference.client import encode_request
 from ..inference.write import PLACE
@@ -135,18 +135,6 @@ def target_of(table: pd.DataFrame) -> np.ndarray:
     return votes / votes.sum(axis=1, keepdims=True)
 
 
-def prior_losses(table: pd.DataFrame) -> np.ndarray:
-    """Loss of the mean target of the other folds: what a first version has to beat."""
-    target, folds = target_of(table), table["fold"].to_numpy()
-    losses = np.empty(len(table))
-    for fold in np.unique(folds):
-        others = target[folds != fold] if (folds != fold).any() else target
-        prior = np.maximum(others.mean(axis=0), 1e-3)
-        rows = folds == fold
-        losses[rows] = kl_per_window(target[rows], np.tile(prior / prior.sum(), (rows.sum(), 1)))
-    return losses
-
-
 def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.DataFrame:
     """Which champion networks may predict which window.
 
@@ -246,26 +234,20 @@ def _stored(tables: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.DataFrame:
     code = load_code(champion.bundle)
-    with refusals_of(code):
-        return _predicted(code, champion, table, data)
-
-
-def _predicted(
-    code: ModuleType, champion: Champion, table: pd.DataFrame, data: Path
-) -> pd.DataFrame:
     folds = pd.read_parquet(champion.tables / "folds.parquet")
-    predictor = module(code, "inference.predictor").Predictor.open(champion.bundle)
-    plan = network_plan(table, folds, len(predictor.folds))
-    check_no_leak(plan, folds)
     place = table[["label_id", *PLACE]].sort_values(["eeg_id", "label_id"])
     draws = []
-    for network, part in plan.groupby("network"):
-        rows = place[place["label_id"].isin(part["label_id"])]
-        windows = LazyWindows(module(code, "data.window").WindowReader(data), rows)
-        probs = predictor.only([int(network)]).predict(windows).probs
-        draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
-            label_id=rows["label_id"].to_numpy()
-        ))  # fmt: skip
+    with refusals_of(code):
+        predictor = module(code, "inference.predictor").Predictor.open(champion.bundle)
+        plan = network_plan(table, folds, len(predictor.folds))
+        check_no_leak(plan, folds)
+        for network, part in plan.groupby("network"):
+            rows = place[place["label_id"].isin(part["label_id"])]
+            windows = LazyWindows(module(code, "data.window").WindowReader(data), rows)
+            probs = predictor.only([int(network)]).predict(windows).probs
+            draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
+                label_id=rows["label_id"].to_numpy()
+            ))  # fmt: skip
     return pd.concat(draws, ignore_index=True)
 
 
@@ -280,10 +262,12 @@ def comparison(
     metrics : dict
     """
     table = challenger_table(paths, params, made)
-    ours = kl_per_window(target_of(table), table[list(CLASSES)].to_numpy(float))
+    target = target_of(table)
+    ours = kl_per_window(target, table[list(CLASSES)].to_numpy(float))
     patients = table["patient_id"].to_numpy()
     if champion is None:
-        theirs = prior_losses(table)
+        rows = np.searchsorted(made.oof.label_ids, table["label_id"])
+        theirs = kl_per_window(target, prior(made.oof)[rows])
         checks = compare_first(ours, theirs, patients, params.gate)
     else:
         theirs = champion_losses(champion, table, paths.data)

@@ -71,17 +71,13 @@ def compare(
     list of Check
         ``gain``, ``gain_low``, and ``class_<name>`` for each class with enough windows.
     """
-    n_patients = len(np.unique(patients))
-    where = f"on {len(challenger)} windows of {n_patients} patients"
     gain = float((reference - challenger).mean())
-    losses = np.stack([reference, challenger], axis=1)
-    samples = patient_bootstrap(losses, patients, params.n_bootstrap, params.seed)
-    low = float(np.quantile(samples[:, 0] - samples[:, 1], 1 - params.confidence))
+    low = _bound(reference - challenger, patients, params, 1 - params.confidence)
     both = f"KL {challenger.mean():.4f} against {reference.mean():.4f} of {against}"
     return [
         Check(
             "gain", gain, params.min_gain, True,
-            f"{both} {where}: gain {gain:.4f}, needed {params.min_gain:g}.",
+            f"{both} {_where(patients)}: gain {gain:.4f}, needed {params.min_gain:g}.",
         ),
         Check(
             "gain_low", low, math.ulp(0.0), True,
@@ -90,6 +86,16 @@ def compare(
         ),
         *_class_checks(challenger, reference, plurality, params, against),
     ]  # fmt: skip
+
+
+def _bound(gains: Array, patients: NDArray, params: GateParams, quantile: float) -> float:
+    """A quantile of the mean gain by bootstrap over patients."""
+    samples = patient_bootstrap(gains[:, None], patients, params.n_bootstrap, params.seed)
+    return float(np.quantile(samples[:, 0], quantile))
+
+
+def _where(patients: NDArray) -> str:
+    return f"on {len(patients)} windows of {len(np.unique(patients))} patients"
 
 
 def compare_first(
@@ -103,9 +109,9 @@ def compare_first(
     return [
         Check(
             "gain", gain, params.first_min_gain, True,
-            f"KL {challenger.mean():.4f} against {prior.mean():.4f} of the prior on"
-            f" {len(challenger)} windows of {len(np.unique(patients))} patients: gain {gain:.4f},"
-            f" needed {params.first_min_gain:g} of a first version.",
+            f"KL {challenger.mean():.4f} against {prior.mean():.4f} of the prior"
+            f" {_where(patients)}: gain {gain:.4f}, needed {params.first_min_gain:g} of a first"
+            " version.",
         )
     ]  # fmt: skip
 
@@ -115,17 +121,13 @@ def compare_student(
 ) -> list[Check]:
     """Compare a student with the ensemble that taught it; parameters as in ``compare``."""
     loss = float((student - teacher).mean())
-    samples = patient_bootstrap(
-        np.stack([student, teacher], axis=1), patients, params.n_bootstrap, params.seed
-    )
-    high = float(np.quantile(samples[:, 0] - samples[:, 1], params.confidence))
+    high = _bound(student - teacher, patients, params, params.confidence)
     return [
         Check(
             "loss", loss, params.student_max_loss, False,
-            f"KL {student.mean():.4f} against {teacher.mean():.4f} of its teacher on"
-            f" {len(student)} windows of {len(np.unique(patients))} patients: loss {loss:.4f} (at"
-            f" {params.confidence:.0%} below {high:.4f}), at most {params.student_max_loss:g}"
-            " allowed.",
+            f"KL {student.mean():.4f} against {teacher.mean():.4f} of its teacher"
+            f" {_where(patients)}: loss {loss:.4f} (at {params.confidence:.0%} below {high:.4f}),"
+            f" at most {params.student_max_loss:g} allowed.",
         )
     ]  # fmt: skip
 

@@ -6,6 +6,7 @@ torch nor scipy.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ..config import Params, Paths
 from ..system.errors import InputError
 from ..system.files import hash_json
-from ..tracking.artifacts import log_json
 from ..tracking.runs import log_metrics
 from ..tracking.store import CHALLENGER
 from .gate import Check, failed
 from .package import BUNDLE
-from .promotion import promote, refuse, set_verdict
+from .promotion import promote, refuse
 from .tables import training_tables
 from .versions import Registry
 
@@ -80,8 +80,7 @@ class Judge:
     def champion_networks(self) -> str | None:
         """Hash of the networks of the ensemble's champion."""
         ensembles = replace(self.registry, paths=self.whole)
-        number = ensembles.champion()
-        return None if number is None else ensembles.get(number).tags.get("networks_hash")
+        return ensembles.networks(ensembles.champion())
 
     @cached_property
     def thresholds(self) -> str:
@@ -105,13 +104,14 @@ class Judge:
         log_metrics(client, version.run_id, {f"gate/{k}": value for k, value in metrics.items()})
         verdict = PROMOTED if passed else REFUSED
         said = {"verdict": verdict, "reasons": reasons}
-        log_json(client, registry.paths, version.run_id, said, "verdict.json")
+        client.log_dict(version.run_id, said, "verdict.json")
         if passed and registry.champion() != int(number):
             promote(registry, version, reasons[0], "gate")
         elif not passed and self._refusal(version, judged_by) is None:
             refuse(registry, version, reasons, judged_by)
-        client.set_model_version_tag(model, number, JUDGED_BY, judged_by)
-        set_verdict(registry, version, verdict, reasons)
+        shown = json.dumps(reasons, ensure_ascii=False)
+        for key, value in ((JUDGED_BY, judged_by), ("reasons", shown), ("verdict", verdict)):
+            client.set_model_version_tag(model, number, key, value)  # the last makes it final
         client.set_terminated(version.run_id)
 
     def _verdict(
@@ -145,13 +145,12 @@ class Judge:
         wrong = failed(checks)
         reasons = [check.sentence for check in (wrong or checks)]
         reasons += judged_otherwise(registry.paths, self.params)
-        if wrong and sound and champion is not None:
-            champions = registry.get(champion.version).tags.get("networks_hash")
-            if champions == version.tags["networks_hash"]:
-                reasons.append(
-                    "Its networks are the champion's; changed code or settings come into force by"
-                    f" hms promote {version.version}."
-                )
+        theirs = registry.networks(champion.version) if champion is not None else None
+        if wrong and sound and theirs == tags["networks_hash"]:
+            reasons.append(
+                "Its networks are the champion's; changed code or settings come into force by"
+                f" hms promote {version.version}."
+            )
         return reasons, metrics | more, not wrong, judged_by
 
     def _comparison(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -86,7 +86,13 @@ class Ledger:
         InputError
             A line is not JSON, or file and store differ.
         """
-        return [_parsed(line, n) for n, line in enumerate(self.lines, start=1)]
+        records = []
+        for n, line in enumerate(self.lines, start=1):
+            record = _record(line)
+            if record is None:
+                raise InputError(f"Line {n} of the ledger needs to be JSON, but is not. {ADVICE}")
+            records.append(record)
+        return records
 
     @cached_property
     def lines(self) -> list[bytes]:
@@ -115,7 +121,7 @@ class Ledger:
         """Lines in the store, now, without those that came second to their place."""
         found: list[bytes] = []
         for line in self.store.lines(self.name) if self.store is not None else ():
-            place = _place(line)
+            place = (_record(line) or {}).get("n")
             if not isinstance(place, int) or place > len(found):
                 found.append(line)
         return found
@@ -136,7 +142,7 @@ class Ledger:
 
     def problems(self) -> list[str]:
         """What is wrong with the chain, in sentences; empty where it is whole."""
-        return _problems(self.lines)
+        return list(_problems(self.lines))
 
     def need_whole(self) -> None:
         """Refuse a ledger that is damaged.
@@ -146,7 +152,7 @@ class Ledger:
         InputError
             Names the first line that is wrong.
         """
-        for problem in self.problems():
+        for problem in _problems(self.lines):
             raise InputError(
                 f"The ledger of {self.name} needs to be as it was written, but {problem}. {ADVICE}"
             )
@@ -216,21 +222,19 @@ class Ledger:
         return None
 
 
-def _problems(lines: list[bytes]) -> list[str]:
+def _problems(lines: list[bytes]) -> Iterator[str]:
     previous = START
-    found: list[str] = []
     for n, line in enumerate(lines, start=1):
-        try:
-            record = _parsed(line, n)
-        except InputError:
-            return [*found, f"line {n} of the ledger is not JSON"]
+        record = _record(line)
+        if record is None:
+            yield f"line {n} of the ledger is not JSON"
+            return
         body = {key: value for key, value in record.items() if key != "hash"}
         if record.get("previous") != previous or record.get("n") != n:
-            found.append(f"line {n} of the ledger does not follow the line before it")
+            yield f"line {n} of the ledger does not follow the line before it"
         if record.get("hash") != hash_json(body):
-            found.append(f"line {n} of the ledger was changed")
+            yield f"line {n} of the ledger was changed"
         previous = record.get("hash", "")
-    return found
 
 
 def _why_apart(own: list[bytes], shared: list[bytes]) -> str:
@@ -241,18 +245,10 @@ def _why_apart(own: list[bytes], shared: list[bytes]) -> str:
     return "both went on apart. Put back a copy of both (docs/how-to/operations.md)."
 
 
-def _parsed(line: bytes, n: int) -> dict[str, Any]:
+def _record(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where that is no JSON object."""
     try:
         record = json.loads(line)
     except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise InputError(f"Line {n} of the ledger needs to be JSON, but is not. {ADVICE}")
-    return record
-
-
-def _place(line: bytes) -> Any:
-    """The number that a line gives itself."""
-    with contextlib.suppress(InputError):
-        return _parsed(line, 0).get("n")
-    return None
+        return None
+    return record if isinstance(record, dict) else None

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError, StaleError
@@ -49,15 +47,12 @@ def promote(registry: Registry, version: ModelVersion, reason: str, kind: str) -
         "to": int(version.version),
         "reason": reason,
         "content_hash": version.tags.get("content_hash"),
-        "from_networks": _networks(registry, before),
+        "from_networks": registry.networks(before),
         "files_sha256": version.tags.get("files_sha256"),
     }
     registry.ledger.append("intent", **facts)
     _move(registry, facts)
-    with _stands(registry, facts):
-        registry.decisions.check()
-        registry.mark(facts)
-        registry.ledger.append("commit", **facts)
+    _commit(registry, facts)
 
 
 def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
@@ -70,11 +65,12 @@ def _move(registry: Registry, facts: Mapping[str, Any]) -> None:
             raise
 
 
-@contextmanager
-def _stands(registry: Registry, facts: Mapping[str, Any]) -> Iterator[None]:
-    """If the commit cannot be written, say what was done; the registry's next change writes it."""
+def _commit(registry: Registry, facts: Mapping[str, Any]) -> None:
+    """Write the commit; if it cannot be written, the registry's next change writes it."""
     try:
-        yield
+        registry.decisions.check()
+        registry.mark(facts)
+        registry.ledger.append("commit", **facts)
     except StaleError:
         _put_right(registry, facts)
     except Exception as err:  # errors of the store or the disk
@@ -106,10 +102,6 @@ def _put_right(registry: Registry, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _networks(registry: Registry, version: int | None) -> str | None:
-    return None if version is None else registry.get(version).tags.get("networks_hash")
-
-
 def refuse(
     registry: Registry, version: ModelVersion, reasons: Sequence[str], judged_by: str
 ) -> None:
@@ -122,16 +114,6 @@ def refuse(
         reasons=list(reasons),
         judged_by=judged_by,
     )
-
-
-def set_verdict(
-    registry: Registry, version: ModelVersion, verdict: str, reasons: Sequence[str]
-) -> None:
-    """Tag a version with what the gate said; ``verdict`` comes last and makes it final."""
-    registry.client.set_model_version_tag(
-        registry.model, version.version, "reasons", json.dumps(list(reasons), ensure_ascii=False)
-    )
-    registry.client.set_model_version_tag(registry.model, version.version, "verdict", verdict)
 
 
 def predecessor(registry: Registry) -> int:

@@ -12,7 +12,6 @@ from ..config.params import read_yaml
 from ..inference.bundle import TABLES, describe_content
 from ..schema import DECIDING_SLICE
 from ..system.files import read_sealed, write_sealed
-from ..tracking.artifacts import log_file
 from ..tracking.retrain import describe_retrain
 from ..tracking.runs import KIND, PARENT, RETRAIN_RUN, finish_retrain, link_folds, parent_run
 from ..tracking.store import CHAMPION, experiment_id
@@ -21,7 +20,7 @@ from .judge import Judge
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .tables import TRAINING
-from .versions import Registry, reasons_of
+from .versions import Registry, names, reasons_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -48,12 +47,10 @@ def run(paths: Paths, params: Params) -> dict[str, Any]:
     dict
         The content of ``registration.json``: model, version, aliases, verdict, reasons.
     """
-    result = _bring_in(paths, params, paths, params)
+    result, known = _bring_in(paths, params, paths, params)
     student = None
     if params.student is not None:
-        student = _bring_in(paths.student, params.for_student(), paths, params)
-        del student["already_registered"]
-    known = result.pop("already_registered")
+        student, _ = _bring_in(paths.student, params.for_student(), paths, params)
     write_sealed(paths.registration, {**result, "student": student})
     return {**result, "student": student, "already_registered": known}
 
@@ -91,7 +88,9 @@ def _standing(
     return _result(registry, int(version.version)) if judge.is_final(version) else None
 
 
-def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) -> dict[str, Any]:
+def _bring_in(
+    paths: Paths, params: Params, whole: Paths, whole_params: Params
+) -> tuple[dict[str, Any], bool]:
     """Register and judge the ensemble, or with the student's paths and recipe the student.
 
     Parameters
@@ -102,10 +101,17 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
         The ensemble's.
     whole_params : Params
         The whole recipe, by which the retrain's run is found.
+
+    Returns
+    -------
+    result : dict
+        What ``registration.json`` says of it.
+    known : bool
+        Whether it had its verdict already.
     """
     content = describe_content(paths, params)
     if EXPERIMENT in os.environ:
-        return _experiment(paths, content)
+        return _experiment(paths, content), False
     with Registry.changing(paths) as registry:
         version = registry.find(content["content_hash"])
         if version is not None:
@@ -126,12 +132,12 @@ def _bring_in(paths: Paths, params: Params, whole: Paths, whole_params: Params) 
             judge.judge(version, made)
             if RETRAIN_RUN not in os.environ:
                 finish_retrain(paths, parent)
-        return {**_result(registry, int(version.version)), "already_registered": known}
+        return _result(registry, int(version.version)), known
 
 
 def _experiment(paths: Paths, content: Mapping[str, Any]) -> dict[str, Any]:
     """What stands in ``registration.json`` after an experiment; no store is opened."""
-    result = {
+    return {
         "model": paths.model,
         "version": None,
         "aliases": [],
@@ -142,7 +148,6 @@ def _experiment(paths: Paths, content: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "content_hash": content["content_hash"],
     }
-    return {**result, "already_registered": False}
 
 
 def _champions_recipe(registry: Registry) -> dict[str, Any]:
@@ -169,11 +174,11 @@ def _register(
         tags={KIND: "register", PARENT: parent, "content_hash": content["content_hash"]},
     )
     for table in sorted(model.with_name(TRAINING).iterdir()):
-        log_file(client, paths, run.info.run_id, table, TRAINING)
+        client.log_artifact(run.info.run_id, str(table), TRAINING)
     for path in sorted(paths.ensemble.rglob("*")):
         if path.is_file() and path.name not in TABLES and path.suffix != WEIGHTS:
             inside = Path("ensemble") / path.relative_to(paths.ensemble).parent
-            log_file(client, paths, run.info.run_id, path, inside.as_posix())
+            client.log_artifact(run.info.run_id, str(path), inside.as_posix())
     tags = {
         "content_hash": content["content_hash"],
         "networks_hash": content["networks_hash"],
@@ -232,7 +237,7 @@ def _result(registry: Registry, number: int) -> dict[str, Any]:
     return {
         "model": registry.model,
         "version": number,
-        "aliases": sorted(alias for alias, to in aliases.items() if to == number),
+        "aliases": names(aliases, number),
         "champion": aliases.get(CHAMPION),
         "verdict": version.tags["verdict"],
         "reasons": reasons_of(version.tags),

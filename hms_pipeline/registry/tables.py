@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ..inference.bundle import TABLES
 from ..system.errors import InputError
@@ -54,34 +52,3 @@ def training_tables(registry: Registry, version: ModelVersion) -> Path:
                 f" folder {TRAINING} beside its model, or promote by hand."
             )
     return folder
-
-
-def trained_on(registry: Registry, patient_id: int) -> list[dict[str, Any]]:
-    """Versions whose training saw a patient, newest first.
-
-    Parameters
-    ----------
-    registry : Registry
-    patient_id : int
-
-    Returns
-    -------
-    list of dict
-        ``version, aliases, windows, held_out``: how many of the patient's windows, and the fold
-        whose networks never saw them. Where the tables cannot be read, ``windows`` says so.
-    """
-    aliases = registry.aliases()
-    rows = []
-    for version in registry.versions():
-        number = int(version.version)
-        names = ", ".join(alias for alias, to in sorted(aliases.items()) if to == number)
-        row: dict[str, Any] = {"version": number, "aliases": names}
-        try:
-            folds = pd.read_parquet(training_tables(registry, version) / TABLES[0])
-        except (InputError, OSError) as err:
-            rows.append(row | {"windows": f"unknown: {err}", "held_out": ""})
-            continue
-        own = folds[folds["patient_id"] == patient_id]
-        if len(own):
-            rows.append(row | {"windows": len(own), "held_out": int(own["fold"].iloc[0])})
-    return rows

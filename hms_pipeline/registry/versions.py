@@ -17,8 +17,7 @@ from ..config import Paths
 from ..system.errors import InputError
 from ..system.files import atomic, flush
 from ..system.locks import locked
-from ..tracking.artifacts import folder_of
-from ..tracking.store import CHAMPION, experiment_id, is_own, open_client, open_to_write
+from ..tracking.store import CHAMPION, experiment_id, folder_of, is_own, open_client, open_to_write
 from .decisions import Decisions, create_model, is_absent, search
 from .ledger import Ledger
 from .package import check_model
@@ -191,10 +190,42 @@ class Registry:
         except MlflowException as err:
             if not is_absent(err):
                 raise
-            numbers = [int(v.version) for v in self.versions()]
+            numbers = sorted(int(v.version) for v in self.versions())
+            choice = f"Choose one of {numbers}" if numbers else "Register one first: dvc repro"
+            raise InputError(f"{self.model} has no version {version}. {choice}.") from None
+
+    def named(self, name: int | str | None) -> ModelVersion:
+        """The version that a user names; the champion where that is None.
+
+        Parameters
+        ----------
+        name : int, str or None
+            ``3``, ``"3"``, ``models:/hms-ensemble/3`` or ``models:/hms-ensemble@champion``.
+
+        Raises
+        ------
+        InputError
+            It names no version of this model.
+        """
+        uri = f"models:/{self.model}"
+        found = re.fullmatch(
+            rf"({uri}/)?(?P<number>[0-9]{{1,9}})|{uri}@(?P<alias>.+)",
+            f"{uri}@{CHAMPION}" if name is None else str(name),
+        )
+        if found is None:
             raise InputError(
-                f"{self.model} has no version {version}. Choose one of {sorted(numbers)}."
-            ) from None
+                f"A version of {self.model} is needed, but got {str(name)!r}. Give its number,"
+                f" {uri}/NUMBER or {uri}@{CHAMPION}."
+            )
+        if found["number"]:
+            return self.get(int(found["number"]))
+        aliases = self.aliases()
+        if found["alias"] not in aliases:
+            raise InputError(
+                f"{self.model} has no alias {found['alias']!r}, but {sorted(aliases)}. Register a"
+                " model first: dvc repro."
+            )
+        return self.get(aliases[found["alias"]])
 
     def aliases(self) -> dict[str, int]:
         """Alias → version; a store that cannot answer raises, so that no champion seems absent."""
@@ -211,6 +242,10 @@ class Registry:
     def champion(self) -> int | None:
         """The champion's version."""
         return self.aliases().get(CHAMPION)
+
+    def networks(self, version: int | None) -> str | None:
+        """Hash of a version's networks, whatever code runs them."""
+        return None if version is None else self.get(version).tags.get("networks_hash")
 
     def folder(self, version: ModelVersion) -> Path:
         """The version's model folder; fetched where the store is elsewhere."""
@@ -318,42 +353,11 @@ def fetched_as(version: ModelVersion) -> str:
     return f"{version.name}-{version.version}-{version.run_id}"
 
 
+def names(aliases: Mapping[str, int], version: int) -> list[str]:
+    """A version's aliases."""
+    return sorted(alias for alias, to in aliases.items() if to == version)
+
+
 def reasons_of(tags: Mapping[str, str]) -> list[str]:
     """The verdict's reasons from a version's tags."""
     return json.loads(tags.get("reasons", "[]"))
-
-
-def number(value: Any, model: str) -> int:
-    """A version's number from ``3``, ``"3"`` or ``models:/hms-ensemble/3``.
-
-    Raises
-    ------
-    InputError
-        It is none of these, or another model's.
-    """
-    text = str(value).removeprefix(f"models:/{model}/")
-    if re.fullmatch("[0-9]{1,9}", text) is None:
-        raise _no_version(value, model)
-    return int(text)
-
-
-def alias_of(value: Any, model: str) -> str | None:
-    """The alias in ``models:/hms-ensemble@champion``; None where there is none.
-
-    Raises
-    ------
-    InputError
-        It is another model's.
-    """
-    name, at, alias = str(value).partition("@")
-    if at and name != f"models:/{model}":
-        raise _no_version(value, model)
-    return alias if at else None
-
-
-def _no_version(value: Any, model: str) -> InputError:
-    uri = f"models:/{model}"
-    return InputError(
-        f"A version of {model} is needed, but got {str(value)!r}. Give its number, {uri}/NUMBER or"
-        f" {uri}@{CHAMPION}."
-    )

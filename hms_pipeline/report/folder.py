@@ -60,6 +60,7 @@ def write_folder_report(
     """
     out = Path(out)
     scores = scores.dropna(subset=list(VOTE_COLUMNS)).reset_index(drop=True)
+    scores["warnings"] = scores["warnings"].fillna("") if "warnings" in scores else ""
     names = scores["id" if "id" in scores else "eeg_id"].astype(str)
     paged = names.map({n: (out.parent / f"{n}.html").is_file() for n in names.unique()}).astype(
         bool
@@ -67,6 +68,7 @@ def write_folder_report(
     probs = scores[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     single = np.flatnonzero(~paged)
     shown = single[np.argsort(probs[single, -1], kind="stable")[:MAX_ROWS]]
+    said = dict(zip(names, scores["warnings"], strict=True))
     windows = {
         name: window_context(window, members, (explained or {}).get(name))
         for name, window in (notable or {}).items()
@@ -81,7 +83,9 @@ def write_folder_report(
             "index": "",
             "n_scored": len(scores),
             "cards": _cards(probs),
-            "windows": [{**window, "name": name} for name, window in windows.items()],
+            "windows": [
+                {**window, "name": name, "warnings": said[name]} for name, window in windows.items()
+            ],
             "recordings": _recordings(scores[paged], names[paged]),
             "n_windows": len(single),
             "rows": [
@@ -135,12 +139,11 @@ def _row(row: pd.Series, probs: np.ndarray, name: str) -> dict[str, Any]:
     if "start_s" in row.index and pd.notna(row["start_s"]) and row["start_s"] > 0:
         name += f" @ {row['start_s']:g} s"
     positive = probs[probs > 0]
-    warnings = row.get("warnings", "")
     return {
         "name": name,
         "probs": probs.tolist(),
         "label": ACNS_NAMES[int(probs.argmax())],
         "top": float(probs.max()),
         "entropy": float(-(positive * np.log(positive)).sum()),
-        "warnings": warnings if isinstance(warnings, str) else "",
+        "warnings": row["warnings"],
     }

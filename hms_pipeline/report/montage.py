@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import warnings
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,17 @@ def packed(eeg: Array) -> dict[str, Any]:
     }
 
 
-def layout() -> dict[str, Any]:
-    """What the viewer needs to know of the montage, the same for every window."""
+def layout(interpolated: Collection[str] = ()) -> dict[str, Any]:
+    """What the viewer needs to know of the montage, the same for every window of a recording.
+
+    Parameters
+    ----------
+    interpolated : collection of str
+        Electrodes that were not recorded; names of their derivations get an asterisk.
+    """
+    absent = set(interpolated)
     return {
-        "names": NAMES,
+        "names": [name + "*" * bool(absent & set(name.split("-"))) for name in NAMES],
         "sides": SIDES,
         "heights": baselines().round(2).tolist(),
         "groups": [[name, len(pairs)] for name, pairs in GROUPS.items()],

@@ -70,7 +70,10 @@ def write_recording_report(
     when = partial(clock, start_of_day_s=start_of_day_s)
     windows = [
         window_context(window, scores.members, why)
-        | {"name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}"}
+        | {
+            "name": f"{when(window.start_s)} – {when(window.start_s + WINDOW_S)}",
+            "warnings": scores.timeline["warnings"].iloc[window.row],
+        }
         for window, why in zip(
             scores.notable, explained or [None] * len(scores.notable), strict=True
         )
@@ -89,9 +92,11 @@ def write_recording_report(
             "cards": _cards(centre_s, probs, when),
             "began": None if start_of_day_s is None else when(0),
             "n_pauses": len(scores.pauses_s),
+            "has_gaps": bool((np.diff(centre_s) > 1.5 * scores.hop_s).any()),
             "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,
+            "interpolated": told.get("interpolated", ()),
             "warnings": [
                 *({"text": text, "where": ""} for text in scores.warnings),
                 *_window_warnings(timeline, when),
@@ -99,7 +104,7 @@ def write_recording_report(
             "source": facts({SOURCE.get(name, name): fact for name, fact in told.items()}),
             "model": facts(model),
             "values": {
-                "montage": layout(),
+                "montage": layout(told.get("interpolated", ())),
                 "start_of_day_s": start_of_day_s,
                 "windows": [window.pop("drawing") for window in windows],
                 "timeline": {

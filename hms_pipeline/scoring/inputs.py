@@ -135,7 +135,8 @@ def find_items(
     ----------
     inputs : sequence of Path
         Competition folders (test.csv is preferred to train.csv; name the table itself to choose),
-        other folders with recordings in them, EEG parquets, clinical files.
+        other folders with EEG parquets in them, or clinical files in them or in folders below;
+        EEG parquets; clinical files.
     keep_names : bool
         Use clinical files' stems as ids, which may hold patients' names.
     names : Names, optional
@@ -167,7 +168,9 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
         if (folder / f"{split}.csv").exists():
             yield from _of_table(folder, split)
             return
-    found = list_recordings(sorted(folder.iterdir()))
+    # As an inbox does; parquets in folders below may be tables of any kind.
+    below = (path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder)))
+    found = list_recordings(sorted(p for p in below if p.parent == folder or is_clinical(p)))
     if not found:
         raise InputError(
             f"A folder needs test.csv, train.csv, EEG parquets or clinical files, but {folder} has"
@@ -175,6 +178,10 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
         )
     for path in found:
         yield item_of_file(path, keep_names=keep_names)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_table(root: Path, split: str) -> Iterator[WindowItem]:

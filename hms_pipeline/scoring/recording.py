@@ -1,12 +1,14 @@
 """A whole recording in sliding windows: a timeline of six probabilities.
 
-The recording is read piece by piece, so that a day of EEG needs no more memory than an hour. Its
-own ten-minute spectrograms follow the published recipe, on a grid of 2 s on which every window's
-centre falls between the same samples as in the competition's files.
+The recording is read piece by piece, and its spectrogram computed block by block, so that a day of
+EEG needs no more memory than an hour. The ten-minute spectrograms follow the published recipe, on a
+grid of 2 s on which every window's centre falls between the same samples as in the competition's
+files.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,20 +33,13 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from ..system.processes import release_memory
 from ..system.progress import Progress
 from .notable import NotableWindow, choose
-from .sources import (
-    ROW_REACH_S,
-    around,
-    open_recording,
-    own_spectrogram,
-    paused_rows,
-    window_starts,
-)
+from .sources import BLOCK_SHAPE, ROW_REACH_S, OwnSpectrogram, around, open_recording, window_starts
 
 SEPARATOR = "; "  # separates several members or warnings in one cell of a table
 SHOWN_ROWS = 1500  # spectrogram columns kept for the report
+SHOWN_AT_ONCE = 20  # of them made at once
 
 
 class WindowScorer(Protocol):
@@ -154,16 +149,17 @@ def score_opened(
 
     Windows that a pause interrupts are left out, and so is one that the ensemble refuses.
     """
-    spectrogram = own_spectrogram(recording, params.block_s)
-    release_memory()  # else its blocks lie beside those of the windows, and both count
+    spectrogram = OwnSpectrogram(recording, params.block_s)
+    overview = Overview(spectrogram)
     starts = _starts(recording, params.hop_s)
     batches: list[Any] = []
     spreads: list[np.ndarray] = []
     kept: list[int] = []
     reasons: list[str] = []
-    for rows, scores in predict(predictor, _batches(recording, spectrogram, starts, params)):
+    for rows, scores in predict(predictor, _batches(recording, overview, starts, params)):
         if isinstance(scores, InputError):
-            reasons.append(str(scores))
+            # It speaks to whoever sent a row; this row's place and fate are said below.
+            reasons.append(re.sub(r"^Row \d+, column | Leave this window out\.$", "", str(scores)))
         else:
             kept += rows
             batches.append(scores)
@@ -173,9 +169,9 @@ def score_opened(
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
-    n_windows = len(window_starts(recording.n_times, params.hop_s))
+    every = window_starts(recording.n_times, params.hop_s)
     timeline = _timeline(starts[kept], batches, np.concatenate(spreads))
-    shown, times_s = _decimated(spectrogram)
+    overview.extend(spectrogram.n_rows)
     return RecordingScores(
         id=name,
         duration_s=recording.n_times / SFREQ,
@@ -183,14 +179,14 @@ def score_opened(
         timeline=timeline,
         members=tuple(batches[0].members),
         member_probs=member_probs,
-        spectrogram=shown,
-        spectrogram_times_s=times_s,
-        notable=_notable(recording, timeline, member_probs, spectrogram, params),
+        spectrogram=overview.columns,
+        spectrogram_times_s=overview.times_s,
+        notable=_notable(recording, timeline, member_probs, overview, params),
         pauses_s=tuple((a / SFREQ, b / SFREQ) for a, b in recording.pauses),
         warnings=(
             *recording.warnings,
-            *_left_out(n_windows, len(starts), "a pause interrupts them."),
-            *_left_out(len(starts), len(kept), *reasons),
+            *_left_out(every, starts, "a pause interrupts them."),
+            *_left_out(starts, starts[kept], *reasons),
         ),
         source=recording.source,
     )
@@ -224,6 +220,7 @@ def predict(
         if isinstance(scores, InputError) and len(windows) > 1:
             yield from predict(predictor, ([window] for window in windows), first)
         else:
+            del windows  # before the next ones are read
             yield rows, scores
         first = rows.stop
 
@@ -256,22 +253,35 @@ def _starts(recording: Recording, hop_s: int) -> np.ndarray:
 
 
 def _batches(
-    recording: Recording, spectrogram: np.ndarray, starts: np.ndarray, params: ScoringParams
+    recording: Recording, overview: Overview, starts: np.ndarray, params: ScoringParams
 ) -> Iterator[list[Window]]:
-    paused = paused_rows(recording, spectrogram.shape[2])
     for k in range(0, len(starts), params.batch_windows):
         some = starts[k : k + params.batch_windows]
-        windows = []
-        for near in _without_gaps(some):  # samples in a pause between them are not read
-            stretch = recording.read(int(near[0]), int(near[-1]) + WINDOW_SAMPLES)
-            windows += [
-                Window(
-                    stretch[:, s - near[0] : s - near[0] + WINDOW_SAMPLES],
-                    around(spectrogram, int(s), params.spectrogram_coverage, paused),
-                )
-                for s in near
-            ]
-        yield windows
+        # No names: they would keep a batch while the next one is read.
+        yield [
+            window
+            for near in _without_gaps(some)  # samples in a pause between them are not read
+            for window in _windows(recording, overview, near, params.spectrogram_coverage)
+        ]
+
+
+def _windows(
+    recording: Recording, overview: Overview, starts: np.ndarray, coverage: float
+) -> list[Window]:
+    """Windows that touch each other; they share samples and spectrogram."""
+    spectrogram = overview.spectrogram
+    begins, ends = spectrogram.reach(starts)
+    rows = spectrogram.rows(begins, ends)
+    overview.extend(ends)
+    first = int(starts[0])
+    stretch = recording.read(first, int(starts[-1]) + WINDOW_SAMPLES)
+    return [
+        Window(
+            stretch[:, s - first : s - first + WINDOW_SAMPLES],
+            around(rows, s, coverage, spectrogram.paused, begins),
+        )
+        for s in starts.tolist()
+    ]
 
 
 def _without_gaps(starts: np.ndarray) -> list[np.ndarray]:
@@ -279,10 +289,15 @@ def _without_gaps(starts: np.ndarray) -> list[np.ndarray]:
     return np.split(starts, np.flatnonzero(np.diff(starts) > WINDOW_SAMPLES) + 1)
 
 
-def _left_out(n_windows: int, n_kept: int, *reasons: str) -> tuple[str, ...]:
-    if n_kept == n_windows:
+def _left_out(every: np.ndarray, kept: np.ndarray, *reasons: str) -> tuple[str, ...]:
+    lost = np.setdiff1d(every, kept)
+    if not len(lost):
         return ()
-    return (f"{n_windows - n_kept} of {n_windows} windows left out: {reasons[0]}",)
+    first, last = lost[0] / SFREQ, lost[-1] / SFREQ + WINDOW_S
+    return (
+        f"Between {first:g} and {last:g} s {len(lost)} of {len(every)} windows left out:"
+        f" {reasons[0]}",
+    )
 
 
 def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
@@ -304,7 +319,7 @@ def _notable(
     recording: Recording,
     timeline: pd.DataFrame,
     member_probs: np.ndarray,
-    spectrogram: np.ndarray,
+    overview: Overview,
     params: ScoringParams,
 ) -> tuple[NotableWindow, ...]:
     probs = timeline[list(VOTE_COLUMNS)].to_numpy()
@@ -314,32 +329,54 @@ def _notable(
     for row, reason in ranked:
         if all(abs(starts_s[row] - starts_s[other]) >= WINDOW_S for other, _ in chosen):
             chosen.append((row, reason))
-    paused = paused_rows(recording, spectrogram.shape[2])
     found = []
     for row, reason in chosen[: params.notable]:
-        start = round(starts_s[row] * SFREQ)
-        near = around(spectrogram, start, params.spectrogram_coverage, paused)
-        window = Window(
-            recording.read(start, start + WINDOW_SAMPLES),
-            None if near is None else near.copy(),  # a view would keep the whole spectrogram
-        )
+        start = np.array([round(starts_s[row] * SFREQ)])
+        (shared,) = _windows(recording, overview, start, params.spectrogram_coverage)
+        near = shared.spectrogram
+        # A view would keep the rows around it.
+        window = Window(shared.eeg, None if near is None else near.copy())
         found.append(
             NotableWindow(row, reason, starts_s[row], window, probs[row], member_probs[:, row])
         )
     return tuple(found)
 
 
-def _decimated(spectrogram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    n_rows = spectrogram.shape[2]
-    factor = max(1, -(-n_rows // SHOWN_ROWS))
-    edges = np.arange(0, n_rows, factor)
-    centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
-    shown = np.full((*spectrogram.shape[:2], len(edges)), np.nan, spectrogram.dtype)
-    # No copy: that of a day would be large.
-    for region, out in zip(spectrogram, shown, strict=True):
-        known = ~np.isnan(region)
-        sums = np.add.reduceat(np.where(known, region, 0), edges, axis=1)
-        counts = np.add.reduceat(known, edges, axis=1, dtype=np.float32)
-        np.divide(sums, counts, out=out, where=counts > 0)
-    times_s = np.add.reduceat(centres_s, edges) / np.diff(np.r_[edges, n_rows])
-    return shown, times_s
+class Overview:
+    """The spectrogram of a whole recording in at most ``SHOWN_ROWS`` columns of means.
+
+    Parameters
+    ----------
+    spectrogram : OwnSpectrogram
+
+    Attributes
+    ----------
+    columns : ndarray, shape (4, 100, n), float32
+        µV²/Hz; NaN where nothing was recorded, or what ``extend`` has not reached.
+    times_s : ndarray, shape (n,)
+        Centres of the columns.
+    """
+
+    def __init__(self, spectrogram: OwnSpectrogram) -> None:
+        self.spectrogram = spectrogram
+        n_rows = spectrogram.n_rows
+        self._factor = max(1, -(-n_rows // SHOWN_ROWS))
+        edges = np.arange(0, n_rows, self._factor)
+        centres_s = SPECTROGRAM_STEP_S * np.arange(n_rows) + ROW_REACH_S / 2
+        self.times_s = np.add.reduceat(centres_s, edges) / np.diff(np.r_[edges, n_rows])
+        self.columns = np.full((*BLOCK_SHAPE, len(edges)), np.nan, np.float32)
+        self._done = 0
+
+    def extend(self, stop: int) -> None:
+        """Make the columns that end at row ``stop`` or before."""
+        n_rows, n_columns = self.spectrogram.n_rows, self.columns.shape[2]
+        until = n_columns if stop == n_rows else stop // self._factor
+        while self._done < until:
+            columns = slice(self._done, min(self._done + SHOWN_AT_ONCE, until))
+            first, last = columns.start * self._factor, min(columns.stop * self._factor, n_rows)
+            rows = self.spectrogram.rows(first, last)
+            known, edges = ~np.isnan(rows), np.arange(0, last - first, self._factor)
+            sums = np.add.reduceat(np.where(known, rows, 0), edges, axis=2)
+            counts = np.add.reduceat(known, edges, axis=2, dtype=np.float32)
+            np.divide(sums, counts, out=self.columns[..., columns], where=counts > 0)
+            self._done = columns.stop

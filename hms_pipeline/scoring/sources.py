@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ from ..system.errors import InputError
 
 ROW_SAMPLES = int(SPECTROGRAM_STEP_S * SFREQ)  # 400
 ROW_REACH_S = 4.0  # seconds that one row covers; row j covers [2j, 2j + 4] s
+BLOCK_SHAPE = len(REGIONS), len(SPECTROGRAM_BINS)
+KEPT_ROWS = 3600  # rows kept for windows that share them, 6 MB: two hours
 
 
 def open_recording(
@@ -70,8 +73,8 @@ def window_starts(n_times: int, hop_s: int) -> np.ndarray:
     return np.arange(0, n_times - WINDOW_SAMPLES + 1, int(hop_s * SFREQ))
 
 
-def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
-    """The recording's spectrogram by the published recipe.
+class OwnSpectrogram:
+    """A recording's spectrogram by the published recipe, computed block by block when asked for.
 
     Parameters
     ----------
@@ -79,28 +82,49 @@ def own_spectrogram(recording: Recording, block_s: float) -> np.ndarray:
     block_s : float
         Seconds read at once.
 
-    Returns
-    -------
-    ndarray, shape (4, 100, n_rows), float32
-        Row j covers [2j, 2j + 4] s and is centred at 2j + 2 s; NaN where that holds a pause.
+    Attributes
+    ----------
+    n_rows : int
+        Row j covers [2j, 2j + 4] s and is centred at 2j + 2 s.
+    paused : ndarray, shape (n_rows,)
+        Rows that hold a pause; their values are NaN.
     """
-    n_rows = max(0, (recording.n_times - int(ROW_REACH_S * SFREQ)) // ROW_SAMPLES + 1)
-    paused = paused_rows(recording, n_rows)
-    out = np.full((len(REGIONS), len(SPECTROGRAM_BINS), n_rows), np.nan, dtype=np.float32)
-    step = max(1, int(block_s / SPECTROGRAM_STEP_S))
-    for first in range(0, n_rows, step):
-        n = min(step, n_rows - first)
+
+    def __init__(self, recording: Recording, block_s: float) -> None:
+        self.n_rows = max(0, (recording.n_times - int(ROW_REACH_S * SFREQ)) // ROW_SAMPLES + 1)
+        self.paused = paused_rows(recording, self.n_rows)
+        self._recording = recording
+        self._step = max(1, int(block_s / SPECTROGRAM_STEP_S))
+        self._block = lru_cache(2 + KEPT_ROWS // self._step)(self._computed)
+
+    def rows(self, first: int = 0, stop: int | None = None) -> np.ndarray:
+        """Rows ``first`` to ``stop`` of the recording, shape (4, 100, n), float32."""
+        stop = self.n_rows if stop is None else stop
+        out = np.empty((*BLOCK_SHAPE, max(0, stop - first)), np.float32)
+        for begins in range(first - first % self._step, stop, self._step):
+            a, b = max(first, begins), min(stop, begins + self._step)
+            out[..., a - first : b - first] = self._block(begins)[..., a - begins : b - begins]
+        return out
+
+    def reach(self, starts: np.ndarray) -> tuple[int, int]:
+        """First and last row around windows at ascending samples; see ``around``."""
+        first, last = _first_row(int(starts[0])), _first_row(int(starts[-1])) + SPECTROGRAM_ROWS
+        begins = min(max(first, 0), self.n_rows)
+        return begins, min(max(last, begins), self.n_rows)
+
+    def _computed(self, first: int) -> np.ndarray:
+        n = min(self._step, self.n_rows - first)
         # The recipe's row i covers [2i - 1, 2i + 3] s of what it is given: one second earlier
         # and one row more on both sides put row 1 at [2 * first, 2 * first + 4].
         start = first * ROW_SAMPLES - ROW_SAMPLES // 2
         stop = start + (n + 2) * ROW_SAMPLES
-        if any(a <= start and stop <= b for a, b in recording.pauses):
-            continue
-        piece = recording.read(start, stop)
+        if any(a <= start and stop <= b for a, b in self._recording.pauses):
+            return np.full((*BLOCK_SHAPE, n), np.nan, np.float32)
+        piece = self._recording.read(start, stop)
         rows = competition_spectrogram(torch.from_numpy(piece)[None])[0]
-        out[:, :, first : first + n] = rows[:, :, 1 : n + 1].numpy()
-    out[:, :, paused] = np.nan
-    return out
+        out = rows[:, :, 1 : n + 1].numpy().copy()  # a view would keep the rows at both ends
+        out[:, :, self.paused[first : first + n]] = np.nan
+        return out
 
 
 def paused_rows(recording: Recording, n_rows: int) -> np.ndarray:
@@ -109,19 +133,28 @@ def paused_rows(recording: Recording, n_rows: int) -> np.ndarray:
     return across_pauses(starts, int(ROW_REACH_S * SFREQ), recording.pauses)
 
 
+def _first_row(start: int) -> int:
+    # Ten minutes around the window's centre begin 275 s before it; the recipe's first row begins
+    # one second before those.
+    return (start - int(276 * SFREQ)) // ROW_SAMPLES
+
+
 def around(
-    spectrogram: np.ndarray, start: int, coverage: float, paused: np.ndarray
+    spectrogram: np.ndarray, start: int, coverage: float, paused: np.ndarray, begins: int = 0
 ) -> np.ndarray | None:
     """The ten minutes of a recording's spectrogram around the window at sample ``start``.
 
     Parameters
     ----------
-    spectrogram : ndarray, shape (4, 100, n_rows)
+    spectrogram : ndarray, shape (4, 100, n)
+        At least the rows that ``OwnSpectrogram.reach`` names.
     start : int
     coverage : float
         Share of the ten minutes that must have been recorded.
     paused : ndarray, shape (n_rows,)
-        Rows that count as not recorded.
+        Rows of the recording that count as not recorded.
+    begins : int
+        The recording's row that comes first in ``spectrogram``.
 
     Returns
     -------
@@ -129,12 +162,11 @@ def around(
         NaN outside the recording; None where less than ``coverage`` of it is there. A view, where
         it lies inside: the windows of a batch overlap.
     """
-    # Ten minutes around the window's centre begin 275 s before it; the recipe's first row begins
-    # one second before those.
-    first = (start - int(276 * SFREQ)) // ROW_SAMPLES
+    first = _first_row(start)
     n_inside = int((~paused[max(first, 0) : max(first + SPECTROGRAM_ROWS, 0)]).sum())
     if n_inside < coverage * SPECTROGRAM_ROWS:
         return None
+    first -= begins
     if 0 <= first <= spectrogram.shape[2] - SPECTROGRAM_ROWS:
         return spectrogram[..., first : first + SPECTROGRAM_ROWS]
     return cut(spectrogram, first, SPECTROGRAM_ROWS)

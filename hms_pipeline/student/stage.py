@@ -28,7 +28,7 @@ from ..system.files import (
 )  # fmt: skip
 from ..system.progress import Progress
 from ..training.callback import TrainingCallback
-from ..training.finished import MANIFEST, read_manifest, source_hash, view_hash
+from ..training.finished import MANIFEST, read_manifest, view_hash
 from ..training.stage import finish_fold
 from ..training.train import Trainer
 from .compare import Comparison, suffix
@@ -137,7 +137,6 @@ class _Work:
                 }
             ),
             "code": code_key(paths, params, "distil"),
-            **source_hash(student.pretrained),
         }
 
     def _inputs(self, fold: int | str) -> dict[str, Any]:

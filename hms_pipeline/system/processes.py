@@ -26,6 +26,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def alive(pid: int, started: float) -> bool:
+    """Whether the process that got ``pid`` at ``started`` still runs; not another with its pid."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def free_memory() -> int:
     """Bytes that this machine has free, at most those that its container may use in all."""
     entries = dict(line.split(":") for line in MEMORY.read_text(encoding="utf-8").splitlines())

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def serve(connection: Connection, lookup: Callable[[str], Callable[..., Any]]) -
             answer = (True, lookup(function)(*args))
         except InputError as err:
             answer = (False, err)
-        connection.send(answer)
+        connection.send_bytes(ForkingPickler.dumps(answer, 5))  # which copies no array first
 
 
 def _limit_memory(more_bytes: int) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import Paths
-from .artifacts import log_file
 from .runs import KIND, log_metrics
 from .store import experiment_id, has_store, open_client, open_to_write
 
@@ -40,7 +39,7 @@ def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
     )
     metrics = {f"{PREFIX}{quantity}": value for quantity, value in indices.items()}
     log_metrics(client, run.info.run_id, metrics, step=int(time.time() // DAY_S))
-    log_file(client, paths, run.info.run_id, plot, "plot")
+    client.log_artifact(run.info.run_id, str(plot), "plot")
     client.set_terminated(run.info.run_id)
     return run.info.run_id
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ..config import Paths
+from ..system.processes import alive
 from .store import is_own
 
 if TYPE_CHECKING:
@@ -28,12 +29,7 @@ def made_here(paths: Paths) -> dict[str, str]:
 def is_gone(process: str) -> bool:
     """Whether a process of this machine has ended; of another machine's nothing is known."""
     host, pid, started = process.rsplit(" ", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 1.0
-    except psutil.NoSuchProcess:
-        return True
+    return host == socket.gethostname() and not alive(int(pid), float(started))
 
 
 def close_killed(

@@ -16,9 +16,11 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ..config import Paths
+from ..config.paths import MODELS
 from ..system.errors import InputError
 from ..system.files import atomic
 
+EXPERIMENT = "hms"  # MLflow's experiment; where it lies is the store's record of its place
 ARTIFACTS = "artifacts"
 KEPT = "before-move.db"
 ADDRESSES = (
@@ -59,7 +61,7 @@ def local_path(uri: str) -> Path | None:
     return Path(uri) if parts.scheme == "" else None
 
 
-def move_addresses(database: Path, experiment: str) -> int:
+def move_addresses(database: Path) -> int:
     """Change the addresses of a store that was moved or copied to the place where it lies now.
 
     Only addresses below the folder that the store itself recorded are changed, all in one
@@ -70,8 +72,6 @@ def move_addresses(database: Path, experiment: str) -> int:
     ----------
     database : Path
         Call it under the store's lock.
-    experiment : str
-        Its location is the record.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def move_addresses(database: Path, experiment: str) -> int:
     """
     here = database.parent.resolve() / ARTIFACTS
     with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as link:
-        before = _recorded(link, experiment)
+        before = _recorded(link)
         if before is None or _same_folder(before.parent, here.parent):
             return 0
         with (
@@ -94,17 +94,17 @@ def move_addresses(database: Path, experiment: str) -> int:
     return sum(turned)
 
 
-def _recorded(link: sqlite3.Connection, experiment: str) -> Path | None:
+def _recorded(link: sqlite3.Connection) -> Path | None:
     """The folder of the runs' files as the store says; None where it is no checkout's."""
-    found = local_path(_location(link, experiment))
+    found = local_path(_location(link))
     if found is None or not found.is_absolute() or ".." in found.parts:
         return None
     return found if found.parts[-2:] == ("mlruns", ARTIFACTS) else None
 
 
-def _location(link: sqlite3.Connection, experiment: str) -> str:
+def _location(link: sqlite3.Connection) -> str:
     query = "SELECT artifact_location FROM experiments WHERE name = ?"
-    return (link.execute(query, (experiment,)).fetchone() or ("",))[0] or ""
+    return (link.execute(query, (EXPERIMENT,)).fetchone() or ("",))[0] or ""
 
 
 def _same_folder(one: Path, other: Path) -> bool:
@@ -130,16 +130,18 @@ def _under(uri: str, place: Path, before: Path, here: Path) -> str:
 
 
 def _addresses(
-    link: sqlite3.Connection, table: str, column: str
+    link: sqlite3.Connection,
+    table: str,
+    column: str,
+    rule: str = "true",
+    values: Sequence[str] = (),
 ) -> Iterator[tuple[int, str, Path | None]]:
-    query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608
-    for row, uri in link.execute(query).fetchall():
+    query = f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL AND {rule}"  # noqa: S608
+    for row, uri in link.execute(query, values).fetchall():
         yield row, uri, local_path(uri)
 
 
-def foreign_addresses(
-    database: Path, here: Path, experiment: str, models: Sequence[str]
-) -> dict[str, list[str]]:
+def foreign_addresses(database: Path, here: Path) -> dict[str, list[str]]:
     """Addresses of the project's experiment and versions that lie outside its folder.
 
     Parameters
@@ -148,9 +150,6 @@ def foreign_addresses(
         Only read.
     here : Path
         From ``own_artifacts``.
-    experiment : str
-    models : sequence of str
-        Registered ones.
 
     Returns
     -------
@@ -160,15 +159,14 @@ def foreign_addresses(
     """
     found: dict[str, list[str]] = {}
     with contextlib.closing(sqlite3.connect(database)) as link:
-        location, recorded = _location(link, experiment), _recorded(link, experiment)
+        location, recorded = _location(link), _recorded(link)
         same = recorded is not None and _same_folder(recorded.parent, here.parent)
         roots = [here, recorded] if recorded is not None and same else [here]
         if location and local_path(location) is None:
             roots = [location]
-        rows = _project_rows(link, experiment, models)
         for table, column in ADDRESSES:
-            for row, uri, place in _addresses(link, table, column):
-                if row in rows[table] and not any(_lies_in(uri, place, root) for root in roots):
+            for _, uri, place in _addresses(link, table, column, *_project_rows(table)):
+                if not any(_lies_in(uri, place, root) for root in roots):
                     found.setdefault(f"{table}.{column}", []).append(uri)
     return found
 
@@ -176,29 +174,14 @@ def foreign_addresses(
 def _lies_in(uri: str, place: Path | None, root: Path | str) -> bool:
     if isinstance(root, str):
         return f"{uri}/".startswith(f"{root.rstrip('/')}/") and ".." not in uri.split("/")
-    return place is not None and _plain(place).is_relative_to(root)
+    # ".." might lead out of a folder that the address seems to lie in.
+    return place is not None and Path(os.path.normpath(place)).is_relative_to(root)
 
 
-def _plain(place: Path) -> Path:
-    """Without ``..``, which might lead out of a folder that the address seems to lie in."""
-    return Path(os.path.normpath(place))
-
-
-def _project_rows(
-    link: sqlite3.Connection, experiment: str, models: Sequence[str]
-) -> dict[str, set[int]]:
-    ours = "experiment_id IN (SELECT experiment_id FROM experiments WHERE name = ?)"
-    marks = ", ".join("?" * len(models))
-    asked: dict[str, tuple[str, Sequence[str]]] = {
-        "experiments": ("name = ?", [experiment]),
-        "runs": (ours, [experiment]),
-        "logged_models": (ours, [experiment]),
-        "model_versions": (f"name IN ({marks}) AND current_stage != 'Deleted_Internal'", models),
-    }
-    return {
-        table: {
-            row
-            for (row,) in link.execute(f"SELECT rowid FROM {table} WHERE {rule}", tuple(names))  # noqa: S608
-        }
-        for table, (rule, names) in asked.items()
-    }
+def _project_rows(table: str) -> tuple[str, Sequence[str]]:
+    """The rule for a table's rows that are the project's, and its values."""
+    if table == "model_versions":
+        marks = ", ".join("?" * len(MODELS))
+        return f"name IN ({marks}) AND current_stage != 'Deleted_Internal'", MODELS
+    ours = "SELECT experiment_id FROM experiments WHERE name = ?"
+    return f"experiment_id IN ({ours})", [EXPERIMENT]

@@ -19,7 +19,6 @@ from ..system.locks import locked
 from ..training.callback import TrainingCallback
 from ..training.finished import read_checked, read_manifest
 from ..training.metrics import metric_name
-from .artifacts import log_file, log_json
 from .checkout import git_commit
 from .killed import close_killed, made_here
 from .monitor import finish_monitor, start_monitor
@@ -76,7 +75,7 @@ class FoldRun(TrainingCallback):
         self._stop_monitor()
         with _tolerant():
             if self.run_id is not None:
-                _finish_fold(self.client, self.paths, self.run_id, manifest, folder)
+                _finish_fold(self.client, self.run_id, manifest, folder)
 
     def on_error(self, err: BaseException) -> None:
         """Mark the run as failed."""
@@ -213,10 +212,10 @@ def log_metrics(
 
 
 def _finish_fold(
-    client: MlflowClient, paths: Paths, run_id: str, manifest: Mapping[str, Any], folder: Path
+    client: MlflowClient, run_id: str, manifest: Mapping[str, Any], folder: Path
 ) -> None:
     for name in ("manifest.json", "history.csv"):
-        log_file(client, paths, run_id, folder / name)
+        client.log_artifact(run_id, str(folder / name))
     metrics = {metric_name(key): value for key, value in manifest.get("metrics", {}).items()}
     log_metrics(client, run_id, metrics, len(_history(folder, manifest)))
     # The tag comes last: a run that carries it is complete.
@@ -287,7 +286,7 @@ def _restore(
         numbers.drop(columns="epoch", errors="ignore").to_dict("records"), 1
     ):
         log_metrics(client, run_id, row, step)
-    _finish_fold(client, paths, run_id, manifest, folder)
+    _finish_fold(client, run_id, manifest, folder)
     return run_id
 
 
@@ -315,7 +314,7 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
             client.set_terminated(fold.info.run_id, "KILLED")
         if member.info.status == "RUNNING":
             client.set_terminated(member.info.run_id, left)
-    log_json(client, paths, run_id, summary, "summary.json")
+    client.log_dict(run_id, summary, "summary.json")
     seconds = summary.get("seconds") or {}
     log_metrics(client, run_id, {f"seconds/{stage}": value for stage, value in seconds.items()})
     client.set_terminated(run_id, status)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import http.client
 import ipaddress
 import json
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import psutil
+import requests
+from requests.auth import HTTPBasicAuth
+
+from ..system.processes import alive
 
 TIMEOUT_S = 3.0
 OPEN, CLOSED, SILENT = "open", "asks for a password", "does not answer"
@@ -54,9 +57,8 @@ class Server:
 
     def knows_user(self) -> bool:
         """Whether it answers to this machine's user and password."""
-        secret = base64.b64encode(self.login.encode()).decode()
-        code = self._code({"Authorization": f"Basic {secret}"})
-        return code is not None and code not in (401, 403)
+        user, _, password = self.login.encode().partition(b":")
+        return self._status(HTTPBasicAuth(user, password)) not in (None, 401, 403)
 
     @property
     def loopback(self) -> bool:
@@ -65,35 +67,27 @@ class Server:
 
     def state(self) -> str:
         """``OPEN``, ``CLOSED`` or ``SILENT``, by asking without a password."""
-        code = self._code({})
-        return SILENT if code is None else CLOSED if code in (401, 403) else OPEN
+        status = self._status()
+        return SILENT if status is None else CLOSED if status in (401, 403) else OPEN
 
-    def _code(self, headers: Mapping[str, str]) -> int | None:
-        code, said = self._ask(headers)
-        if code == 403 and b"Host header" in said:
-            # MLflow refuses host names that it does not know, because of web pages in a browser.
-            # Any other program may send a name that it knows.
-            code, _ = self._ask({**headers, "Host": "localhost"})
-        return code
-
-    def _ask(self, headers: Mapping[str, str]) -> tuple[int | None, bytes]:
-        """Status and beginning of the answer; no status without an answer."""
-        request = urllib.request.Request(  # noqa: S310 - the project's own servers
-            self.url + self.probe,
-            data=b"{}" if self.post else None,
-            headers={"Content-Type": "application/json", **headers},
-        )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=TIMEOUT_S) as answer:
-                return answer.status, b""
-        except urllib.error.HTTPError as err:
-            said = b""
-            with err, contextlib.suppress(OSError, http.client.HTTPException):
-                said = err.read(1000)
-            return err.code, said
-        except (OSError, http.client.HTTPException):
-            return None, b""
+    def _status(self, login: HTTPBasicAuth | None = None) -> int | None:
+        """The answer's status; None without an answer."""
+        headers = {"Content-Type": "application/json"}
+        with requests.Session() as session:
+            session.trust_env = False  # no proxy, and no other password than the one that is given
+            ask = partial(
+                session.request, "POST" if self.post else "GET", self.url + self.probe,
+                data=b"{}" if self.post else None, auth=login, timeout=TIMEOUT_S,
+            )  # fmt: skip
+            try:
+                answer = ask(headers=headers)
+                if answer.status_code == 403 and b"Host header" in answer.content:
+                    # MLflow refuses host names that it does not know, because of web pages in a
+                    # browser. Any other program may send a name that it knows.
+                    answer = ask(headers={**headers, "Host": "localhost"})
+            except requests.RequestException:
+                return None
+            return answer.status_code
 
 
 def is_loopback(host: str) -> bool:
@@ -153,14 +147,11 @@ def _listening(server: Server, run: Path) -> Iterator[Server]:
 
 def _sockets(record: Path) -> set[tuple[str, int]]:
     """Addresses where a recorded process and its children listen; none where it ended."""
-    import psutil
-
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
-        process = psutil.Process(known["pid"])
-        # The pid belongs to another process by now.
-        if abs(process.create_time() - known["started"]) > 1.0:
+        if not alive(known["pid"], known["started"]):
             return set()
+        process = psutil.Process(known["pid"])
         family = [process, *process.children(recursive=True)]
     except (OSError, ValueError, KeyError, psutil.Error):
         return set()

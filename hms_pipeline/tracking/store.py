@@ -17,14 +17,20 @@ from ..config.paths import MODELS
 from ..system.errors import InputError
 from ..system.files import atomic
 from ..system.locks import locked
-from .places import ARTIFACTS, foreign_addresses, move_addresses, own_artifacts
+from .places import (
+    ARTIFACTS,
+    EXPERIMENT,
+    foreign_addresses,
+    local_path,
+    move_addresses,
+    own_artifacts,
+    own_place,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
 
 MODEL = MODELS[0]
-EXPERIMENT = "hms"
 CHAMPION, CHALLENGER = "champion", "challenger"
 SQLITE = "sqlite:///"
 
@@ -41,6 +47,15 @@ def is_own(paths: Paths) -> bool:
         return True
     place = Path(named.removeprefix(SQLITE)).resolve()
     return named.startswith(SQLITE) and place == database(paths).resolve()
+
+
+def folder_of(paths: Paths, run_id: str | None, address: str) -> Path | None:
+    """The folder of a run's files on this machine; None where only MLflow's client reaches them.
+
+    In the checkout's own store the address only says whether the files are on this machine.
+    """
+    place = local_path(address)
+    return own_place(paths, run_id) if place is not None and is_own(paths) else place
 
 
 def has_store(paths: Paths) -> bool:
@@ -68,7 +83,7 @@ def open_store(paths: Paths) -> str:
             if not place.exists():
                 _create(place)
             elif is_own(paths):
-                move_addresses(place, EXPERIMENT)
+                move_addresses(place)
     return uri
 
 
@@ -187,7 +202,7 @@ def elsewhere(paths: Paths) -> dict[str, list[str]]:
     if not is_own(paths) or not has_store(paths):
         return {}
     place = Path(read_store(paths).removeprefix(SQLITE))
-    return foreign_addresses(place, own_artifacts(paths), EXPERIMENT, MODELS)
+    return foreign_addresses(place, own_artifacts(paths))
 
 
 def experiment_id(client: MlflowClient, paths: Paths) -> str:
@@ -209,14 +224,10 @@ def experiment_id(client: MlflowClient, paths: Paths) -> str:
             found = client.get_experiment_by_name(EXPERIMENT)
             if found is None:  # nor has another process made it
                 raise
-    _need_usable(found, paths)
-    return found.experiment_id
-
-
-def _need_usable(found: Experiment, paths: Paths) -> None:
     if found.lifecycle_stage != "active":
         raise InputError(
             f"The project's runs need MLflow's experiment {EXPERIMENT!r}, but it is in MLflow's"
             " trash. Bring it back: mlflow experiments restore --experiment-id"
             f" {found.experiment_id} (with MLFLOW_TRACKING_URI={store_uri(paths)})."
         )
+    return found.experiment_id

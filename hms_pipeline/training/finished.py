@@ -17,7 +17,6 @@ from typing import Any
 
 from ..config import Params, Paths
 from ..config.keys import code_key
-from ..config.members import weights_file
 from ..system.errors import InputError
 from ..system.files import atomic, hash_file, hash_json, read_sealed, write_sealed
 
@@ -61,7 +60,6 @@ def member_inputs(paths: Paths, params: Params, member: str) -> dict[str, Any]:
             }
         ),
         "code": code_key(paths, params, "train", member),
-        **source_hash(params.members[member].pretrained),
     }
 
 
@@ -74,12 +72,6 @@ def view_hash(paths: Paths, member: str, view: str) -> str:
             f" Run `hms features {view}` first."
         )
     return hash_json(read_sealed(path, f"hms features {view}"))
-
-
-def source_hash(pretrained: str | None) -> dict[str, str]:
-    """The hash of the file that a network starts from; nothing where it is no file of ours."""
-    path = weights_file(pretrained)
-    return {"pretrained": hash_file(path)} if path is not None and path.is_file() else {}
 
 
 def fold_key(inputs: dict[str, Any], member: str, fold: int | str) -> str:

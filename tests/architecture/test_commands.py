@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
-import shlex
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import tomllib
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -22,73 +22,12 @@ import typer
 from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import app, run
+from tests.commands import OTHERS, OURS, PAGES, ROOT, SHELL, blocks, mentioned, shown, split
 
-ROOT = Path(__file__).parents[2]
-PAGES = [
-    *ROOT.glob("*.md"),
-    *(ROOT / "docs").rglob("*.md"),
-    ROOT / "hms_pipeline/starter/model_card.md",
-]
-PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]  # it tells of commands as they were
-BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.M | re.S)
-INDENTED = re.compile(r"^    (?=(?:hms|dvc|make|python) )(.*)$", re.M)
-INLINE = re.compile(r"`((?:hms|dvc|make|python|prefect) [^`\n]*)`")
-OURS = ("hms", "make", "python", "dvc")
-OTHERS = ("mlflow", "prefect", "ray")
-SHELL = (
-    "cd",
-    "source",
-    "export",
-    "git",
-    "tar",
-    "cp",
-    "mkdir",
-    "pip",
-    "pre-commit",
-    "docs/champion.sh",
-)
-NUMBERS = {"N": "1", "VERSION": "1", "ID": "1", "[FOLD...]": "0", "FOLD...": "0"}
+NUMBERS = {"N": "1", "VERSION": "1", "ID": "1", "PID": "1", "[FOLD...]": "0", "FOLD...": "0"}
+NO_PARSER = ("benchmarks.__main__", "docs.make_api", "flows.demo", "hms_pipeline")
+SHOWN = set(shown("python"))
 CHEAP = ("--version", "views", "members", "models", "recipe")  # run, not only parsed
-
-
-def split(line: str) -> list[list[str]]:
-    """The commands of a line, as words, without remarks."""
-    parts: list[list[str]] = [[]]
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=";&|")
-    lexer.whitespace_split = True
-    for word in lexer:
-        if set(word) <= set(";&|"):
-            parts.append([])
-        else:
-            parts[-1].append(word)
-    return [part for part in parts if part]
-
-
-def blocks(text: str) -> list[list[list[str]]]:
-    """The commands of each block that shows any."""
-    found = []
-    for block in [block for _, kind, block in BLOCK.findall(text) if kind in ("", "sh", "console")]:
-        lines = [line.strip() for line in block.replace("\\\n", " ").splitlines() if line.strip()]
-        if any(line.startswith("$ ") for line in lines):
-            lines = [line[2:] for line in lines if line.startswith("$ ")]
-        if any(line.split()[0] in (*OURS, *OTHERS, *SHELL) for line in lines):
-            found.append([words for line in lines for words in split(line)])
-    return [*found, [words for line in INDENTED.findall(text) for words in split(line)]]
-
-
-def shown(*programs: str) -> list[tuple[str, ...]]:
-    """Commands of these programs in the blocks of all pages."""
-    texts = (page.read_text(encoding="utf-8") for page in PAGES)
-    words = (words for text in texts for block in blocks(text) for words in block)
-    return sorted({tuple(one) for one in words if one[0] in programs})
-
-
-def mentioned(*programs: str) -> list[tuple[str, ...]]:
-    """The same, with those inside sentences, which may leave out what they need."""
-    texts = [page.read_text(encoding="utf-8") for page in PAGES]
-    inline = (words for text in texts for line in INLINE.findall(text) for words in split(line))
-    found = {tuple(words) for words in inline if words[0] in programs}
-    return sorted(found | set(shown(*programs)))
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +40,9 @@ def hms() -> Any:
 def test_blocks_of_commands_hold_nothing_else() -> None:
     known = {*OURS, *OTHERS, *SHELL}
     for page in PAGES:
-        for block in blocks(page.read_text(encoding="utf-8")):
-            wrong = [words for words in block if words[0] not in known]
+        for block in blocks(page):
+            words = (words for line, _ in block.lines for words in split(line))
+            wrong = [words for words in words if words[0] not in known]
             assert not wrong, f"{page.name} shows {wrong}: misspelt, or a program to add here."
 
 
@@ -151,22 +91,41 @@ def test_cheap_ones_run(
     assert run(words[1:]) == 0
 
 
+class Parsed(Exception):
+    """The arguments of a script are what it takes."""
+
+
 @pytest.mark.parametrize("words", mentioned("python"), ids=" ".join)
-def test_python_runs_what_is_there(words: tuple[str, ...]) -> None:
-    if words[1] == "-m":
-        spec = find_spec(words[2])
-        assert spec is not None
-        source = Path(spec.origin or "")
-        if source.name == "__init__.py":
-            source = source.with_name("__main__.py")
-        rest = words[3:]
-    else:
-        source, rest = ROOT / words[1], words[2:]
-    if not source.is_relative_to(ROOT) or ".venv" in source.parts:
+def test_python_runs_what_is_there_with_what_it_takes(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script's own parser reads the line; a sentence may leave out what is required."""
+    module = words[2] if words[1] == "-m" else words[1].removesuffix(".py").replace("/", ".")
+    arguments = words[3 if words[1] == "-m" else 2 :]
+    spec = find_spec(module)
+    assert spec is not None, f"There is no module {module}."
+    if not (spec.origin or "").startswith(str(ROOT)) or module in NO_PARSER:
+        assert not arguments or module == "pytest"
         return
-    text = source.read_text(encoding="utf-8")
-    for option in re.findall(r"--[\w-]+", " ".join(rest)):
-        assert f'"{option}"' in text, f"{source.relative_to(ROOT)} has no option {option}."
+    parse = argparse.ArgumentParser.parse_args
+
+    def parse_only(self: argparse.ArgumentParser, *given: Any) -> None:
+        parse(self, *given)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
+    monkeypatch.setattr(sys, "argv", [module, *(plain(word) for word in arguments)])
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises((Parsed, SystemExit)) as ended:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    said = capsys.readouterr().err
+    assert ended.type is Parsed or (words not in SHOWN and "are required" in said), said
+
+
+def plain(word: str) -> str:
+    """A word without the brackets of what may be left out, a number in a placeholder's place."""
+    return NUMBERS.get(word, word).strip("[]")
 
 
 @pytest.mark.parametrize("words", mentioned("make"), ids=" ".join)
@@ -201,10 +160,10 @@ def test_variables_that_pages_name_are_read() -> None:
 
 
 PYTHON = [
-    pytest.param(dedent(block), id=f"{page.stem}-{k}")
+    pytest.param(block.text, id=f"{page.stem}-{k}")
     for page in PAGES
-    for k, (_, kind, block) in enumerate(BLOCK.findall(page.read_text(encoding="utf-8")))
-    if kind == "python"
+    for k, block in enumerate(blocks(page))
+    if block.kind == "python"
 ]
 
 

@@ -16,9 +16,10 @@ import yaml
 
 from hms_pipeline.code_keys import code_keys, explain
 from hms_pipeline.code_keys.known import COMPUTED_IMPORTS, DECORATORS, DISCOVER, RECIPE, SETTLED
-from hms_pipeline.code_keys.roots import Keys
-from hms_pipeline.config import Paths, load_params
+from hms_pipeline.code_keys.roots import STARTER, Keys
+from hms_pipeline.config import Params, Paths, load_params
 from hms_pipeline.config.keys import code_key, present_keys
+from hms_pipeline.config.members import weights_file
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS
 from hms_pipeline.features.views import VIEWS
 from hms_pipeline.models import MODELS
@@ -337,6 +338,77 @@ def test_an_edit_changes_just_what_it_touches(copy: Copy, identity: str) -> None
 def test_a_page_that_validation_writes_is_the_validations(copy: Copy) -> None:
     with copy.file("validation/pages.css", lambda text: f"{text}\np {{color: red}}\n"):
         assert copy.changed() == {"validate"}
+
+
+def test_a_renewed_starter_changes_no_key_of_a_recipe_that_does_not_name_it(copy: Copy) -> None:
+    files = [path for path in (copy.folder / "starter").rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+    for path in files:
+        path.write_bytes(before[path] + b" ")
+    assert copy.changed() == set()
+    for path in files:
+        path.write_bytes(before[path])
+
+
+@pytest.mark.parametrize("source", ["starter", "trunk.safetensors"])
+def test_weights_that_a_member_starts_from_are_its_trainings(
+    source: str, copy: Copy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = copy.folder / STARTER if source == "starter" else tmp_path / source
+    before = path.read_bytes() if path.exists() else b"one"
+    path.write_bytes(before)
+    member = MEMBERS["eegnet"] | {"pretrained": source}
+    recipe = RECIPE_FILE | {"members": MEMBERS | {"eegnet": member}}
+    one = flat(code_keys(recipe, copy.folder))
+    path.write_bytes(before + b" ")
+    two = flat(code_keys(recipe, copy.folder))
+    path.write_bytes(before)
+    assert {name for name in one if one[name] != two[name]} == {"train.eegnet"}
+    assert weights_file("starter") == ROOT / "hms_pipeline" / STARTER
+
+
+def test_an_editors_own_files_change_no_key(copy: Copy) -> None:
+    views = copy.folder / "features" / "views"
+    lock, kept = views / ".#mel.py", views / ".ipynb_checkpoints" / "mel-checkpoint.py"
+    lock.symlink_to("someone@machine.1")  # an open file, by Emacs
+    kept.parent.mkdir()
+    kept.write_text((views / "mel.py").read_text(encoding="utf-8"), encoding="utf-8")
+    try:
+        assert copy.changed() == set()
+    finally:
+        lock.unlink()
+        shutil.rmtree(kept.parent)
+
+
+# What a stage reads of the recipe beside what dvc.yaml lists for it, and why it may.
+BESIDE = {
+    "train": {"views": "shapes and mirrors; in the manifests of the features, which it reads"},
+    "student": {
+        "members": "in the manifests of the folds",
+        "views": "as above",
+        "scoring": "of a Predictor, which the teacher asks for networks' answers alone",
+        "validation": "as above",
+    },
+    "ensemble": {},
+    "validate": {},
+    "split": {},
+    "features": {},
+}
+
+
+@pytest.mark.parametrize("stage", BESIDE)
+def test_a_stages_code_reads_no_section_that_dvc_does_not_compare(
+    stage: str, names: dict[str, set[str]]
+) -> None:
+    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    listed = [entry for entry in graph.get("do", graph)["params"] if isinstance(entry, str)]
+    works = {"features": VIEWED, "train": TRAINED}.get(stage, {stage})
+    field = f"{RECIPE}."
+    read = {n.removeprefix(field) for w in works for n in names[w] if n.startswith(field)}
+    sections = read & Params.model_fields.keys()
+    assert sections - BESIDE[stage].keys() <= {entry.partition(".")[0] for entry in listed}
+    assert BESIDE[stage].keys() <= sections
 
 
 # ---------------------------------------------------------------- the tables, the clock, Python

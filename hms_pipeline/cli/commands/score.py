@@ -65,7 +65,7 @@ def score(
     from ...scoring.archive import Job
     from ...scoring.batch import TABLES, check_out, score_inputs
     from ...scoring.explain import explain as explain_window
-    from ..pages import RecordingWriter, write_folder_page
+    from ...scoring.inputs import find_items
 
     context: Context = ctx.obj
     if explain and report is None:
@@ -75,6 +75,7 @@ def score(
         refuse_for_archive(engine, out_file, report or annotations)
     else:
         check_out(out_file, TABLES)
+        find_items(inputs)  # what is not there is refused before the model is looked for
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
     if engine != "local":
@@ -86,7 +87,11 @@ def score(
         say(summary, facts, as_json=as_json)
         return
     why = partial(explain_window, predictor) if explain else None
-    writer = RecordingWriter(report, annotations, facts, why) if report or annotations else None
+    writer = None
+    if report or annotations:
+        from ..pages import RecordingWriter  # with matplotlib, and all that draws
+
+        writer = RecordingWriter(report, annotations, facts, why)
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -101,6 +106,8 @@ def score(
             progress=progress,
         )
     if report:
+        from ..pages import write_folder_page
+
         write_folder_page(
             report,
             summary,
@@ -173,9 +180,11 @@ def submission(
     device: Device = "auto",
 ) -> None:
     """Write Kaggle's submission.csv, checked as Kaggle checks it."""
+    from ...data.competition import read_test
     from ...scoring.batch import check_out, write_submission
 
     check_out(out_file)
+    read_test(data)
     predictor, _ = open_predictor(ctx.obj, model, device)
     with progress_bar("submission") as progress:
         params = settings(ctx.obj, predictor)

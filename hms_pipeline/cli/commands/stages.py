@@ -286,6 +286,12 @@ def results(
     """Print the table of results: KL of every member, the equal mean and the ensemble."""
     from ...ensemble import stage
 
+    metrics = ctx.obj.paths.ensemble / stage.METRICS
+    if not metrics.exists():
+        raise InputError(
+            f"Results need a trained ensemble, but {metrics} is missing. Run dvc repro, or without"
+            " data of your own make demo."
+        )
     rows = stage.results_table(ctx.obj.paths)
     if as_json:
         print_json(rows)

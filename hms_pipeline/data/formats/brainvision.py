@@ -70,7 +70,10 @@ def open_brainvision(path: Path) -> Source:
     if listed != n_channels:
         raise _wrong(path, "NumberOfChannels", f"{listed}, which it lists", common)
     channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
-    breaks = list(_breaks(_part(path, common, "markerfile"), interval_s))
+    marks = _marks(_part(path, common, "markerfile"))
+    if not marks:
+        _refuse_segments(common, path)
+    breaks = list(_breaks(marks, interval_s))
     if common.get("dataformat", "BINARY").upper() != "BINARY":
         source = open_with_mne(path, [samples], overrides={"marker_fname": False})
         listed_too = {c.label: c for c in channels}  # MNE passes over the references
@@ -190,12 +193,18 @@ def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
     return np.frombuffer(content, kind)
 
 
-def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fraction, Fraction]]:
-    """Where new segments begin, and for how long nothing was recorded before; 0 where unknown."""
+def _marks(markers: Path | None) -> list[tuple[str, str]]:
+    """Places and dates of the marks at which segments begin, as text."""
     if markers is None:
-        return
+        return []
     with opened(markers) as stream:
-        found = _SEGMENT.findall(decoded(stream.read(_MOST_TEXT)))
+        return _SEGMENT.findall(decoded(stream.read(_MOST_TEXT)))
+
+
+def _breaks(
+    found: Sequence[tuple[str, str]], interval_s: Fraction
+) -> Iterator[tuple[Fraction, Fraction]]:
+    """Where new segments begin, and for how long nothing was recorded before; 0 where unknown."""
     before: tuple[Fraction, datetime | None] | None = None
     for place, date in sorted(found, key=lambda mark: int(mark[0])):
         at, clock = (int(place) - 1) * interval_s, _clock(date)
@@ -209,6 +218,15 @@ def _breaks(markers: Path | None, interval_s: Fraction) -> Iterator[tuple[Fracti
                     continue
             yield at, max(pause, Fraction(0))  # if the clock was set back, the length is unknown
         before = at, clock
+
+
+def _refuse_segments(common: dict[str, str], path: Path) -> None:
+    """Refuse stretches that were cut out and joined, where no marker tells where they begin."""
+    if common.get("segmentationtype", "NOTSEGMENTED").upper() != "NOTSEGMENTED":
+        raise InputError(
+            f"Segments that were cut out of a recording need markers (New Segment), but"
+            f" {path.name} has none. Export the recording unsegmented, or its file of markers."
+        )
 
 
 def _clock(date: str) -> datetime | None:

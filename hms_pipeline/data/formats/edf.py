@@ -81,17 +81,17 @@ def _records(path: Path) -> tuple[Records, tuple[str, ...], str]:
         n_signals = _n_signals(fixed, size, path)
         fields = _fields(stream.read(n_signals * _PART), n_signals)
     duration = exact(fixed[244:252])
-    if duration is None or duration < 0:
-        raise InputError(
-            f"A data record needs a duration in seconds, but the header of {path.name} states"
-            f" {fixed[244:252].strip()!r}. Correct it, or export the recording again."
-        )
     kind = INT24 if fixed[0] == "\xff" else "<i2"
     signals = tuple(_signal(field, kind, path) for field in fields)
-    if all(map(_is_annotations, signals)) or not duration:
+    if all(map(_is_annotations, signals)):
         raise InputError(
             f"A recording needs channels with samples, but {path.name} holds annotations only."
             " Give the file with the EEG."
+        )
+    if duration is None or duration <= 0:
+        raise InputError(
+            f"A data record needs a duration in seconds, but the header of {path.name} states"
+            f" {fixed[244:252].strip()!r}. Correct it, or export the recording again."
         )
     n_bytes = sum(signal.n_bytes for signal in signals)
     stated = int(exact(fixed[236:244]) or 0)

@@ -31,6 +31,18 @@ from hms_pipeline.system.errors import InputError
         ("EEG EKG-LE", "EKG", "LE"),
         ("EKG EKG", "EKG", "REF"),
         ("ECGL", "EKG", "L"),
+        ("C3:A2", "C3", "A2"),
+        ("EEG C4/M1", "C4", "M1"),
+        ("Fp1_Ref", "Fp1", "REF"),
+        ("EEG T7 Ref", "T3", "REF"),
+        ("EEG O1 A1+A2", "O1", "A1+A2"),
+        ("Fp2\u2013F8", "Fp2", "F8"),
+        ("EEG-Fz", "Fz", "REF"),
+        ("EEGCz", "Cz", "REF"),
+        ("Pz+", "Pz", "REF"),
+        ("F3:M2-1", "F3", "M2"),
+        ("F3-A1/A2", "F3", "A1/A2"),
+        ("F3-A1 A2", "F3", "A1 A2"),
     ],
 )
 def test_labels(label: str, plus: str, minus: str) -> None:
@@ -38,7 +50,24 @@ def test_labels(label: str, plus: str, minus: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "label", ["SPO2", "HR", "1", "MK", "EEG 30-LE", "PHOTIC PH", "EEG A1-LE", "EEG Effort-Ref", ""]
+    "label",
+    [
+        "SPO2",
+        "HR",
+        "1",
+        "MK",
+        "EEG 30-LE",
+        "PHOTIC PH",
+        "EEG A1-LE",
+        "EEG Effort-Ref",
+        "",
+        "O2 Sat",
+        "O2_Sat",
+        "P3 ABP",
+        "F4 flow",
+        "C3'",
+        "Fp1-F7-T3",
+    ],
 )
 def test_what_is_no_scalp_eeg(label: str) -> None:
     assert parse_label(label) is None

@@ -7,6 +7,7 @@ import os
 import re
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from matplotlib.image import imread
@@ -94,11 +95,12 @@ def test_every_page_of_the_data_docs_opens_by_http(monkeypatch, shown, paths):
         page.write_text(text, encoding="utf-8")
         os.utime(page, (1.7e9, 1.7e9))
     kept: dict[str, str] = {}
-    monkeypatch.setattr(
-        "hms_pipeline.tracking.artifacts.log_file",
-        lambda client, paths, run, file, inside: kept.update({file.name: file.read_text()}),
+    client = SimpleNamespace(
+        log_artifact=lambda run, file, inside: kept.update(
+            {Path(file).name: Path(file).read_text(encoding="utf-8")}
+        )
     )
-    monkeypatch.setattr("hms_pipeline.tracking.store.open_to_write", lambda _: None)
+    monkeypatch.setattr("hms_pipeline.tracking.store.open_to_write", lambda _: client)
     monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, at, run, file: f"{at}/{run}/{file}")
     monkeypatch.setenv("HMS_MLFLOW_URL", "http://m")
     artifacts.show_docs(paths, "ab")

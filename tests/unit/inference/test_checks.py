@@ -128,6 +128,25 @@ def test_volts_are_suspected(eeg, spectrogram):
     assert "volts" in warnings[0]
 
 
+@pytest.mark.parametrize("common_uv", [0.0, 50.0, 5000.0])
+def test_a_signal_that_all_electrodes_share_is_no_eeg(eeg, spectrogram, common_uv):
+    wave = common_uv * np.sin(np.arange(eeg.shape[1]) / 20)
+    said = check_window(Window((wave + eeg / 300).astype(np.float32), spectrogram), 0)[1]
+    assert said == (
+        "no derivation varies by more than 2 µV: no EEG, one signal on all electrodes, or not"
+        " microvolts",
+    )
+    eeg[1:19] = eeg[0]
+    eeg[EEG_COLUMNS.index("O2")] += 3 * np.sin(np.arange(eeg.shape[1]) / 20)
+    assert check_window(Window(eeg, spectrogram), 0)[1] == ()
+
+
+def test_nothing_is_said_of_a_spectrogram_that_no_member_reads(eeg, spectrogram):
+    spectrogram[:, :, :150] = np.nan
+    for given in (None, spectrogram):
+        assert check_window(Window(eeg, given), 0, reads_spectrogram=False)[1] == ()
+
+
 @pytest.fixture(scope="module")
 def validation():
     return load_params(ROOT / "params.yaml").validation
@@ -158,6 +177,17 @@ def test_what_training_leaves_out_is_named_and_nothing_else(eeg, validation, fau
         if left_out
     )
     assert (len(said) > 1) == (share > (0.5 if fault == "flat" else 0.01))
+
+
+@pytest.mark.parametrize("fill_uv", [0.0, -3276.8])
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(2, ()), (10, ("EEG: no signal for 20% of the window",))]
+)
+def test_a_pause_that_was_filled_is_told(eeg, spectrogram, validation, fill_uv, seconds, said):
+    eeg[:, 4000 : 4000 + 200 * seconds] = fill_uv
+    window = Window(eeg, spectrogram)
+    found = check_window(window, 0, left_out=validation)[1]
+    assert tuple(text for text in found if "at their limit" not in text) == said
 
 
 def test_an_ekg_may_be_flat_and_at_its_limit(eeg, spectrogram, validation):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hms_pipeline.tracking import drift
-from hms_pipeline.tracking.artifacts import run_folder
+from hms_pipeline.tracking.places import own_place
 from hms_pipeline.tracking.store import open_client
 
 from .conftest import Shelf
@@ -21,7 +21,7 @@ def test_days_are_steps_of_one_run(shelf: Shelf, tmp_path: Path, monkeypatch) ->
     history = client.get_metric_history(run, "psi/predictions lpd")
     assert [(m.step, m.value) for m in history] == [(20_000, 0.1), (20_001, 0.4)]
     assert client.get_run(run).info.status == "FINISHED"
-    assert (run_folder(client, shelf.paths, run) / "plot" / "drift.png").read_bytes() == b"0.4"
+    assert (own_place(shelf.paths, run) / "plot" / "drift.png").read_bytes() == b"0.4"
     assert drift.read_drift(shelf.paths) == {
         "predictions lpd": {20_000: 0.1, 20_001: 0.4},
         "mel mean": {20_000: 0.0, 20_001: 0.0},

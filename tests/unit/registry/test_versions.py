@@ -10,7 +10,7 @@ import pytest
 from hms_pipeline.registry import api, stage
 from hms_pipeline.registry.doctor import WRONG, check_ledger
 from hms_pipeline.registry.package import model_hashes
-from hms_pipeline.registry.versions import Registry, alias_of, number
+from hms_pipeline.registry.versions import Registry
 from hms_pipeline.system.errors import InputError
 from hms_pipeline.tracking.store import MODEL, experiment_id
 
@@ -54,13 +54,20 @@ def test_an_empty_store_has_no_champion_and_names_its_versions(shelf):
 
 
 @pytest.mark.parametrize("value", [3, "3", "models:/hms-ensemble/3"])
-def test_numbers(value):
-    assert number(value, MODEL) == 3
-    assert alias_of(value, MODEL) is None
+def test_numbers(shelf, value):
+    for content in ("one", "two", "three"):
+        shelf.add(content)
+    assert int(shelf.registry.named(value).version) == 3
 
 
-def test_aliases():
-    assert alias_of("models:/hms-ensemble@champion", MODEL) == "champion"
+def test_aliases(shelf):
+    for content in ("one", "two"):
+        shelf.add(content)
+    with pytest.raises(InputError, match=r"no alias 'champion', but \[\]"):
+        shelf.registry.named(None)
+    shelf.promote(1)
+    for name in (None, "models:/hms-ensemble@champion"):
+        assert int(shelf.registry.named(name).version) == 1
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,21 @@ def test_missing_electrodes_members_and_spectrogram_rows(tmp_path):
     assert "Left out: v2s-spec." in check(out)
 
 
+def test_what_is_not_as_recorded_stands_beside_the_drawing(tmp_path):
+    table = timeline(9).drop(index=[4, 5]).reset_index(drop=True)
+    table.loc[0, "warnings"] = "channels at their limit: F3"
+    scores = scored(table, notable=(window(),), source={"interpolated": ("O2", "Pz")})
+    text = check(write_recording_report(tmp_path / "r.html", scores, MODEL))
+    assert "Quality: channels at their limit: F3." in text
+    assert "where no probabilities are drawn, windows were left out (see Quality)" in text
+    assert "* Not recorded as drawn: O2, Pz are interpolated" in text
+    marked = [name for name in data(text)["montage"]["names"] if name.endswith("*")]
+    assert marked == ["Cz-Pz*", "P4-O2*", "T6-O2*"]
+    plain = check(write_recording_report(tmp_path / "p.html", scored(timeline(9)), MODEL))
+    assert "windows were left out" not in plain
+    assert "Not recorded as drawn" not in plain
+
+
 def test_times_are_of_the_day_where_it_is_known_when_the_recording_started(tmp_path):
     """A recording from 23:58:00.25 on, whose first warning lasts from 100 s to 150 s."""
     table = timeline(60).assign(warnings=["", *[""] * 9, "Electrode T5 is flat.", *[""] * 49])

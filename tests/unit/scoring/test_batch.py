@@ -71,6 +71,15 @@ def test_a_folder_in_both_formats(folder: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scores.csv", "scores.parquet"]
 
 
+def test_clinical_files_are_found_in_folders_below(tmp_path: Path) -> None:
+    for place in (".", "ward 1", "ward 2/bed 3", ".hidden"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        write_brainvision(tmp_path / place, noise(seconds=1))
+    (tmp_path / "ward 1" / "table.parquet").touch()
+    found = find_items([tmp_path], keep_names=True)
+    assert [item.id for item in found] == ["rec", "rec.2", "rec.3"]
+
+
 def test_a_parquet_finds_its_spectrogram_by_the_layout(folder: Path, tmp_path: Path) -> None:
     files = sorted((folder / "test_eegs").iterdir())
     score_inputs(Scorer(), files, tmp_path / "files.csv", scoring())

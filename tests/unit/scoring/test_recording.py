@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,11 @@ import pytest
 import torch
 
 from hms_pipeline.data.encode import eeg_to_parquet
-from hms_pipeline.data.reading import Reader
+from hms_pipeline.data.reading import Reader, Recording
 from hms_pipeline.data.window import Window, cut
 from hms_pipeline.schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
-from hms_pipeline.scoring.recording import score_recording, write_annotations
-from hms_pipeline.scoring.sources import around, own_spectrogram, paused_rows, window_starts
+from hms_pipeline.scoring.recording import score_opened, score_recording, write_annotations
+from hms_pipeline.scoring.sources import OwnSpectrogram, around, paused_rows, window_starts
 from hms_pipeline.signal.multitaper import competition_spectrogram
 from hms_pipeline.system.errors import InputError
 
@@ -48,8 +49,10 @@ def test_windows_of_a_short_recording(tmp_path: Path) -> None:
 def test_own_spectrogram_is_the_recipe_around_every_window(tmp_path: Path) -> None:
     path, eeg = parquet(tmp_path, 700)
     recording = Reader().open(path, None, {})
-    spectrogram = own_spectrogram(recording, block_s=60)
-    np.testing.assert_allclose(spectrogram, own_spectrogram(recording, 1000), rtol=1e-4, atol=1e-6)
+    spectrogram = OwnSpectrogram(recording, 60).rows()
+    np.testing.assert_allclose(
+        spectrogram, OwnSpectrogram(recording, 1000).rows(), rtol=1e-4, atol=1e-6
+    )
     start = int(300 * SFREQ)  # ten minutes around its centre are [25, 625] s
     ten_minutes = torch.from_numpy(eeg[:, int(25 * SFREQ) : int(625 * SFREQ)].copy())[None]
     recipe = competition_spectrogram(ten_minutes)[0].numpy()
@@ -69,13 +72,44 @@ def test_windows_share_the_spectrogram_and_notable_ones_keep_their_part_alone(
             seen.extend(windows)
             return super().predict(windows, **options)
 
-    scores = score_recording(Seeing(), path, scoring())
+    scores = score_recording(Seeing(), path, scoring(batch_windows=64))
     given = [w.spectrogram for w in seen if w.spectrogram is not None]
     assert len(given) > 1
     assert all(np.shares_memory(given[0].base, each) for each in given)
     kept = [n.window.spectrogram for n in scores.notable if n.window.spectrogram is not None]
     assert kept
     assert all(each.base is None for each in kept)
+
+
+def test_a_long_recording_is_read_once_and_its_overview_is_of_all_of_it(monkeypatch) -> None:
+    monkeypatch.setattr("hms_pipeline.scoring.sources.KEPT_ROWS", 300)
+    monkeypatch.setattr("hms_pipeline.scoring.recording.SHOWN_ROWS", 60)
+    eeg = noise(seconds=1200).astype(np.float32)
+    block = 30 * 400  # samples of 60 s; blocks begin one second earlier, windows on whole hops
+    reads: Counter[int] = Counter()
+
+    def read(start: int, stop: int) -> np.ndarray:
+        reads[start] += 1
+        return cut(eeg, start, stop - start)
+
+    recording = Recording("long", eeg.shape[1], ((100_000, 104_000),), (), {}, read)
+    params = scoring(block_s=60, batch_windows=4, notable=0)
+    scores = score_opened(Scorer(), recording, "long", params)
+    assert {n for start, n in reads.items() if start % block == block - 200} == {1}
+    spectrogram = OwnSpectrogram(recording, 60)
+    whole = spectrogram.rows()
+    spectrogram.rows(0, 1)
+    assert reads[-200] == 3  # twice by this one, which has dropped its first block meanwhile
+    known, factor = np.ma.masked_invalid(whole), -(-whole.shape[2] // 60)
+    means = [known[..., k : k + factor].mean(2) for k in range(0, whole.shape[2], factor)]
+    expected = np.ma.stack(means, 2).filled(np.nan)
+    np.testing.assert_allclose(scores.spectrogram, expected, rtol=1e-5)
+    params = scoring(block_s=60, notable=4, spectrogram_coverage=0.5)
+    found = score_opened(Scorer(), recording, "long", params).notable
+    assert any(n.window.spectrogram is not None for n in found)
+    for near in found:  # of which some blocks were dropped meanwhile
+        expected = around(whole, int(near.start_s * SFREQ), 0.5, paused_rows(recording, 599))
+        np.testing.assert_array_equal(near.window.spectrogram, expected)
 
 
 def test_ten_minutes_are_needed_around_a_window(tmp_path: Path) -> None:
@@ -119,6 +153,7 @@ def test_a_silent_stretch_is_left_out_and_told(tmp_path: Path) -> None:
     scores = score_recording(Scorer(), path, scoring())
     assert 60 not in list(scores.timeline["start_s"])
     assert any("left out" in text for text in scores.warnings)
+    assert "Between 60 and 140 s 4 of 16 windows left out: eeg: needs a signal." in scores.warnings
     marks = mne.read_annotations(write_annotations(scores, tmp_path / "marks.txt"))
     label_hours = scores.timeline["label_start_s"].to_numpy()
     assert not any(
@@ -212,7 +247,7 @@ def test_the_own_spectrogram_has_nothing_where_a_pause_is(tmp_path: Path, pause_
     path, _ = parquet(tmp_path, 700)
     recording = Reader().open(path, None, {})
     paused = replace(recording, pauses=((60_000, 60_000 + int(pause_s * 200)),))
-    whole, holed = own_spectrogram(recording, 300), own_spectrogram(paused, 300)
+    whole, holed = (OwnSpectrogram(r, 300).rows() for r in (recording, paused))
     rows = paused_rows(paused, whole.shape[2])
     first, last = np.flatnonzero(rows)[[0, -1]]
     assert (first, last) == (149, 149 + int(pause_s // 2))
@@ -256,7 +291,7 @@ def test_a_constant_changes_no_spectrogram(tmp_path: Path) -> None:
     for k, x in enumerate((eeg, eeg + constants)):
         path = tmp_path / f"{k}.parquet"
         path.write_bytes(eeg_to_parquet(x))
-        spectrograms.append(own_spectrogram(Reader().open(path, None, {}), 60))
+        spectrograms.append(OwnSpectrogram(Reader().open(path, None, {}), 60).rows())
     plain, moved = spectrograms
     np.testing.assert_allclose(moved, plain, rtol=2e-2, atol=1e-4)
 

@@ -24,7 +24,11 @@ def answering() -> Iterator[tuple[dict, str]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.headers["Authorization"] == "Basic bWU6cmlnaHQ=":  # me:right
+            # me:right and me:пароль
+            if self.headers["Authorization"] in (
+                "Basic bWU6cmlnaHQ=",
+                "Basic bWU60L/QsNGA0L7Qu9GM",
+            ):
                 self.send_response(200)
                 self.end_headers()
                 return
@@ -62,7 +66,7 @@ def test_a_guard_of_host_names_is_no_password(answering, code, state):
     assert Server("mlflow server", url, "/").state() == state
 
 
-@pytest.mark.parametrize(("word", "judged"), [("right", FINE), ("wrong", WRONG)])
+@pytest.mark.parametrize(("word", "judged"), [("right", FINE), ("пароль", FINE), ("wrong", WRONG)])
 def test_a_server_says_whether_it_knows_this_machines_user(answering, word, judged):
     answer, url = answering
     answer["code"] = 401

@@ -26,6 +26,21 @@ def test_millivolts(tmp_path: Path) -> None:
     np.testing.assert_allclose(recording.eeg, eeg, atol=1e-3)
 
 
+def test_segments_that_no_marker_tells_of_are_refused(tmp_path: Path) -> None:
+    path = write_brainvision(tmp_path, noise())
+    text = path.read_text(encoding="utf-8")
+    for kind in ("MARKERBASED", "NOTSEGMENTED"):
+        path.write_text(
+            text.replace("[Common Infos]", f"[Common Infos]\nSegmentationType={kind}"),
+            encoding="utf-8",
+        )
+        if kind == "NOTSEGMENTED":
+            assert not read_clinical(path).pauses
+            continue
+        with pytest.raises(InputError, match=r"need markers .New Segment., but rec\.vhdr has none"):
+            read_clinical(path)
+
+
 @pytest.mark.parametrize("fmt", ["binary_int16", "binary_float32"])
 def test_samples_are_those_that_mne_finds(tmp_path: Path, fmt: str) -> None:
     eeg = noise(seconds=10)
