@@ -27,8 +27,9 @@ from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.files import write_json
 from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
+from hms_pipeline.tracking.store import open_store
 
-from .environment import prepare, program_path, run_folder
+from .environment import paths_of, prepare, program_path, run_folder
 from .processes import alive, end_group
 
 POOL = "local"
@@ -268,15 +269,9 @@ def up_worker(root: Path) -> Stack:
 
 def prepare_mlflow(root: Path) -> None:
     """Create MLflow's database alone, before two processes meet in it."""
-    try:
-        from hms_pipeline.tracking.store import open_store
-    except ImportError:
-        return
-    from hms_pipeline.config import Paths
-
     saved = os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
-        open_store(Paths(root / "data", root / "artifacts", root / "params.yaml"))
+        open_store(paths_of(root))
     finally:
         if saved is not None:
             os.environ["MLFLOW_TRACKING_URI"] = saved
@@ -336,14 +331,8 @@ def wait_for(root: Path, service: Service) -> None:
             return
         time.sleep(0.2)
     log = run_folder(root) / f"{service.name}.log"
-    try:
-        lines = [
-            line.strip() for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
-        ]
-    except OSError:
-        lines = []
-    last = next((line for line in reversed(lines) if line), "nothing")
-    last = hide_passwords(last)[:300]
+    text = log.read_text(errors="replace", encoding="utf-8") if log.exists() else ""
+    last = hide_passwords((text.strip() or "nothing").splitlines()[-1].strip())[:300]
     raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last}")
 
 
