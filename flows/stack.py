@@ -21,11 +21,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.files import write_json
-from hms_pipeline.system.processes import alive
+from hms_pipeline.system.processes import alive, birth
 from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
 from hms_pipeline.tracking.store import open_store
@@ -314,8 +312,7 @@ def start(root: Path, service: Service) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record: dict[str, Any] = {"pid": child.pid}
-    record["started"] = psutil.Process(child.pid).create_time()
+    record: dict[str, Any] = {"pid": child.pid, "born": birth(child.pid)}
     if service.address:
         record |= asdict(service.address)
     write_json(_pid_file(root, service.name), record)
@@ -361,7 +358,7 @@ def _record(root: Path, name: str) -> dict[str, Any] | None:
         record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if alive(record["pid"], record["started"]) else None
+    return record if alive(record["pid"], record.get("born", "")) else None
 
 
 def _recorded(root: Path, name: str) -> Address | None:
