@@ -21,18 +21,17 @@ from typing import TextIO
 
 import psutil
 
-from hms_pipeline.system.processes import alive
+from hms_pipeline.system.processes import alive, birth
 
 log = logging.getLogger(__name__)
 
-MARK = "HMS_ENGINE"  # "<pid> <start time> <root>" of the engine that started a process
+MARK = "HMS_ENGINE"  # "<pid> <birth> <root>" of the engine that started a process
 GRACE_S = 5.0
 
 
 def mark(root: Path) -> dict[str, str]:
     """Variable that children of this process get, where ``root`` is the repository."""
-    me = psutil.Process()
-    return {MARK: f"{me.pid} {me.create_time():.2f} {root.resolve()}"}
+    return {MARK: f"{os.getpid()} {birth(os.getpid())} {root.resolve()}"}
 
 
 def orphans(root: Path) -> list[psutil.Process]:
@@ -45,8 +44,8 @@ def orphans(root: Path) -> list[psutil.Process]:
             continue
         if not value:
             continue
-        pid, started, where = value.split(" ", 2)
-        if where == str(root.resolve()) and not alive(int(pid), float(started)):
+        pid, born, where = value.split(" ", 2)
+        if where == str(root.resolve()) and not alive(int(pid), born):
             found.append(process)
     return found
 

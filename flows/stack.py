@@ -21,19 +21,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.files import write_json
-from hms_pipeline.system.processes import alive
+from hms_pipeline.system.processes import alive, birth
 from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
+from hms_pipeline.tracking.store import open_store
 
-from .environment import prepare, program_path, run_folder
+from .environment import paths_of, prepare, program_path, run_folder
 from .processes import end_group
 
 POOL = "local"
-UP_WITHIN_S = 180.0
+UP_WITHIN_S = 600.0  # a server that ends is seen at once; one on a busy machine takes minutes
 
 
 @dataclass(frozen=True)
@@ -219,18 +218,28 @@ def up(root: Path, worker: bool = True) -> Stack:
     prepare(root)
     if stack.direct:
         prepare_mlflow(root)
-    for service in stack.services()[: None if worker else -1]:
-        if not running(root, service.name):
-            if service.health and _answers(service.health):
-                raise InputError(
-                    f"A free address is needed for {service.name}, but {service.health} answers"
-                    " already. End what listens there, or set another port."
-                )
-            start(root, service)
-        wait_for(root, service)
-        if service.name == "prefect":
-            deploy(root, stack)
+    prefect, mlflow, own_worker = stack.services()
+    for service in (prefect, mlflow):  # at once: each takes seconds
+        _begin(root, service)
+    wait_for(root, prefect)
+    deploy(root, stack)
+    wait_for(root, mlflow)
+    if worker:
+        _begin(root, own_worker)
+        wait_for(root, own_worker)
     return stack
+
+
+def _begin(root: Path, service: Service) -> None:
+    """Start a service that does not run yet."""
+    if running(root, service.name):
+        return
+    if service.health and _answers(service.health):
+        raise InputError(
+            f"A free address is needed for {service.name}, but {service.health} answers"
+            " already. End what listens there, or set another port."
+        )
+    start(root, service)
 
 
 def up_worker(root: Path) -> Stack:
@@ -252,23 +261,16 @@ def up_worker(root: Path) -> Stack:
     stack = Stack.from_environment(root)
     prepare(root)
     service = stack._worker({})  # noqa: SLF001 - this module's own
-    if not running(root, service.name):
-        start(root, service)
+    _begin(root, service)
     wait_for(root, service)
     return stack
 
 
 def prepare_mlflow(root: Path) -> None:
     """Create MLflow's database alone, before two processes meet in it."""
-    try:
-        from hms_pipeline.tracking.store import open_store
-    except ImportError:
-        return
-    from hms_pipeline.config import Paths
-
     saved = os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
-        open_store(Paths(root / "data", root / "artifacts", root / "params.yaml"))
+        open_store(paths_of(root))
     finally:
         if saved is not None:
             os.environ["MLFLOW_TRACKING_URI"] = saved
@@ -310,8 +312,7 @@ def start(root: Path, service: Service) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    record: dict[str, Any] = {"pid": child.pid}
-    record["started"] = psutil.Process(child.pid).create_time()
+    record: dict[str, Any] = {"pid": child.pid, "born": birth(child.pid)}
     if service.address:
         record |= asdict(service.address)
     write_json(_pid_file(root, service.name), record)
@@ -328,14 +329,8 @@ def wait_for(root: Path, service: Service) -> None:
             return
         time.sleep(0.2)
     log = run_folder(root) / f"{service.name}.log"
-    try:
-        lines = [
-            line.strip() for line in log.read_text(errors="replace", encoding="utf-8").splitlines()
-        ]
-    except OSError:
-        lines = []
-    last = next((line for line in reversed(lines) if line), "nothing")
-    last = hide_passwords(last)[:300]
+    text = log.read_text(errors="replace", encoding="utf-8") if log.exists() else ""
+    last = hide_passwords((text.strip() or "nothing").splitlines()[-1].strip())[:300]
     raise InputError(f"{service.name} did not come up. Its log, {log}, ends with: {last}")
 
 
@@ -363,7 +358,7 @@ def _record(root: Path, name: str) -> dict[str, Any] | None:
         record = json.loads(_pid_file(root, name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if alive(record["pid"], record["started"]) else None
+    return record if alive(record["pid"], record.get("born", "")) else None
 
 
 def _recorded(root: Path, name: str) -> Address | None:

@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     reports = [report for found in terminalreporter.stats.values() for report in found]
     if any(getattr(report, "nodeid", "").startswith("tests/team/") for report in reports):
         why = lacking()
-        said = f"shared this one's network and folders, as {why}" if why else "had only addresses"
+        said = f"shared this one's network and folders: {why}" if why else "shared only addresses"
         terminalreporter.write_line(f"The machines of tests/team {said}.")
 
 

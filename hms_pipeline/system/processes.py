@@ -17,6 +17,7 @@ from typing import Any
 from .errors import InputError
 
 MEMORY = Path("/proc/meminfo")
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -26,16 +27,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def alive(pid: int, started: float) -> bool:
-    """Whether the process that got ``pid`` at ``started`` still runs; not another with its pid."""
-    import psutil
+def birth(pid: int) -> str:
+    """Boot and tick at which a process started: with its pid, what no other process has.
 
+    It stays when the clock is set, as a time of day does not.
+
+    Raises
+    ------
+    FileNotFoundError, ProcessLookupError
+        There is no such process.
+    """
+    return f"{BOOT.read_text(encoding='utf-8').strip()}:{_stat(pid)[19]}"
+
+
+def alive(pid: int, born: str) -> bool:
+    """Whether the process with this pid and ``birth`` still runs; not another with its pid."""
     try:
-        process = psutil.Process(pid)
-        same = abs(process.create_time() - started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        return birth(pid) == born and _stat(pid)[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _stat(pid: int) -> list[str]:
+    """Linux' state of a process, from the state's letter on (proc_pid_stat(5))."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()
 
 
 def free_memory() -> int:

@@ -38,11 +38,14 @@ class Database:
         As SQLAlchemy reads it, with whatever driver.
     extension : str
         What it needs besides.
+    driver : str
+        How an address begins that its server can use.
     """
 
     name: str
     url: str = field(repr=False)
     extension: str = ""
+    driver: str = "postgresql+psycopg"
 
     def state(self) -> str:
         """What it is, as whom it is asked, and how much it holds.
@@ -50,7 +53,8 @@ class Database:
         Raises
         ------
         InputError
-            It does not answer, or the driver is missing.
+            It does not answer, or a driver is missing: this one's, or the one that the address
+            names for its server.
         """
         _need("psycopg", self.name)
         from sqlalchemy import create_engine, text
@@ -82,7 +86,22 @@ class Database:
                 f"{self.name} needs the extension {self.extension!r}, but the PostgreSQL server at"
                 f" {where} has none. Install PostgreSQL's contrib package there."
             )
+        self.check_driver()
         return f"PostgreSQL {version.split()[0]} at {where}, as {user}, {size / MB:.0f} MB"
+
+    def check_driver(self) -> None:
+        """Refuse an address whose server would not find the driver that it names."""
+        from sqlalchemy.engine import make_url
+        from sqlalchemy.exc import NoSuchModuleError
+
+        url = make_url(self.url)
+        try:
+            url.get_dialect().import_dbapi()
+        except (NoSuchModuleError, ImportError):
+            raise InputError(
+                f"{self.name} needs an address with a driver that is installed, but it begins with"
+                f" {url.drivername}://. Begin it with {self.driver}://."
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -123,9 +142,9 @@ class Bucket:
         brief = Config(
             retries={"max_attempts": 1}, connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S
         )
-        session = boto3.Session(self.key, self.secret)
         parts = urlsplit(self.url)
         try:
+            session = boto3.Session(self.key, self.secret)
             client = session.client("s3", endpoint_url=self.endpoint, config=brief)
             pages = client.get_paginator("list_objects_v2").paginate(
                 Bucket=parts.netloc,
@@ -149,7 +168,8 @@ def backends(env: Mapping[str, str] = os.environ) -> Iterator[Database | Bucket]
     if env.get(MLFLOW_FILES, "").startswith("s3:"):
         yield Bucket("MLflow's files", env[MLFLOW_FILES], env.get(S3_ADDRESS))
     if env.get(PREFECT_STORE, "").startswith("postgres"):
-        yield Database("Prefect's database", env[PREFECT_STORE], "pg_trgm")
+        driver = "postgresql+asyncpg"
+        yield Database("Prefect's database", env[PREFECT_STORE], "pg_trgm", driver)
 
 
 def dvc_remote(root: Path) -> Bucket | str | None:

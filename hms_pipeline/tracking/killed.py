@@ -6,30 +6,28 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ..config import Paths
-from ..system.processes import alive
+from ..system.processes import alive, birth
 from .store import is_own
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-PROCESS = "hms.process"  # a run's tag: host, pid and start of the process that made it
+PROCESS = "hms.process"  # a run's tag: host, pid and birth of the process that made it
 CHECKOUT = "hms.checkout"  # a run's tag: the checkout it belongs to
 
 
 def made_here(paths: Paths) -> dict[str, str]:
     """Tags of a run that this process makes."""
-    process = f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.2f}"
+    process = f"{socket.gethostname()} {os.getpid()} {birth(os.getpid())}"
     return {PROCESS: process, CHECKOUT: str(paths.mlruns.resolve())}
 
 
 def is_gone(process: str) -> bool:
     """Whether a process of this machine has ended; of another machine's nothing is known."""
-    host, pid, started = process.rsplit(" ", 2)
-    return host == socket.gethostname() and not alive(int(pid), float(started))
+    host, pid, born = process.rsplit(" ", 2)
+    return host == socket.gethostname() and not alive(int(pid), born)
 
 
 def close_killed(

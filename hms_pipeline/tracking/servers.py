@@ -149,7 +149,7 @@ def _sockets(record: Path) -> set[tuple[str, int]]:
     """Addresses where a recorded process and its children listen; none where it ended."""
     try:
         known = json.loads(record.read_text(encoding="utf-8"))
-        if not alive(known["pid"], known["started"]):
+        if not alive(known["pid"], known["born"]):
             return set()
         process = psutil.Process(known["pid"])
         family = [process, *process.children(recursive=True)]

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from flows.dvc_process import COMMAND, order_of, server
-from flows.processes import MARK, Children, alive, end_orphans, mark, orphans
+from flows.processes import MARK, Children, end_orphans, mark, orphans
+from hms_pipeline.system.processes import alive, birth
 
 SLEEP = "import subprocess, sys, time; {} print('up', flush=True); time.sleep(60)"
 GRANDCHILD = (
@@ -77,17 +78,28 @@ def test_stop_ends_children_and_refuses_new_ones():
 
 
 def test_reused_pid_is_not_alive():
-    me = psutil.Process()
-    assert alive(me.pid, me.create_time())
-    assert not alive(me.pid, me.create_time() - 60)
+    boot, tick = birth(os.getpid()).split(":")
+    assert alive(os.getpid(), f"{boot}:{tick}")
+    assert not alive(os.getpid(), f"{boot}:{int(tick) - 1}")
+    assert not alive(os.getpid(), f"another-boot:{tick}")
+
+
+def test_a_zombie_is_not_alive():
+    child = subprocess.Popen(["true"])
+    born = birth(child.pid)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert birth(child.pid) == born
+    assert not alive(child.pid, born)
+    child.wait()
+    assert not alive(child.pid, born)
 
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_only_processes_of_dead_engines_are_orphans(tmp_path, sleeper, dead):
     variables = mark(tmp_path)
     if dead:
-        pid, started, where = variables[MARK].split(" ", 2)
-        variables = {MARK: f"{pid} {float(started) - 60:.2f} {where}"}
+        pid, born, where = variables[MARK].split(" ", 2)
+        variables = {MARK: f"{pid} {born}0 {where}"}
     process = sleeper(**variables)
     found = [p.pid for p in orphans(tmp_path)]
     assert found == ([process.pid] if dead else [])

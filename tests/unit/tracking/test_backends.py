@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from hms_pipeline.system.errors import InputError, hide_passwords
@@ -52,6 +54,29 @@ def test_a_database_that_is_away_is_one_line_without_its_password():
         Database("A", "postgresql+asyncpg://hms:secret@127.0.0.1:9/a").state()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("begins", ["postgres", "postgresql", "postgresql+none"])
+def test_an_address_that_its_server_cannot_use_is_named(begins):
+    pytest.importorskip("psycopg")
+    database, usable = backends(
+        {
+            module.MLFLOW_STORE: f"{begins}://hms:secret@127.0.0.1:9/a",
+            module.PREFECT_STORE: "postgresql+asyncpg://127.0.0.1:9/b",
+        }
+    )
+    said = rf"begins with {re.escape(begins)}://. Begin it with postgresql\+psycopg://"
+    with pytest.raises(InputError, match=said) as caught:
+        database.check_driver()
+    usable.check_driver()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_profile_that_is_unknown_is_one_line(monkeypatch):
+    pytest.importorskip("boto3")
+    monkeypatch.setenv("AWS_PROFILE", "nobody's")
+    with pytest.raises(InputError, match="B has to answer, but .*nobody's"):
+        Bucket("B", "s3://bucket/b").state()
 
 
 def test_a_bucket_that_is_away_is_one_line_without_its_secret():

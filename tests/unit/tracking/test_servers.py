@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import psutil
 import pytest
 
 from hms_pipeline.registry.doctor import FINE, NOTE, WRONG, judge_server
+from hms_pipeline.system.processes import birth
 from hms_pipeline.tracking import servers as servers_module
 from hms_pipeline.tracking.servers import CLOSED, OPEN, SILENT, Server, is_loopback, servers
 
@@ -122,11 +122,11 @@ def stack(tmp_path):
     """Writes the record of a server that is this process, and lets it listen somewhere."""
     sockets = []
 
-    def listen(host: str, name: str = "mlflow", started: float | None = None) -> int:
+    def listen(host: str, name: str = "mlflow", born: str = "") -> int:
         found = socket.create_server((host, 0))
         sockets.append(found)
-        started = psutil.Process().create_time() if started is None else started
-        (tmp_path / f"{name}.json").write_text(json.dumps({"pid": os.getpid(), "started": started}))
+        record = {"pid": os.getpid(), "born": born or birth(os.getpid())}
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
         return found.getsockname()[1]
 
     yield listen
@@ -152,7 +152,7 @@ def test_prefects_sockets_are_asked_at_its_api(stack, tmp_path):
 
 
 def test_records_of_servers_that_ended_say_nothing(stack, tmp_path):
-    stack("0.0.0.0", started=1.0)
+    stack("0.0.0.0", born="earlier")
     (tmp_path / "prefect.json").write_text("cut o")
     assert all(server.loopback for server in servers({}, tmp_path))
     assert all(server.loopback for server in servers({}, tmp_path / "nothing"))
