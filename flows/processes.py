@@ -118,7 +118,7 @@ class Server:
         self._orders, theirs = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                command, cwd=cwd, env=dict(env), stdin=theirs, stdout=subprocess.DEVNULL,
+                command, cwd=cwd, env=dict(env), stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
