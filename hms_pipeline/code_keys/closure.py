@@ -95,16 +95,16 @@ class Code:
         return Closure(names, hash_text(f"{name} {self.uses(name).text}" for name in names))
 
     def _root(self, root: str) -> list[str]:
-        name, colon, _ = root.partition(":")
-        if not colon and name not in self.package.modules and self.package.file(name).is_file():
-            return [name]
-        known = root in self.package.modules if not colon else self._nodes(root)
+        if self.package.file(root):
+            return [root]
+        colon = ":" in root
+        known = self._nodes(root) if colon else root in self.package.modules
         if not known and not root.endswith(EFFECTS):
             raise InputError(
                 f"Code keys need {root}, but {self.package.folder} has none. Name in"
                 " code_keys/roots.py what does the work now."
             )
-        return self._whole(root) if colon else [f"{name}:"]
+        return self._whole(root) if colon else [f"{root}:"]
 
     def _whole(self, identity: str) -> list[str]:
         """A definition, and all methods where it is a class."""
@@ -112,9 +112,9 @@ class Code:
 
     def _uses(self, identity: str) -> Uses:
         """What a definition uses, with the hash of its text."""
-        name, colon, own = identity.partition(":")
-        if not colon:  # a file that is no code
-            return Uses(text=hashlib.sha256(self.package.file(name).read_bytes()).hexdigest())
+        if path := self.package.file(identity):
+            return Uses(text=hashlib.sha256(path.read_bytes()).hexdigest())
+        name, _, own = identity.partition(":")
         module = self.package.module(name)
         if not own:  # a module as a whole
             everything = [self._whole(f"{name}:{own}") for own in module.definitions]

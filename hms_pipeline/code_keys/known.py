@@ -13,12 +13,17 @@ SETTLED = {
 }
 # Calls on import that are not followed.
 DISCOVER = {"catalogue:discover": "an entry of a catalogue counts where the recipe names it"}
-# Definitions that may find code, or read its annotations, without naming it.
+# Definitions that may find code or files, or read annotations, without naming them.
 COMPUTED_IMPORTS = {
     "registry.evidence:module": "of a version's own code: the roots of `register` name the modules",
     "registry.serving.model_code:load_code": "of a version's own code, as above",
     "registry.serving.model_code:HashedCode": "of a version's own code, as above",
+    "registry.serving.model_code:_forget": "of a version's own code, as above",
+    "registry.serving.model_code:check_package": "compares a version's code with what runs",
+    "inference.bundle:_code_files": "copies code, and no other file",
+    "config.members:STARTER_FOLDER": "the starter's files count where the recipe names them",
     "config.options:options_of": "annotations of entries and constructors, which count",
+    "features.view:View.summary": "a docstring's first line, for `hms views`",
 }
 # Folders of files that count only where the recipe names them.
 NAMED_BY_RECIPE = {"starter": "as `pretrained: starter`"}

@@ -11,7 +11,7 @@ from typing import Any
 from ..system.errors import InputError
 from .closure import Closure, Code
 from .known import CATALOGUES
-from .source import EFFECTS, Module, Package
+from .source import EFFECTS, FILE, Module, Package
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -100,12 +100,16 @@ class Keys:
 
     def _training(self, member: Mapping[str, Any]) -> list[str]:
         """A member's network, and the file that it starts from if there is one here."""
-        source = member.get("pretrained") or ""
-        name = STARTER if source == "starter" else source
-        return [
-            *self._networks([member]),
-            *([name] if self.code.package.file(name).is_file() else []),
-        ]
+        source = member.get("pretrained")
+        name = STARTER if source == "starter" else f"{FILE}{source}"
+        try:
+            here = source not in (None, "hub", "lite") and self.code.package.file(name)
+        except OSError as err:
+            raise InputError(
+                f"pretrained needs the path of a weights file, but {source!r} cannot be looked"
+                f" up: {err.strerror}. Correct it in params.yaml."
+            ) from None
+        return [*self._networks([member]), *([name] if here else [])]
 
     def _augmentations(self, training: Mapping[str, Any]) -> list[str]:
         return [self.entry("augmentation", name) for name in training["augmentation"] or ()]

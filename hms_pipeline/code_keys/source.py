@@ -17,6 +17,7 @@ from ..system.errors import InputError
 from .known import NAMED_BY_RECIPE
 
 EFFECTS = "<import>"  # the definition that stands for what a module does when it is imported
+FILE = "<file>:"  # stands before the path of a file outside the package
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 IMPORTS = (ast.Import, ast.ImportFrom)
 
@@ -151,10 +152,11 @@ class Package:
         found = (path.relative_to(self.folder) for path in files if path.is_file())
         return [path for path in found if path.parts[0] not in NAMED_BY_RECIPE]
 
-    def file(self, name: str) -> Path:
-        """A file of the package, or of the folder that the program runs in."""
-        own = self.folder / name
-        return own if own.is_file() else Path(name)
+    def file(self, identity: str) -> Path | None:
+        """A file that is no code: of the package, or behind ``FILE`` any; None where none is."""
+        outside = identity.startswith(FILE)
+        path = Path(identity.removeprefix(FILE)) if outside else self.folder / identity
+        return path if path.is_file() else None
 
     def _module(self, name: str) -> Module:
         return Module(name, self.modules[name], self.folder.name)

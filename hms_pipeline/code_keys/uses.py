@@ -18,22 +18,26 @@ from .digest import spell
 from .known import COMPUTED_IMPORTS, RECIPE, WRAPPERS
 from .source import FUNCTIONS, IMPORTS, Module, Package, last_name
 
+# What leads from ``__file__`` to more than its folder.
+_FAR = {"..", ".__file__", ".dirname", ".pardir", ".parents", "dirname", "pardir"}
 # Put before an attribute that is read from the recipe; "params.*" means any attribute.
 SECTION = "params."
-_WHOLE = {"model_dump", "model_dump_json", "__dict__", "__iter__"}
+_WHOLE = {"model_dump", "model_dump_json", "__iter__"}
 _TAKES_WHOLE = {"vars", "dict", "iter", "list"}
 _GETTERS = {"getattr", "hasattr", "setattr", "delattr"}
 _NAMED_GETTERS = {"operator.attrgetter", "operator.methodcaller"}
 _IMPORTERS = {"importlib.import_module", "importlib.__import__"}
-# What finds code, its annotations or a file that is no code without naming it.
-_REFLECTS = _IMPORTERS | {
-    "builtins.__import__", "builtins.eval", "builtins.exec", "builtins.locals",
-    "importlib.resources.files", "importlib.util.spec_from_file_location",
-    "inspect.get_annotations", "inspect.getmembers", "inspect.getsource", "pkgutil.get_data",
-    "pkgutil.resolve_name", "pydoc.locate", "runpy.run_module", "runpy.run_path",
-    "typing.get_type_hints",
+# Modules and functions that find code, its annotations or a file that is no code without naming it.
+_REFLECTS = (
+    "builtins.__import__.", "builtins.dir.", "builtins.eval.", "builtins.exec.", "builtins.locals.",
+    "importlib.import_module.", "importlib.__import__.", "importlib.resources.",
+    "importlib.util.spec_from_file_location.", "inspect.", "pkgutil.", "pydoc.", "runpy.",
+    "sys.modules.", "typing.get_type_hints.",
+)  # fmt: skip
+_REFLECTED = {
+    "__annotations__", "__dict__", "__doc__", "__init_subclass__", "__loader__", "__path__",
+    "__spec__", "__subclasses__",
 }  # fmt: skip
-_REFLECTED = {"__annotations__", "__doc__", "__init_subclass__", "__subclasses__"}
 
 
 @dataclass
@@ -97,24 +101,36 @@ class _Reader:
             if not self._names_recipe(part.annotation)
         }
         for part in parts:
-            if found := _REFLECTED & {getattr(part, name, None) for name in ("attr", "id", "name")}:
+            texts = (getattr(part, name, "") for name in ("attr", "id", "name", "value"))
+            found = _REFLECTED & {str(text).rpartition(".")[2] for text in texts}
+            if found and identity not in COMPUTED_IMPORTS:
                 module.refuse(part, f"{found.pop()} depends on what a key leaves out")
             reader = _READERS.get(type(part))
             if reader is not None and id(part) not in self._settled:
                 reader(self, part)
-        self._read_data(any(isinstance(part, ast.Name) and part.id == "__file__" for part in parts))
+        self._read_data([] if identity in COMPUTED_IMPORTS else parts)
         # Of several imports of one name, the last one that runs counts.
         self._bindings |= {f"{name} = {found}" for name, found in self._imported.items()}
         spelled = spell(nodes, self._types)
         self.uses.text = "\n".join([spelled, *sorted(self._bindings)]) if spelled else ""
 
-    def _read_data(self, anchored: bool) -> None:
-        """Files that are no code: by their names, or by their folder where it is asked for."""
+    def _read_data(self, parts: Iterable[ast.AST]) -> None:
+        """Files that are no code: by their names, and by their folder where it is asked for.
+
+        ``__file__`` stands for its folder, and for all below it unless something there is named;
+        above its folder, or of another module, for all files.
+        """
         names = {part for text in self.uses.strings for part in text.split("/")}
+        words = [getattr(p, "id", f".{getattr(p, 'attr', getattr(p, 'value', ''))}") for p in parts]
         data, own = self.package.data, self.module.path.parent.relative_to(self.package.folder)
-        found = [path for path in data if names & {*(path.parts if anchored else [path.name])}]
-        if anchored and not found:
-            found = [path for path in data if path.is_relative_to(own)]
+        if not {"__file__", ".__file__"} & {*words}:
+            found = {path for path in data if path.name in names}
+        elif _FAR & {*words, *names} or words.count(".parent") > 1:
+            found = {*data}
+        else:
+            named = {path for path in data if names & {*path.parts}}
+            below = {path for path in data if path.is_relative_to(own)}
+            found = named | {p for p in below if p.parent == own or not named & below}
         self.uses.targets |= {path.as_posix() for path in found}
 
     # ------------------------------------------------------------ names
@@ -134,7 +150,8 @@ class _Reader:
         self._refuse_reflection(targets, node)
 
     def _refuse_reflection(self, targets: Iterable[str], node: ast.AST) -> None:
-        if not _REFLECTS.isdisjoint(targets) and self.identity not in COMPUTED_IMPORTS:
+        found = any(f"{target}.".startswith(_REFLECTS) for target in targets)
+        if found and self.identity not in COMPUTED_IMPORTS:
             self.module.refuse(node, "what this finds is computed")
 
     def read_name(self, node: ast.Name) -> None:
@@ -192,7 +209,7 @@ class _Reader:
         """Attributes by their names; those of None are of anything, the recipe too."""
         recipe = left is None or self._is_recipe(left)
         for node in names:
-            if isinstance(node, ast.JoinedStr | ast.BinOp):
+            if any(isinstance(p, ast.BinOp | ast.Call | ast.JoinedStr) for p in ast.walk(node)):
                 self.module.refuse(node, "the name of this attribute is put together")
             known = isinstance(node, ast.Constant)
             self.uses.computed |= not known
@@ -237,7 +254,7 @@ class _Reader:
                 self.module.refuse(node, f"{name} is another name for what is called params")
 
 
-def is_called_by_name(node: ast.stmt) -> bool:
+def is_called_by_name(node: ast.AST) -> bool:
     """Whether no decorator hands a definition to what may call it by itself, or read its types."""
     return all(last_name(wrapper) in WRAPPERS for wrapper in getattr(node, "decorator_list", ()))
 
@@ -246,10 +263,11 @@ def _types(nodes: Iterable[ast.stmt]) -> set[int]:
     """Annotations that nothing reads: of functions, but not of what classes hold."""
     plain = (node for node in nodes if isinstance(node, FUNCTIONS) and is_called_by_name(node))
     parts = [part for node in plain for part in ast.walk(node)]
-    if any(isinstance(part, ast.ClassDef) for part in parts):
+    if any(isinstance(p, ast.ClassDef) or not is_called_by_name(p) for p in parts):
         return set()
     kept = (getattr(part, name, None) for part in parts for name in ("annotation", "returns"))
-    return {id(part) for value in kept if value for part in ast.walk(value)}
+    # Trees share the nodes of operators.
+    return {id(p) for value in kept if value for p in ast.walk(value) if isinstance(p, ast.expr)}
 
 
 def _walk(nodes: Iterable[ast.AST]) -> list[ast.AST]:
