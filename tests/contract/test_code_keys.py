@@ -23,6 +23,7 @@ from hms_pipeline.config.members import weights_file
 from hms_pipeline.datasets.augmentations import AUGMENTATIONS
 from hms_pipeline.features.views import VIEWS
 from hms_pipeline.models import MODELS
+from hms_pipeline.system.errors import InputError
 from hms_pipeline.validation import expectations, rules  # noqa: F401 - register their entries
 from hms_pipeline.validation.expectation import EXPECTATIONS
 from hms_pipeline.validation.rule import RULES
@@ -368,6 +369,38 @@ def test_weights_that_a_member_starts_from_are_its_trainings(
     assert weights_file("starter") == ROOT / "hms_pipeline" / STARTER
 
 
+def starting_from(pretrained: str | None) -> Keys:
+    """Keys where one member starts from other weights."""
+    member = MEMBERS["eegnet"] | {"pretrained": pretrained}
+    return Keys(RECIPE_FILE | {"members": MEMBERS | {"eegnet": member}})
+
+
+@pytest.mark.parametrize(
+    "pretrained", [None, "hub", "lite", "starter", STARTER, "a:b", "features", "cli.app", "absent"]
+)
+def test_the_weights_that_count_are_those_that_are_loaded(
+    pretrained: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in {pretrained or "hub", "hub", "starter"} - {"absent"}:
+        path = Path("starter-file" if name == "starter" else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"one")
+    keys, loaded = starting_from(pretrained), weights_file(pretrained)
+    added = {*keys.roots()["train.eegnet"]} - {*Keys(RECIPE_FILE).roots()["train.eegnet"]}
+    counted = {path.resolve() for name in added if (path := keys.code.package.file(name))}
+    assert counted == ({loaded.resolve()} if loaded and loaded.is_file() else set())
+    before = keys.closure("train.eegnet").digest
+    if loaded and tmp_path in loaded.resolve().parents and loaded.is_file():
+        loaded.write_bytes(b"two")
+        assert starting_from(pretrained).closure("train.eegnet").digest != before
+
+
+def test_a_path_of_weights_that_cannot_be_looked_up_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="pretrained needs the path of a weights file, but 'xx"):
+        starting_from("x" * 300).roots()
+
+
 def test_an_editors_own_files_change_no_key(copy: Copy) -> None:
     views = copy.folder / "features" / "views"
     lock, kept = views / ".#mel.py", views / ".ipynb_checkpoints" / "mel-checkpoint.py"
@@ -415,11 +448,15 @@ def test_a_stages_code_reads_no_section_that_dvc_does_not_compare(
 
 
 def test_every_definition_that_the_tables_name_is_there() -> None:
-    package = Keys(RECIPE_FILE).code.package
+    code = Keys(RECIPE_FILE).code
+    package = code.package
     for module in SETTLED:
         assert module in package.modules, module
     for identity in (RECIPE, *DISCOVER, *DECORATORS, *COMPUTED_IMPORTS):
-        assert package.definition(identity), identity
+        module, _, own = identity.partition(":")
+        outer, _, member = own.partition(".")
+        assert package.definition(f"{module}:{outer}"), identity
+        assert not member or member in code.members(f"{module}:{outer}"), identity
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)

@@ -38,6 +38,12 @@ def anchored(rest: str) -> Files:
     return {"a": f"from pathlib import Path\ndef work(k): return Path(__file__).{rest}"}
 
 
+def below(rest: str) -> Files:
+    """Code in a folder that asks for a file."""
+    call = "from .b.c import work as f\ndef work(k): return f(k)"
+    return {"a": call, "b/__init__": "", "b/c": anchored(rest)["a"]}
+
+
 TWO = {"b": "def f(): return 1", "c": "def f(): return 2"}
 # What was edited: the files before, and those that the edit changes.
 SAME: dict[str, tuple[Files, Files]] = {
@@ -129,6 +135,37 @@ OTHER: dict[str, tuple[Files, Files]] = {
     "a file with the module's name": (
         anchored("with_suffix('.json')") | {"a.json": "1"}, {"a.json": "2"},
     ),
+    "a file that a pattern finds in a folder above": (
+        below("parents[1].glob('*.j')") | {"x.j": "1"}, {"x.j": "2"},
+    ),
+    "a file in a folder two above": (below("parent.parent / k") | {"x.j": "1"}, {"x.j": "2"}),
+    "a file by a path that leads up": (
+        below("with_name(f'../{k}'), '..'") | {"x.j": "1", "b/y.j": "1"}, {"x.j": "2"},
+    ),
+    "a file in a folder above, by os.path": (
+        below("name") | {"b/c": "import os\ndef work(k): return os.path.dirname(__file__) + k"}
+        | {"x.j": "1"}, {"x.j": "2"},
+    ),
+    "a file by a folder that another definition finds": (
+        {"a": "from .b.c import ROOT\ndef work(): return list((ROOT / 't').iterdir())",
+         "b/__init__": "", "b/c": "from pathlib import Path\nROOT = Path(__file__).parents[1]"}
+        | {"t/x.j": "1"}, {"t/x.j": "2"},
+    ),
+    "a file whose name is put together, beside a text that is another's name": (
+        anchored("with_name(f'{k}.json'), 't'") | {"x.json": "1", "t/z.json": "1"},
+        {"x.json": "2"},
+    ),
+    "a file deeper than the folder, beside a text that is another's name": (
+        below("parent / k, 't'") | {"b/d/x.j": "1", "t/z.j": "1"}, {"b/d/x.j": "2"},
+    ),
+    "a file by another module's place": (
+        {"a": "from . import b\ndef work(k): return open(b.c.__file__ + k)",
+         "b/__init__": "from . import c", "b/c": "", "b/x.j": "1"}, {"b/x.j": "2"},
+    ),
+    "types that a decorator inside a function may read": (
+        {"a": "import app\ndef work():\n @app.command\n def f(x: int): ...\n return f"},
+        {"a": "import app\ndef work():\n @app.command\n def f(x: float): ...\n return f"},
+    ),
 }  # fmt: skip
 
 
@@ -153,16 +190,47 @@ REFUSED = {
     "import typing as t\ndef work(): return t.get_type_hints(work)": "what this finds is computed",
     "import inspect\ndef work(x): return inspect.getmembers(x)": "what this finds is computed",
     "from importlib.resources import files\ndef work(x): return files(x)": "is computed",
+    "from importlib import resources\ndef work(x): return resources.open_text('package', x)":
+        "is computed",
+    "import package\ndef work(): return package.__path__": "__path__ depends on",
+    "import inspect\ndef work(x): return inspect.signature(x)": "is computed",
+    "from inspect import getdoc as g\ndef work(x): return g(x)": "is computed",
+    "import sys\ndef work(x): return sys.modules[x]": "is computed",
+    "def work(x): return dir(x)": "is computed",
+    "class A: ...\ndef work(x): return A.__dict__[x]": "__dict__ depends on",
+    "def work(): return getattr(work, '__doc__')": "__doc__ depends on",
+    "K = '__annotations__'\ndef work(): return getattr(work, K)": "__annotations__ depends on",
+    "from operator import attrgetter\ndef work(x): return attrgetter('f.__doc__')(x)":
+        "__doc__ depends on",
+    "def work(x): return getattr(x, 'run_{}'.format(x))": "attribute is put together",
+    "def work(x): return getattr(x, '_'.join(x))": "attribute is put together",
+    "from operator import attrgetter\ndef work(x): return attrgetter(*map(str, x))":
+        "attribute is put together",
     "def work(x): return getattr(x, f'_{x}')": "attribute is put together",
     "def work(x): return getattr(x, 'run_' + x)": "attribute is put together",
     "def work(x): return locals()[x]": "is computed",
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_what_a_key_would_miss_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"a.py, line .*: {REFUSED[text]}|{REFUSED[text]}"):
         digest(tmp_path, {"a": text})
+
+
+OPERATORS = (
+    *("+", "-", "*", "/", "//", "%", "**", "@", "<<", ">>", "&", "|", "^"),
+    *("and", "or", "<", "<=", ">", ">=", "==", "!=", "is", "in"),
+)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_operator_counts_also_where_a_type_has_the_same(operator: str, tmp_path: Path) -> None:
+    digests = {
+        digest(tmp_path / str(n), {"a": f"def work(x: 1 {operator} 2): return x {other} 3"})
+        for n, other in enumerate(OPERATORS)
+    }
+    assert len(digests) == len(OPERATORS)
 
 
 # ---------------------------------------------------------------- drawn packages, drawn edits
