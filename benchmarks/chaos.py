@@ -24,6 +24,7 @@ import psutil
 import yaml
 
 from flows import stack
+from flows.dvc_process import SERVE
 from flows.engine import HISTORY
 from flows.environment import prepare, run_folder
 from flows.processes import MARK
@@ -114,6 +115,11 @@ def marked(root: Path) -> list[psutil.Process]:
     return found
 
 
+def at_work(root: Path) -> list[psutil.Process]:
+    """Those of ``marked`` that run a stage: all but the server that forks itself for them."""
+    return [p for p in marked(root) if SERVE not in p.cmdline() or SERVE in p.parent().cmdline()]
+
+
 class Chaos:
     """One repository under fire, with a stack of its own."""
 
@@ -158,7 +164,7 @@ class Chaos:
     def strike(self, target: str, moment: float, runner: subprocess.Popen) -> str:
         """Wait for the moment and kill -9; returns what was hit."""
         begin = time.monotonic()
-        while time.monotonic() - begin < 60 and target != FLOW and not marked(self.root):
+        while time.monotonic() - begin < 60 and target != FLOW and not at_work(self.root):
             time.sleep(0.1)
         time.sleep(moment)
         if target == WORKER:
@@ -170,7 +176,7 @@ class Chaos:
         elif target == FLOW:
             victim = psutil.Process(runner.pid)
         else:
-            children = marked(self.root)
+            children = at_work(self.root)
             if not children:
                 return "nothing ran any more"
             victim = self.random.choice(children)

@@ -4,8 +4,9 @@ This module holds all that is private to DVC: the functions by which it writes f
 stage's command, and the words of its log, from which alone one learns what became of a stage. All
 are the pinned release's.
 
-``python -m flows.dvc_process serve MODULE...`` loads DVC and what the stages import, once, and
-forks itself for each stage: Python's start and imports take half the time of a short one.
+``python -m flows.dvc_process serve MODULE...`` loads DVC and the libraries that stages import,
+once, and forks itself for each stage: Python's start and imports take half the time of a short one.
+The project's own code is loaded by the fork: it is the code that lies there when the stage begins.
 
 DVC opens dvc.lock for writing, which empties it, and writes entry by entry for half a second. A
 process killed meanwhile would leave a file that stops somewhere, for itself and for all stages
@@ -37,21 +38,21 @@ COMMAND = (sys.executable, "-m", "flows.dvc_process")
 SERVE = "serve"
 _OF_DVC = ("networkx", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.stage.run")
 _OF_STAGES = (  # in the order in which a whole run needs them, in small pieces: orders wait for one
-    "hms_pipeline.cli.commands.stages",
-    "hms_pipeline.validation.stage",
-    "hms_pipeline.validation.docs",
-    "hms_pipeline.datasets.stage",
+    "typer.rich_utils",
+    "pandas",
+    "pyarrow.parquet",
+    "scipy.signal",
+    "great_expectations",
+    "great_expectations.expectations",
     "torch",
-    "hms_pipeline.features.stage",
-    "hms_pipeline.training.stage",
     "torch._dynamo",
-    "timm.layers",
+    "timm",
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
-    "hms_pipeline.ensemble.stage",
-    "hms_pipeline.report.plots",
-    "hms_pipeline.student.stage",
-    "hms_pipeline.registry.stage",
+    "scipy.optimize",
+    "scipy.stats",
+    "matplotlib.figure",
+    "mlflow.pyfunc",
 )
 _ORDER_BYTES = 1 << 20
 _STAGE = re.compile(
@@ -91,7 +92,7 @@ def repro(stage: str, force: bool = False) -> list[str]:
 
 
 def server(ours: bool) -> tuple[str, ...]:
-    """The command of a server, which loads what this project's stages import where they are."""
+    """The command of a server; for this project's stages it loads their libraries."""
     return (*COMMAND, SERVE, *(_OF_STAGES if ours else ()))
 
 
@@ -113,7 +114,7 @@ def serve(modules: Sequence[str]) -> int:
     with socket.socket(fileno=sys.stdin.fileno()) as orders:
         while True:
             if waiting and not select.select([orders], [], [], 0)[0]:
-                with suppress(ImportError):  # the stage that needs it says what is missing
+                with suppress(Exception):  # the stage that needs it says what is missing
                     import_module(waiting.popleft())
                 continue
             order, pipes, _, _ = socket.recv_fds(orders, _ORDER_BYTES, 2)
@@ -164,6 +165,8 @@ def _run_stage(reader: int) -> int:
     os.environ.clear()
     os.environ.update(given["env"])
     sys.argv[1:] = given["arguments"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "hms_pipeline"]:
+        del sys.modules[name]
     runpy.run_module("hms_pipeline", run_name="__main__", alter_sys=True)
     return 0
 
@@ -173,13 +176,15 @@ def _run_stages_by(child: int, writer: int) -> None:
     from dvc.stage import run as of_dvc
     from dvc.stage.exceptions import StageCmdFailedError
 
-    plain = of_dvc._run
+    plain, waits = of_dvc._run, True
 
     def run(executable: str | None, cmd: str, **options: Any) -> None:
+        nonlocal waits
         words = _STAGE.fullmatch(cmd)
-        if not words or Path(options["cwd"]) != Path.cwd():
+        if not words or not waits or Path(options["cwd"]) != Path.cwd():
             plain(executable, cmd, **options)
             return
+        waits = False
         with open(writer, "w", encoding="utf-8") as pipe:
             json.dump({"arguments": words[1].split(), "env": options["env"]}, pipe)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

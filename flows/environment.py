@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hms_pipeline.config.paths import Paths
-from hms_pipeline.system.quiet import QUIET
+from hms_pipeline.system.quiet import PATIENT, QUIET
 
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
@@ -53,4 +53,5 @@ def program_path() -> str:
 
 def stage_environment(**extra: str) -> dict[str, str]:
     """Environment of a stage's process: this Python's programs first, output unbuffered."""
-    return {**os.environ, **QUIET, "PATH": program_path(), "PYTHONUNBUFFERED": "1", **extra}
+    own = {**QUIET, "PATH": program_path(), "PYTHONUNBUFFERED": "1"}
+    return {**PATIENT, **os.environ, **own, **extra}

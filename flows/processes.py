@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MARK = "HMS_ENGINE"  # "<pid> <birth> <root>" of the engine that started a process
 GRACE_S = 5.0
+ANSWER_S = 300.0  # a server answers an order between two imports
 
 
 def mark(root: Path) -> dict[str, str]:
@@ -128,7 +130,7 @@ class Server:
         Raises
         ------
         OSError
-            It is no more.
+            It is no more, or does not answer.
         """
         (output, its_output), (status, its_status) = os.pipe(), os.pipe()
         with contextlib.ExitStack() as opened:
@@ -139,9 +141,10 @@ class Server:
             finally:
                 os.close(its_output)
                 os.close(its_status)
-            pid = said.readline()
+            answered = select.select([said], [], [], ANSWER_S)[0]
+            pid = said.readline() if answered else ""
             if not pid:
-                raise ConnectionError("The process that forks itself for stages was killed.")
+                raise ConnectionError("The process that forks itself for stages does not answer.")
             opened.pop_all()
         return Fork(int(pid), stdout, said)
 
@@ -186,7 +189,12 @@ class Children:
             if self.stopping:
                 return -signal.SIGTERM, False
             start = self._fork if order else self._start
-            child = start(command, cwd, env, *filter(None, [order]))
+            try:
+                child = start(command, cwd, env, *filter(None, [order]))
+            except OSError:
+                if self.stopping:
+                    return -signal.SIGTERM, False
+                raise
             self._groups.add(child.pid)
         late = threading.Event()
 
@@ -216,6 +224,8 @@ class Children:
             with contextlib.suppress(OSError):
                 return self._server.fork(order)
             self._server.close()
+        if self.stopping:
+            raise ConnectionError("The run is being ended.")
         self._server = Server(command, cwd, env)
         return self._server.fork(order)
 
@@ -237,8 +247,7 @@ class Children:
     def _end(self, child: subprocess.Popen[str] | Fork) -> None:
         end_group(child.pid)
         child.wait()
-        with self._lock:
-            self._groups.discard(child.pid)
+        self._groups.discard(child.pid)  # without the lock: an order may wait for its server
 
     def __enter__(self) -> Children:
         return self
@@ -251,8 +260,10 @@ class Children:
 
     def stop(self) -> None:
         """End every child and refuse new ones."""
+        self.stopping = True
+        if (server := self._server) is not None:
+            end_group(server.process.pid)  # before the lock: an order may wait for it
         with self._lock:
-            self.stopping = True
             groups = list(self._groups)
         enders = [threading.Thread(target=end_group, args=(group,)) for group in groups]
         for ender in enders:

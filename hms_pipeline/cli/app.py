@@ -22,10 +22,7 @@ from .. import __version__
 from ..catalogue import discover
 from ..config import Params, Paths, load_params
 from ..system.errors import InputError, StaleError, one_line
-from ..system.quiet import QUIET
-
-# Threads that wait leave their core to others: spinning ones slow a busy machine several times.
-PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+from ..system.quiet import PATIENT, QUIET
 
 WRONG_PATHS = (
     FileNotFoundError,

@@ -89,14 +89,14 @@ class Update:
                 self.waiting.append(target)
             else:
                 self.ready.append(found)
-        self.known = [shard if shard in self.ready else self._put_by(shard) for shard in self.known]
+        others = {shard.path for shard in self.known} - {shard.path for shard in self.ready}
+        put_by = {path: self._put_by(path) for path in others if path.parent == self.staging}
+        self.known = [replace(s, path=put_by.get(s.path, s.path)) for s in self.known]
 
-    def _put_by(self, shard: Known) -> Known:
+    @staticmethod
+    def _put_by(path: Path) -> Path:
         """Rename a shard of other rows, which are copied while one of its name is written."""
-        if shard.path.parent != self.staging:
-            return shard
-        path = shard.path.with_name(f"earlier-{shard.path.name}")
-        return replace(shard, path=shard.path.rename(path))
+        return path.rename(path.with_name(f"earlier-{path.name}"))
 
     @property
     def source(self) -> Source:

@@ -1,4 +1,4 @@
-"""No tool calls home or tells of its steps: the settings that every entry point makes."""
+"""No tool calls home, tells of its steps or spins: the settings that every entry point makes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
+# Threads that wait leave their core to others: spinning ones slow a busy machine several times.
+# OpenMP reads it when torch is loaded.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def keep_quiet() -> None:

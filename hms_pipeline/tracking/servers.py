@@ -77,11 +77,12 @@ class Server:
             session.trust_env = False  # no proxy, and no other password than the one that is given
             ask = partial(
                 session.request, "POST" if self.post else "GET", self.url + self.probe,
-                data=b"{}" if self.post else None, auth=login, timeout=TIMEOUT_S,
+                data=b"{}" if self.post else None, auth=login, timeout=TIMEOUT_S, stream=True,
             )  # fmt: skip
             try:
                 answer = ask(headers=headers)
-                if answer.status_code == 403 and b"Host header" in answer.content:
+                said = next(answer.iter_content(1000), b"") if answer.status_code == 403 else b""
+                if b"Host header" in said:
                     # MLflow refuses host names that it does not know, because of web pages in a
                     # browser. Any other program may send a name that it knows.
                     answer = ask(headers={**headers, "Host": "localhost"})

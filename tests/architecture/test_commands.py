@@ -116,7 +116,8 @@ def test_python_runs_what_is_there_with_what_it_takes(
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
     monkeypatch.setattr(sys, "argv", [module, *(plain(word) for word in arguments)])
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.delitem(sys.modules, module, raising=False)
+    for name in (module, f"{module}.__main__"):  # a package's
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises((Parsed, SystemExit)) as ended:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     said = capsys.readouterr().err

@@ -161,13 +161,15 @@ class Shell:
             words += ("--workers", "1") if words[1] == "sample" else ()  # starts no others
             process = forked().Process(target=run_hms, args=(words[1:], folder, environment, log))
             process.start()
-            process.join()
+            process.join(300)
             code = process.exitcode
+            process.kill()
         else:
             with log.open("w") as stream:
                 code = subprocess.run(
-                    words, cwd=folder, env=environment, stdout=stream, stderr=stream
-                ).returncode
+                    words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=stream,
+                    stderr=stream, timeout=300,
+                ).returncode  # fmt: skip
         said, line = log.read_text(), " ".join(words)
         assert code == 0, f"{line} gave {code}:\n{said}"
         assert SAYS.get(line, "") in said, f"{line} said:\n{said}"
@@ -206,7 +208,10 @@ def write_recordings(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tiny_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with a champion, a version that was refused, and recordings."""
+    """A project with a champion, a version that was refused, and recordings.
+
+    Pages change its registry one after another, as a reader would: they are tested in order.
+    """
     made = tiny_project.copy(tmp_path_factory.mktemp("pages") / "project")
     write_recordings(made.root)
     (made.root / "inbox").mkdir()
@@ -223,11 +228,13 @@ def project(tiny_project: Project, tmp_path_factory: pytest.TempPathFactory) -> 
 @contextlib.contextmanager
 def kept(project: Project) -> Iterator[None]:
     """Afterwards the recipes are as they were."""
-    names = ("params.yaml", "recipes/tiny.yaml", "data.dvc")
+    names = ("params.yaml", "recipes/tiny.yaml", "data.dvc", "artifacts/keys.yaml", ".dvc/config")
     before = {name: (project.root / name).read_bytes() for name in names}
-    yield
-    for name, content in before.items():
-        (project.root / name).write_bytes(content)
+    try:
+        yield
+    finally:
+        for name, content in before.items():
+            (project.root / name).write_bytes(content)
 
 
 def edit(project: Project, block: Block) -> None:

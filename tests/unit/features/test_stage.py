@@ -14,7 +14,7 @@ import torch
 
 from hms_pipeline.config import Paths
 from hms_pipeline.data.window import WindowReader
-from hms_pipeline.features import plan, produce, stage, write
+from hms_pipeline.features import plan, produce, stage, update, write
 from hms_pipeline.features.compute import compute
 from hms_pipeline.features.store import FeatureStore
 from hms_pipeline.features.views import VIEWS, build_view
@@ -250,6 +250,22 @@ def test_rows_left_by_an_earlier_run_move_into_more_shards(paths, params, comput
     shutil.rmtree(paths.view("spec_multi"))
     stage.run(paths, params, "spec_multi")
     assert contents(paths.view("spec_multi")) == store
+
+
+def test_new_code_that_gives_the_same_values(paths, params, computed, monkeypatch):
+    """Shards made ahead have the bytes of those that lie there, and other keys."""
+    for view in params.views:
+        stage.run(paths, params, view)
+    before = contents(paths.view("spec_multi"))
+    for edit in ("second", "third"):
+        monkeypatch.setattr(update, "code_key", lambda *names, edit=edit: f"{names[-1]} {edit}")
+        stage.run(paths, params, "bipolar", ahead=True)
+    computed.clear()
+    stage.run(paths, params, "spec_multi", ahead=True)
+    assert not computed
+    after = contents(paths.view("spec_multi"))
+    assert before.keys() == after.keys()
+    assert {n: h for n, h in before.items() if n.endswith(".npy")}.items() <= after.items()
 
 
 def test_each_view_lacks_other_rows(paths, params, computed):

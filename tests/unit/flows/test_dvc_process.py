@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from flows.dvc_process import (
 )
 from flows.environment import stage_environment
 from flows.processes import Children
+
+ROOT = Path(__file__).parents[3]
 
 CUT = """
 import os, signal, sys
@@ -149,3 +152,27 @@ def test_a_stage_of_this_project_is_run_by_a_fork_and_its_exit_code_is_told(tmp_
     assert "No such command 'banana'" in said
     assert "exited with 2" in said
     assert "shell" in found["shell"][1]
+
+
+def test_a_fork_runs_the_code_that_lies_there_when_its_stage_begins(tmp_path):
+    for package in ("flows", "hms_pipeline"):
+        shutil.copytree(ROOT / package, tmp_path / package)
+    version = "python -m hms_pipeline --version"
+    (tmp_path / "dvc.yaml").write_text(f"stages: {{a: {{cmd: [{version}, {version}]}}}}")
+    subprocess.run([*COMMAND, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    said = []
+    with Children() as children:
+        for number in ("7.0", "7.0.1"):
+            code = tmp_path / "hms_pipeline" / "__init__.py"
+            code.write_text(f'__version__ = "{number}"\n')
+            code, lines = carry_out(children, tmp_path, order_of("a", True, {}))
+            assert code == 0
+            said += [line for line in lines if line.startswith("hms_pipeline ")]
+    assert said == ["hms_pipeline 7.0"] * 2 + ["hms_pipeline 7.0.1"] * 2
+
+
+def test_threads_of_a_stage_wait_without_spinning_unless_it_is_told_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert stage_environment()["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert stage_environment()["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from flows import processes
 from flows.dvc_process import COMMAND, order_of, server
 from flows.processes import MARK, Children, end_orphans, mark, orphans
 from hms_pipeline.system.processes import alive, birth
@@ -159,6 +161,25 @@ def test_a_fork_that_is_killed_or_late_is_told_and_leaves_nobody(tmp_path):
             assert (code, late) == (-9, not kill)
     assert len(forks) >= 4  # DVC and the stage, twice
     assert all(gone(fork.pid) for fork in forks)
+
+
+def test_a_server_that_does_not_answer_is_replaced_and_delays_no_end(monkeypatch):
+    monkeypatch.setattr(processes, "ANSWER_S", 1.0)
+    monkeypatch.setattr(processes, "GRACE_S", 0.1)
+    with Children() as children:
+        said = give(children)
+        children._server.process.send_signal(signal.SIGSTOP)
+        assert give(children) == said
+        monkeypatch.setattr(processes, "ANSWER_S", 600.0)
+        children._server.process.send_signal(signal.SIGSTOP)
+        results = []
+        waiting = threading.Thread(target=lambda: results.append(give(children)))
+        waiting.start()
+        while not children._lock.locked():
+            time.sleep(0.01)
+        children.stop()
+        waiting.join(timeout=60)
+        assert results == [(-signal.SIGTERM, [])]
 
 
 def test_a_server_ends_with_a_killed_engine():
