@@ -20,13 +20,18 @@ COMMON_REFERENCE = "REF"  # the recording's own reference, where a label names n
 
 _CANONICAL = {name.upper(): name for name in ELECTRODES} | LATER_NAMES
 _PREFIX = re.compile(r"^(?:EEG|POL)[\s_:.-]*", re.IGNORECASE)
-_SITE = re.compile(r"^(?:(?:FP|AF|FT|FC|TP|CP|PO|F|C|T|P|O|I)(?:Z|\d{1,2})|[AM][12])$")
+_PLACE = r"(?:(?:FP|AF|FT|FC|TP|CP|PO|F|C|T|P|O|I)(?:Z|\d{1,2})|[AM][12])"
+_SITE = re.compile(f"^{_PLACE}$")
 _EKG = re.compile(r"^(?:ECG|EKG)(?:[\s_-]*(?P<lead>\d|[LRI]+|LA|RA))?$")
-# Between an electrode and its reference; a blank or "_" only before what can be nothing else.
+_REFERENCE = r"(?:REF(?:ERENCE)?\d*|LE|AVG?|AVE|CAR|(?:A1|M1)\W?(?:A2|M2)|[AM][12])"
+# Between an electrode and its reference; anything but a hyphen only before what can be nothing else
+# ("O2/CO2" and "O2 Sat" are no electrodes).
 _BETWEEN = re.compile(
-    r"\s*[-\u2013:/]\s*|[\s_]+(?=(?:REF\w*|LE|AVG?|AVE|CAR|(?:A1|M1)\W?(?:A2|M2)|[AM][12])\W*$)",
+    rf"\s*[-\u2013]\s*|\s*[:/]\s*(?=(?:{_PLACE}|{_REFERENCE})[\s.]*$)"
+    rf"|[\s_]+(?={_REFERENCE}[\s.]*$)",
     re.IGNORECASE,
 )
+_LINKED = re.compile(r"[AM]1\s*[:/]\s*[AM]2", re.IGNORECASE)
 _COUNTED = re.compile(r"-\d{1,2}$")  # readers number the repeats of a label: T8-P8-0, T8-P8-1
 
 
@@ -100,7 +105,9 @@ def parse_label(label: str) -> Channel | None:
         return Channel(label, EKG, heart)
     first, *rest = _ends(_without_count(words))
     plus, minus = electrode(first), rest[0] if rest and rest[0] else COMMON_REFERENCE
-    if plus is None or not _is_scalp(plus) or "-" in minus:
+    if plus is None or not _is_scalp(plus):
+        return None
+    if re.search(r"[-\u2013:/]", _LINKED.sub("", minus)):  # "Fp1-F7-T3" has three ends
         return None
     return Channel(label, plus, electrode(minus) or minus.upper())
 
@@ -120,7 +127,8 @@ def parse_labels(
     Raises
     ------
     InputError
-        ``rename`` names a label the file does not have, or a name that is no electrode.
+        ``rename`` names a label the file does not have, or a name that is no electrode; or
+        ``Fp1+`` and ``Fp1-`` are channels of their own.
     """
     wanted = {old.strip().upper(): new for old, new in (rename or {}).items()}
     present = {label.strip().upper() for label in labels}
@@ -139,7 +147,17 @@ def parse_labels(
                 f" Use one of {[*ELECTRODES, EKG]} or a derivation such as 'Fp1-F7'."
             )
         channels.append(channel and Channel(label, channel.plus, channel.minus))
+    _refuse_inputs([channel.label.strip().upper() for channel in channels if channel])
     return channels
+
+
+def _refuse_inputs(labels: Sequence[str]) -> None:
+    both = [text for text in labels if text.endswith("+") and f"{text[:-1]}-" in labels]
+    if both:
+        raise InputError(
+            f"An electrode needs one channel, but beside {both} the file has the same with '-': the"
+            " two inputs of one amplifier. Export their difference instead of them."
+        )
 
 
 def _is_scalp(name: str) -> bool:

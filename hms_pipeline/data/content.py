@@ -6,8 +6,10 @@ one recording, and all of them count for what it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from ..system.errors import InputError
 from ..system.files import hash_bytes, hash_file, hash_files
@@ -28,6 +30,38 @@ def is_clinical(path: Path) -> bool:
 def is_scorable(path: Path) -> bool:
     """Whether a file looks like something ``hms score`` reads."""
     return not path.name.startswith(".") and (is_parquet(path) or is_clinical(path))
+
+
+def _refuse_unreadable(err: OSError) -> NoReturn:
+    raise InputError(
+        f"Recordings need folders that can be read, but {err.filename} cannot ({err.strerror})."
+        " Change its permissions, or move it elsewhere."
+    ) from err
+
+
+def paths_below(
+    folder: Path, unreadable: Callable[[OSError], object] = _refuse_unreadable
+) -> list[Path]:
+    """Files and folders below a folder, sorted, but nothing hidden and nothing inside a recording.
+
+    Links to folders are not followed.
+
+    Parameters
+    ----------
+    folder : Path
+    unreadable : callable, optional
+        Called with the error of each folder that cannot be read; by default it refuses them.
+
+    Raises
+    ------
+    InputError
+        A folder cannot be read.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        found += [Path(place, name) for name in (*folders, *files) if not name.startswith(".")]
+        folders[:] = [n for n in folders if not n.startswith(".") and not is_clinical(Path(n))]
+    return sorted(found)
 
 
 def list_recordings(paths: Iterable[Path]) -> list[Path]:

@@ -6,6 +6,7 @@ on nothing else. The weights sum to one for each sample, so that a constant stay
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import ceil, lcm
@@ -51,6 +52,8 @@ class Resampler:
         self, read: Callable[[int, int], np.ndarray], segments: Sequence[Segment], sfreq: Fraction
     ) -> None:
         self._read, self._segments, self._sfreq = read, segments, sfreq
+        self._firsts = [sample_at(segment.onset) for segment in segments]
+        self._lasts = [sample_at(segment.end) for segment in segments]
         self._step = sfreq / RATE  # the file's samples from one sample to the next
         self._reach = PERIODS * max(Fraction(1), self._step)
         self._cutoff = float(min(Fraction(1), 1 / self._step))
@@ -64,11 +67,11 @@ class Resampler:
             First sample and samples, float64, of stretches; between them nothing was recorded.
         """
         found = []
-        for segment in self._segments:
-            first = max(int(start), sample_at(segment.onset))
-            last = min(int(stop), sample_at(segment.end))
+        # Segments follow each other, so that those before and behind need not be looked at.
+        for k in range(bisect_right(self._lasts, start), bisect_left(self._firsts, stop)):
+            first, last = max(int(start), self._firsts[k]), min(int(stop), self._lasts[k])
             if first < last:
-                found.append((first, self._read_segment(segment, first, last)))
+                found.append((first, self._read_segment(self._segments[k], first, last)))
         return found
 
     def _read_segment(self, segment: Segment, first: int, last: int) -> np.ndarray:

@@ -149,7 +149,9 @@ def _check_signal(eeg: np.ndarray, left_out: ValidationParams) -> list[str]:
     masks = eeg_masks(eeg, left_out)
     share = {name: mask[scalp].mean(axis=1) for name, mask in masks.items()}
     level = left_out.extreme_amplitude.level_uv
-    silent = (masks["dead"] | masks["saturated"])[scalp].all(axis=0).mean()
+    gone = masks["missing"][scalp]  # told elsewhere, where it is all of them
+    still = (masks["dead"] | masks["saturated"])[scalp] | gone
+    silent = (still.all(axis=0) & ~gone.all(axis=0)).mean()
     return [
         *([f"EEG: no signal for {silent:.0%} of the window"] if silent > GAP_SHARE else []),
         *_named(

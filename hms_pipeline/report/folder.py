@@ -60,7 +60,9 @@ def write_folder_report(
     """
     out = Path(out)
     scores = scores.dropna(subset=list(VOTE_COLUMNS)).reset_index(drop=True)
-    scores["warnings"] = scores["warnings"].fillna("") if "warnings" in scores else ""
+    scores["warnings"] = (
+        scores["warnings"].astype(object).fillna("") if "warnings" in scores else ""
+    )
     names = scores["id" if "id" in scores else "eeg_id"].astype(str)
     paged = names.map({n: (out.parent / f"{n}.html").is_file() for n in names.unique()}).astype(
         bool

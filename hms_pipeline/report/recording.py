@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..schema import CLASSES, VOTE_COLUMNS, WINDOW_S
+from ..schema import CLASSES, SFREQ, VOTE_COLUMNS, WINDOW_S
 from ..scoring.explain import Explanation
 from ..scoring.recording import RecordingScores
+from ..scoring.sources import window_starts
 from .montage import layout
 from .page import clock, facts, write_page
 from .spectrogram import spectrogram_images
@@ -64,6 +65,7 @@ def write_recording_report(
     probs = timeline[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     centre_s = timeline["start_s"].to_numpy(dtype=float) + WINDOW_S / 2
     spread = timeline["disagreement"].to_numpy(dtype=float)
+    every = window_starts(round(scores.duration_s * SFREQ), int(scores.hop_s))
     drawn = _thin(centre_s, probs, spread, scores.hop_s)
     told = dict(scores.source)
     start_of_day_s = told.pop("start_of_day_s", None)
@@ -92,7 +94,7 @@ def write_recording_report(
             "cards": _cards(centre_s, probs, when),
             "began": None if start_of_day_s is None else when(0),
             "n_pauses": len(scores.pauses_s),
-            "has_gaps": bool((np.diff(centre_s) > 1.5 * scores.hop_s).any()),
+            "has_gaps": len(timeline) < len(every),
             "paused_s": sum(b - a for a, b in scores.pauses_s),
             "windows": windows,
             "whole": whole,

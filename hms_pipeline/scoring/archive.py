@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config.scoring import ScoringParams
-from ..data.content import list_recordings, unreadable_id
+from ..data.content import list_recordings, paths_below, unreadable_id
 from ..data.reading import ReadingProcess
 from ..system.errors import InputError, LostError
 from ..system.files import read_table, to_json, write_json
@@ -127,7 +127,7 @@ def _recordings(inputs: Sequence[Path]) -> list[Path]:
     for path in map(Path.resolve, inputs):
         if not path.exists():
             raise InputError(f"Input {path} does not exist. Give recordings, or a folder of them.")
-        below += sorted(path.rglob("*")) if path.is_dir() else [path]
+        below += paths_below(path) if path.is_dir() else [path]
     found = list_recordings(dict.fromkeys(below))
     if not found:
         raise InputError("An archive needs recordings, but the inputs hold none. Give others.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..config.scoring import ScoringParams
-from ..data.content import files_of, is_parquet, list_recordings, unreadable_id
+from ..data.content import files_of, is_parquet, list_recordings, paths_below, unreadable_id
 from ..data.reading import Reader, given_or_process
 from ..data.window import Window
 from ..system.errors import InputError
@@ -117,7 +117,11 @@ def _new_recordings(
     settled = time.time() - settle_s
     new: dict[str, Item] = {}
     failed, names = [], None
-    for path in list_recordings(sorted(inbox.rglob("*"))):
+    unread: list[OSError] = []
+    found = list_recordings(paths_below(inbox, unread.append))
+    for folder, err in ((Path(err.filename), err) for err in unread):
+        failed.append((unreadable_id(folder), reason(err, folder, unreadable_id(folder))))
+    for path in found:
         # A folder of many parquet files, each of which is listed by itself.
         if path.is_dir() and is_parquet(path):
             continue

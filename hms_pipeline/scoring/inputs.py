@@ -12,7 +12,14 @@ import pandas as pd
 
 from ..config.scoring import ScoringParams
 from ..data.competition import eeg_path, read_test, read_train, spectrogram_path
-from ..data.content import content_hash, is_clinical, is_parquet, list_recordings, unreadable_id
+from ..data.content import (
+    content_hash,
+    is_clinical,
+    is_parquet,
+    list_recordings,
+    paths_below,
+    unreadable_id,
+)
 from ..data.reading import Reader, Recording
 from ..data.recording import open_parquet
 from ..data.window import Window
@@ -169,8 +176,8 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
             yield from _of_table(folder, split)
             return
     # As an inbox does; parquets in folders below may be tables of any kind.
-    below = (path for path in folder.rglob("*") if not _is_hidden(path.relative_to(folder)))
-    found = list_recordings(sorted(p for p in below if p.parent == folder or is_clinical(p)))
+    below = paths_below(folder)
+    found = list_recordings(p for p in below if p.parent == folder or is_clinical(p))
     if not found:
         raise InputError(
             f"A folder needs test.csv, train.csv, EEG parquets or clinical files, but {folder} has"
@@ -178,10 +185,6 @@ def _of_folder(folder: Path, keep_names: bool) -> Iterator[Item]:
         )
     for path in found:
         yield item_of_file(path, keep_names=keep_names)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _of_table(root: Path, split: str) -> Iterator[WindowItem]:

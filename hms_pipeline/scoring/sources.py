@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +93,10 @@ class OwnSpectrogram:
     def __init__(self, recording: Recording, block_s: float) -> None:
         self.n_rows = max(0, (recording.n_times - int(ROW_REACH_S * SFREQ)) // ROW_SAMPLES + 1)
         self.paused = paused_rows(recording, self.n_rows)
-        self._recording = recording
         self._step = max(1, int(block_s / SPECTROGRAM_STEP_S))
-        self._block = lru_cache(2 + KEPT_ROWS // self._step)(self._computed)
+        # Nothing kept holds this object, so that all of it is freed with the last name for it.
+        computed = partial(_block, recording, self.paused, self._step)
+        self._block = lru_cache(2 + KEPT_ROWS // self._step)(computed)
 
     def rows(self, first: int = 0, stop: int | None = None) -> np.ndarray:
         """Rows ``first`` to ``stop`` of the recording, shape (4, 100, n), float32."""
@@ -112,19 +113,21 @@ class OwnSpectrogram:
         begins = min(max(first, 0), self.n_rows)
         return begins, min(max(last, begins), self.n_rows)
 
-    def _computed(self, first: int) -> np.ndarray:
-        n = min(self._step, self.n_rows - first)
-        # The recipe's row i covers [2i - 1, 2i + 3] s of what it is given: one second earlier
-        # and one row more on both sides put row 1 at [2 * first, 2 * first + 4].
-        start = first * ROW_SAMPLES - ROW_SAMPLES // 2
-        stop = start + (n + 2) * ROW_SAMPLES
-        if any(a <= start and stop <= b for a, b in self._recording.pauses):
-            return np.full((*BLOCK_SHAPE, n), np.nan, np.float32)
-        piece = self._recording.read(start, stop)
-        rows = competition_spectrogram(torch.from_numpy(piece)[None])[0]
-        out = rows[:, :, 1 : n + 1].numpy().copy()  # a view would keep the rows at both ends
-        out[:, :, self.paused[first : first + n]] = np.nan
-        return out
+
+def _block(recording: Recording, paused: np.ndarray, step: int, first: int) -> np.ndarray:
+    """Rows ``first`` to ``first + step`` of a spectrogram, or to its end."""
+    n = min(step, len(paused) - first)
+    # The recipe's row i covers [2i - 1, 2i + 3] s of what it is given: one second earlier
+    # and one row more on both sides put row 1 at [2 * first, 2 * first + 4].
+    start = first * ROW_SAMPLES - ROW_SAMPLES // 2
+    stop = start + (n + 2) * ROW_SAMPLES
+    if any(a <= start and stop <= b for a, b in recording.pauses):
+        return np.full((*BLOCK_SHAPE, n), np.nan, np.float32)
+    piece = recording.read(start, stop)
+    rows = competition_spectrogram(torch.from_numpy(piece)[None])[0]
+    out = rows[:, :, 1 : n + 1].numpy().copy()  # a view would keep the rows at both ends
+    out[:, :, paused[first : first + n]] = np.nan
+    return out
 
 
 def paused_rows(recording: Recording, n_rows: int) -> np.ndarray:

@@ -80,14 +80,14 @@ def import_(
 
 def _recordings(given: Path) -> Iterator[tuple[str, Path]]:
     """Names below the folder and paths."""
-    from ...data.content import is_clinical, list_recordings
+    from ...data.content import is_clinical, list_recordings, paths_below
 
     if not given.exists():
         raise InputError(f"Recordings need a folder or file, but {given} does not exist.")
     if is_clinical(given):
         yield given.name, given
         return
-    found = [path for path in list_recordings(sorted(given.rglob("*"))) if is_clinical(path)]
+    found = [path for path in list_recordings(paths_below(given)) if is_clinical(path)]
     if not found:
         raise InputError(f"Recordings need clinical files such as EDF, but {given} has none.")
     for path in found:

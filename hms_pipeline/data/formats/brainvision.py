@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
+from math import ceil
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -56,14 +57,14 @@ def brainvision_parts(path: Path) -> list[Path]:
 def open_brainvision(path: Path) -> Source:
     """Open a BrainVision recording by its header.
 
-    A recording that was renamed is found by the header's own stem. Markers tell of pauses; the
-    file of markers may be missing.
+    A recording that was renamed is found by the header's own stem. Markers tell of pauses; their
+    file may be missing, unless the header says that segments were cut out and joined.
     """
     require_regular(path)
     sections = _sections(path)
     common = sections.get("common infos", {})
     samples = _samples_file(path, common)
-    if common.get("datatype", "TIMEDOMAIN").upper() != "TIMEDOMAIN":
+    if (common.get("datatype") or "TIMEDOMAIN").upper() != "TIMEDOMAIN":
         raise _wrong(path, "DataType", "TIMEDOMAIN", common)
     n_channels, interval_s = _sizes(common, path)
     listed = len([key for key in sections.get("channel infos", {}) if key.startswith("ch")])
@@ -71,11 +72,10 @@ def open_brainvision(path: Path) -> Source:
         raise _wrong(path, "NumberOfChannels", f"{listed}, which it lists", common)
     channels, gains = _channels(sections.get("channel infos", {}), n_channels, 1 / interval_s)
     marks = _marks(_part(path, common, "markerfile"))
-    if not marks:
-        _refuse_segments(common, path)
     breaks = list(_breaks(marks, interval_s))
-    if common.get("dataformat", "BINARY").upper() != "BINARY":
+    if (common.get("dataformat") or "BINARY").upper() != "BINARY":
         source = open_with_mne(path, [samples], overrides={"marker_fname": False})
+        _require_marks(common, marks, int(source.segments[0].duration / interval_s), path)
         listed_too = {c.label: c for c in channels}  # MNE passes over the references
         found = tuple(
             replace(c, reference=listed_too[c.label].reference) if c.label in listed_too else c
@@ -85,6 +85,7 @@ def open_brainvision(path: Path) -> Source:
         return replace(source, channels=found, segments=segments)
     kind = _kind(sections.get("binary infos", {}), path)
     n_times, rest = divmod(require_regular(samples), n_channels * np.dtype(kind).itemsize)
+    _require_marks(common, marks, n_times, path)
     by_channel = common.get("dataorientation", "").upper() == "VECTORIZED"
 
     def read(picks: Sequence[int], start: int, stop: int) -> np.ndarray:
@@ -205,27 +206,34 @@ def _breaks(
     found: Sequence[tuple[str, str]], interval_s: Fraction
 ) -> Iterator[tuple[Fraction, Fraction]]:
     """Where new segments begin, and for how long nothing was recorded before; 0 where unknown."""
-    before: tuple[Fraction, datetime | None] | None = None
+    before: tuple[Fraction, datetime | None] = Fraction(0), None
     for place, date in sorted(found, key=lambda mark: int(mark[0])):
         at, clock = (int(place) - 1) * interval_s, _clock(date)
-        if before is not None:
-            pause = Fraction(0)
-            if clock is not None and before[1] is not None:
-                passed = Fraction(round((clock - before[1]).total_seconds() * 1e6), 1_000_000)
-                pause = passed - (at - before[0])
-                if abs(pause) <= TOLERANCE_S:
-                    before = at, clock
-                    continue
-            yield at, max(pause, Fraction(0))  # if the clock was set back, the length is unknown
+        pause = Fraction(0)
+        if clock is not None and before[1] is not None:
+            passed = Fraction(round((clock - before[1]).total_seconds() * 1e6), 1_000_000)
+            pause = passed - (at - before[0])
+            if abs(pause) <= TOLERANCE_S:
+                before = at, clock
+                continue
+        yield at, max(pause, Fraction(0))  # if the clock was set back, the length is unknown
         before = at, clock
 
 
-def _refuse_segments(common: dict[str, str], path: Path) -> None:
-    """Refuse stretches that were cut out and joined, where no marker tells where they begin."""
-    if common.get("segmentationtype", "NOTSEGMENTED").upper() != "NOTSEGMENTED":
+def _require_marks(
+    common: dict[str, str], marks: Sequence[tuple[str, str]], n_times: int, path: Path
+) -> None:
+    """Refuse segments that were cut out and joined, unless markers tell where each begins."""
+    if (common.get("segmentationtype") or "NOTSEGMENTED").upper() == "NOTSEGMENTED":
+        return
+    begins = {1} | {int(place) for place, _ in marks if 1 < int(place) <= n_times}
+    length = exact(common.get("segmentdatapoints", ""))  # stated where all have the same
+    needed = ceil(n_times / length) if length and length > 0 else 2
+    if len(begins) < needed:
         raise InputError(
             f"Segments that were cut out of a recording need markers (New Segment), but"
-            f" {path.name} has none. Export the recording unsegmented, or its file of markers."
+            f" {path.name} has {len(marks) or 'none'} for at least {needed} segments. Export the"
+            " recording unsegmented, or its file of markers."
         )
 
 

@@ -43,6 +43,14 @@ from hms_pipeline.system.errors import InputError
         ("F3:M2-1", "F3", "M2"),
         ("F3-A1/A2", "F3", "A1/A2"),
         ("F3-A1 A2", "F3", "A1 A2"),
+        ("F3-M1 / M2", "F3", "M1 / M2"),
+        ("F3:A1/A2", "F3", "A1/A2"),
+        ("C3/Ref2", "C3", "REF2"),
+        ("F3 Reference", "F3", "REFERENCE"),
+        ("Fp1/F7", "Fp1", "F7"),
+        ("T4 LE", "T4", "LE"),
+        ("P3_AV", "P3", "AV"),
+        ("C3 CAR", "C3", "CAR"),
     ],
 )
 def test_labels(label: str, plus: str, minus: str) -> None:
@@ -67,6 +75,25 @@ def test_labels(label: str, plus: str, minus: str) -> None:
         "F4 flow",
         "C3'",
         "Fp1-F7-T3",
+        "Fp1\u2013F7\u2013T3",
+        "Fp1:F7:T3",
+        "Fp1/F7/T3",
+        "Fp1-F7/T3",
+        "F3 refresh",
+        "F3/Refresh",
+        "O2/CO2",
+        "O2:CO2",
+        "EEG O2/CO2-0",
+        "O2: Sat",
+        "O2:%",
+        "O2/min",
+        "F3/Flow",
+        "P3 : art",
+        "Pz/Temp",
+        "C3/4",
+        "F3/4",
+        "O1/2",
+        "C3:1",
     ],
 )
 def test_what_is_no_scalp_eeg(label: str) -> None:
@@ -87,3 +114,9 @@ def test_rename_maps_once_and_refuses_unknown_names() -> None:
         parse_labels(["E11"], {"E12": "Fz"})
     with pytest.raises(InputError, match="names of electrodes"):
         parse_labels(["E11"], {"E11": "nose"})
+
+
+def test_both_inputs_of_an_amplifier_are_no_two_recordings_of_one_electrode() -> None:
+    with pytest.raises(InputError, match=r"beside \['FP1\+'\] the file has the same with '-'"):
+        parse_labels(["Fp1+", "Fp1-", "DC1+", "DC1-"])
+    assert parse_labels(["Fp1+", "Fp2-", "DC1+", "DC1-"])[2:] == [None, None]

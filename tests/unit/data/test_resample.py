@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -108,3 +108,42 @@ def test_segments_are_read_apart() -> None:
     assert np.isnan(values[800:1800]).all()
     np.testing.assert_allclose(values[:800], 7)
     np.testing.assert_allclose(values[1800:], -3)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+    gaps=st.lists(st.fractions(0, 1, max_denominator=300), min_size=12, max_size=12),
+    sfreq=st.sampled_from(RATES),
+    data=st.data(),
+)
+@settings(max_examples=60, deadline=None)
+def test_segments_are_read_as_if_each_stood_alone(sizes, gaps, sfreq, data) -> None:
+    rate = Fraction(sfreq)
+    starts = [Fraction(n) / rate for n in accumulate(sizes, initial=0)]
+    pauses = [Fraction(0), *accumulate(gaps)]
+    segments = [
+        Segment(a + pause, a, b - a)
+        for (a, b), pause in zip(pairwise(starts), pauses, strict=False)
+    ]
+    x = noise(1, seconds=10, sfreq=float(rate))
+    end = int(segments[-1].end * 200) + 3
+    start = data.draw(st.integers(-3, end))
+    stop = data.draw(st.integers(start, end + 3))
+    alone = [part for s in segments for part in resampler(x, rate, [s]).read(start, stop)]
+    found = resampler(x, rate, segments).read(start, stop)
+    assert [first for first, _ in found] == [first for first, _ in alone]
+    for (_, ours), (_, expected) in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_reading_does_not_look_at_every_segment(monkeypatch) -> None:
+    """Recordings have ten thousand of them, and are read in blocks."""
+    calls = []
+    monkeypatch.setattr(
+        "hms_pipeline.data.resample.sample_at", lambda t: calls.append(t) or int(t * 200)
+    )
+    segments = [Segment(Fraction(3 * n), Fraction(n), Fraction(1)) for n in range(100)]
+    found = resampler(noise(1, seconds=100), 200, segments)
+    assert len(calls) == 200
+    assert [first for first, _ in found.read(3000, 4300)] == [3000, 3600, 4200]
+    assert len(calls) == 200

@@ -183,11 +183,23 @@ def test_what_training_leaves_out_is_named_and_nothing_else(eeg, validation, fau
 @pytest.mark.parametrize(
     ("seconds", "said"), [(2, ()), (10, ("EEG: no signal for 20% of the window",))]
 )
-def test_a_pause_that_was_filled_is_told(eeg, spectrogram, validation, fill_uv, seconds, said):
+@pytest.mark.parametrize("missing", [[], ["Cz"], ["Fp1", "O2"]])
+def test_a_pause_that_was_filled_is_told(
+    eeg, spectrogram, validation, fill_uv, seconds, said, missing
+):
     eeg[:, 4000 : 4000 + 200 * seconds] = fill_uv
+    eeg[[EEG_COLUMNS.index(name) for name in missing]] = np.nan
     window = Window(eeg, spectrogram)
     found = check_window(window, 0, left_out=validation)[1]
-    assert tuple(text for text in found if "at their limit" not in text) == said
+    others = ("at their limit", "missing channels")
+    assert tuple(text for text in found if not any(word in text for word in others)) == said
+
+
+def test_a_gap_in_every_channel_is_not_told_twice(eeg, spectrogram, validation):
+    eeg[0] = np.nan
+    eeg[:, :2000] = np.nan
+    said = check_window(Window(eeg, spectrogram), 0, left_out=validation)[1]
+    assert said == ("missing channels: Fp1", "EEG: 20% of the samples missing")
 
 
 def test_an_ekg_may_be_flat_and_at_its_limit(eeg, spectrogram, validation):

@@ -278,6 +278,14 @@ def test_a_folder(tmp_path):
     assert len(data(text)["windows"]) == 1
 
 
+def test_a_folder_without_any_warning(tmp_path):
+    """A column of nothing is one of numbers when a table is read from CSV."""
+    scores = timeline(2).assign(id=["a", "b"], warnings=np.nan)
+    assert "2 windows scored" in check(
+        write_folder_report(tmp_path / "folder.html", scores=scores, model=MODEL)
+    )
+
+
 def test_a_competition_folder_by_eeg_id_and_an_empty_one(tmp_path):
     scores = timeline(2).assign(eeg_id=[11, 12])
     assert ">11<" in check(write_folder_report(tmp_path / "a.html", scores=scores, model=MODEL))
@@ -315,6 +323,17 @@ def test_clock_and_facts():
     assert facts({"a": {"b": None}, "c": (1, 2), "d": []}) == [
         ("a · b", "–"), ("c", "1, 2"), ("d", "–"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "told"), [(0, 30, False), (1, 30, True), (0, 29, True), (2, 28, True)]
+)
+@pytest.mark.parametrize("rest_s", [0.0, 9.9])
+def test_windows_left_out_at_either_end_are_explained(tmp_path, first, last, told, rest_s):
+    table = timeline(30).iloc[first:last]
+    scores = scored(table, duration_s=340.0 + rest_s)
+    text = check(write_recording_report(tmp_path / "r.html", scores, MODEL))
+    assert ("windows were left out (see Quality)" in text) == told
 
 
 def test_a_pause_is_time_and_shaded(tmp_path):

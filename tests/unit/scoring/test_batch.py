@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -78,6 +78,33 @@ def test_clinical_files_are_found_in_folders_below(tmp_path: Path) -> None:
     (tmp_path / "ward 1" / "table.parquet").touch()
     found = find_items([tmp_path], keep_names=True)
     assert [item.id for item in found] == ["rec", "rec.2", "rec.3"]
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    assert len(find_items([tmp_path])) == 3
+
+
+def test_a_folder_below_that_cannot_be_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (".", "ward 1", ".trash"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        write_brainvision(tmp_path / place, noise(seconds=1))
+    monkeypatch.setattr(os, "scandir", closed(".trash"))  # nobody asked for what is hidden
+    assert len(find_items([tmp_path])) == 2
+    monkeypatch.setattr(os, "scandir", closed("ward 1"))
+    with pytest.raises(InputError, match=r"folders that can be read, but .*ward 1 cannot"):
+        find_items([tmp_path])
+
+
+def closed(name: str) -> Callable[[Path], object]:
+    """Lists folders but one, as where its permissions forbid it; they do not bind the superuser."""
+    scandir = os.scandir
+
+    def listed(place: Path) -> object:
+        if Path(place).name == name:
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    return listed
 
 
 def test_a_parquet_finds_its_spectrogram_by_the_layout(folder: Path, tmp_path: Path) -> None:

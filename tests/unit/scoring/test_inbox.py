@@ -30,7 +30,7 @@ from tests.recipes import write
 
 from ...recordings import noise, raw_array, write_brainvision, write_edf
 from ...scorer import ROOT, Scorer, scoring
-from .test_batch import competition
+from .test_batch import closed, competition
 
 NOW = scoring(settle_s=0)
 score_inbox = partial(inboxes.score_inbox, reader=Reader())
@@ -133,6 +133,21 @@ def test_a_file_that_cannot_be_opened_stops_no_other(
     summary = score_inbox(Scorer(), inbox, tmp_path / "out", NOW)
     assert (summary.n_scored, summary.n_failed) == (1, 1)
     assert "Wintergreen" not in str(summary.failed)
+
+
+def test_a_folder_below_that_cannot_be_read_is_told_and_stops_no_other(
+    folder: Path, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("ward 1", "ward 2", ".trash"):
+        (inbox / place).mkdir()
+        shutil.copyfile(folder / "test_eegs" / "100.parquet", inbox / place / "a.parquet")
+    monkeypatch.setattr(os, "scandir", closed("ward 1"))
+    first = score_inbox(Scorer(), inbox, tmp_path / "out", NOW)
+    assert (first.n_scored, first.n_failed) == (1, 1)
+    assert "PermissionError" in first.failed[0][1]
+    assert "ward 1" not in str(first.failed)
+    monkeypatch.undo()
+    assert score_inbox(Scorer(), inbox, tmp_path / "out", NOW).n_failed == 0
 
 
 def test_a_damaged_file_is_done_with_its_reason(inbox: Path, tmp_path: Path) -> None:

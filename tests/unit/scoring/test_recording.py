@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +112,20 @@ def test_a_long_recording_is_read_once_and_its_overview_is_of_all_of_it(monkeypa
     for near in found:  # of which some blocks were dropped meanwhile
         expected = around(whole, int(near.start_s * SFREQ), 0.5, paused_rows(recording, 599))
         np.testing.assert_array_equal(near.window.spectrogram, expected)
+
+
+def test_a_recording_is_freed_with_its_spectrogram(tmp_path: Path) -> None:
+    """At once: the next recording's blocks must not lie beside those of the ones before."""
+    recording = Reader().open(parquet(tmp_path, 100)[0], None, {})
+    spectrogram = OwnSpectrogram(recording, 60)
+    block = spectrogram._block(0)
+    held = [weakref.ref(thing) for thing in (recording, spectrogram, block)]
+    gc.disable()
+    try:
+        del recording, spectrogram, block
+        assert [thing() for thing in held] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_ten_minutes_are_needed_around_a_window(tmp_path: Path) -> None:

@@ -41,6 +41,58 @@ def test_segments_that_no_marker_tells_of_are_refused(tmp_path: Path) -> None:
             read_clinical(path)
 
 
+def segmented(folder: Path, places: list[int], length: str) -> Path:
+    """Four seconds in segments that were cut out and joined."""
+    markers = "\n".join(f"Mk{n}=New Segment,,{place},1,0" for n, place in enumerate(places, 1))
+    path = write_brainvision(folder, noise(), markers=markers)
+    header = f"[Common Infos]\nSegmentationType=MARKERBASED\n{length}"
+    text = path.read_text(encoding="utf-8").replace("[Common Infos]", header)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("places", "length", "needed"),
+    [
+        ([1], "", 2),
+        ([1, 801], "", 2),
+        ([1, 1], "", 2),
+        ([1], "SegmentDataPoints=", 2),
+        ([1], "SegmentDataPoints=200", 4),
+        ([1, 201, 401], "SegmentDataPoints=200", 4),
+    ],
+)
+def test_segments_need_a_marker_each(
+    tmp_path: Path, places: list[int], length: str, needed: int
+) -> None:
+    with pytest.raises(InputError, match=f"has {len(places)} for at least {needed} segments"):
+        read_clinical(segmented(tmp_path, places, length))
+
+
+@pytest.mark.parametrize(
+    ("places", "length", "n_pauses"),
+    [
+        ([1, 301], "", 1),
+        ([301], "", 1),
+        ([1, 201, 401, 601], "SegmentDataPoints=200", 3),
+        ([1], "SegmentDataPoints=800", 0),
+        ([], "SegmentDataPoints=800", 0),
+    ],
+)
+def test_segments_that_markers_tell_of_are_read(
+    tmp_path: Path, places: list[int], length: str, n_pauses: int
+) -> None:
+    assert len(read_clinical(segmented(tmp_path, places, length)).pauses) == n_pauses
+
+
+@pytest.mark.parametrize("key", ["SegmentationType", "DataType"])
+def test_a_key_without_a_value_states_nothing(tmp_path: Path, key: str) -> None:
+    path = write_brainvision(tmp_path, noise())
+    text = path.read_text(encoding="utf-8").replace("[Common Infos]", f"[Common Infos]\n{key}=")
+    path.write_text(text, encoding="utf-8")
+    assert read_clinical(path).n_times == 800
+
+
 @pytest.mark.parametrize("fmt", ["binary_int16", "binary_float32"])
 def test_samples_are_those_that_mne_finds(tmp_path: Path, fmt: str) -> None:
     eeg = noise(seconds=10)
