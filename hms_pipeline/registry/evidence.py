@@ -21,7 +21,7 @@ from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
-from ..ensemble.stage import Made, prior
+from ..ensemble.stage import Made
 from ..inference.bundle import read_info
 from ..inference.client import encode_request
 from ..inference.write import PLACE
@@ -133,6 +133,18 @@ def target_of(table: pd.DataFrame) -> np.ndarray:
     """Vote shares, shape (n_windows, 6)."""
     votes = table[list(VOTE_COLUMNS)].to_numpy(float)
     return votes / votes.sum(axis=1, keepdims=True)
+
+
+def prior_losses(table: pd.DataFrame) -> np.ndarray:
+    """Loss of the mean target of the other folds: what a first version has to beat."""
+    target, folds = target_of(table), table["fold"].to_numpy()
+    losses = np.empty(len(table))
+    for fold in np.unique(folds):
+        others = target[folds != fold] if (folds != fold).any() else target
+        prior = np.maximum(others.mean(axis=0), 1e-3)
+        rows = folds == fold
+        losses[rows] = kl_per_window(target[rows], np.tile(prior / prior.sum(), (rows.sum(), 1)))
+    return losses
 
 
 def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.DataFrame:
@@ -262,12 +274,10 @@ def comparison(
     metrics : dict
     """
     table = challenger_table(paths, params, made)
-    target = target_of(table)
-    ours = kl_per_window(target, table[list(CLASSES)].to_numpy(float))
+    ours = kl_per_window(target_of(table), table[list(CLASSES)].to_numpy(float))
     patients = table["patient_id"].to_numpy()
     if champion is None:
-        rows = np.searchsorted(made.oof.label_ids, table["label_id"])
-        theirs = kl_per_window(target, prior(made.oof)[rows])
+        theirs = prior_losses(table)
         checks = compare_first(ours, theirs, patients, params.gate)
     else:
         theirs = champion_losses(champion, table, paths.data)
