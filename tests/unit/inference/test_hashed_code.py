@@ -182,10 +182,10 @@ def project(maker, tmp_path_factory) -> Paths:
 
 BY_NUMBER = (
     "score w.parquet", "score w.parquet --model 1", "score w.parquet --model champion",
-    "submission data", "submission data --model models:/hms-ensemble@champion", "export out.zip",
+    "submission given", "submission given --model models:/hms-ensemble@champion", "export out.zip",
     "serve", "serve --model 1",
 )  # fmt: skip
-BY_FOLDER = ("score w.parquet", "submission data", "export out.zip")
+BY_FOLDER = ("score w.parquet", "submission given", "export out.zip")
 
 
 @pytest.mark.slow
@@ -201,6 +201,9 @@ def test_every_command_refuses_what_was_planted(
     folder = Registry.open(project).folder(Registry.open(project).get(1))
     kept = shutil.copytree(folder, project.params.parent / "kept")
     plant_it(folder / BUNDLE)
+    given = project.params.parent / "given"
+    given.mkdir(exist_ok=True)
+    (given / "test.csv").write_text("spectrogram_id,eeg_id,patient_id\n1,1,1\n")
     try:
         ways = [*BY_NUMBER, *(f"{command} --model {folder / BUNDLE}" for command in BY_FOLDER)]
         for way in ways:
