@@ -76,6 +76,9 @@ def read(package: Package, module: Module, identity: str, nodes: Sequence[ast.st
     return _Reader(package, module, identity, nodes).uses
 
 
+_TEXTS = {ast.Attribute: "attr", ast.Name: "id", ast.Constant: "value"}  # what may name something
+
+
 class _Reader:
     """One definition's reading."""
 
@@ -101,10 +104,10 @@ class _Reader:
             if not self._names_recipe(part.annotation)
         }
         for part in parts:
-            texts = (getattr(part, name, "") for name in ("attr", "id", "name", "value"))
-            found = _REFLECTED & {str(text).rpartition(".")[2] for text in texts}
-            if found and identity not in COMPUTED_IMPORTS:
-                module.refuse(part, f"{found.pop()} depends on what a key leaves out")
+            text = getattr(part, _TEXTS.get(type(part), "name"), None)
+            found = text.rpartition(".")[2] if isinstance(text, str) else None
+            if found in _REFLECTED and identity not in COMPUTED_IMPORTS:
+                module.refuse(part, f"{found} depends on what a key leaves out")
             reader = _READERS.get(type(part))
             if reader is not None and id(part) not in self._settled:
                 reader(self, part)
@@ -121,7 +124,8 @@ class _Reader:
         above its folder, or of another module, for all files.
         """
         names = {part for text in self.uses.strings for part in text.split("/")}
-        words = [getattr(p, "id", f".{getattr(p, 'attr', getattr(p, 'value', ''))}") for p in parts]
+        texts = [(field, getattr(p, field)) for p in parts if (field := _TEXTS.get(type(p)))]
+        words = [text if field == "id" else f".{text}" for field, text in texts]
         data, own = self.package.data, self.module.path.parent.relative_to(self.package.folder)
         if not {"__file__", ".__file__"} & {*words}:
             found = {path for path in data if path.name in names}
@@ -262,10 +266,12 @@ def is_called_by_name(node: ast.AST) -> bool:
 def _types(nodes: Iterable[ast.stmt]) -> set[int]:
     """Annotations that nothing reads: of functions, but not of what classes hold."""
     plain = (node for node in nodes if isinstance(node, FUNCTIONS) and is_called_by_name(node))
-    parts = [part for node in plain for part in ast.walk(node)]
-    if any(isinstance(p, ast.ClassDef) or not is_called_by_name(p) for p in parts):
+    parts = _walk(plain)
+    inner = (part for part in parts if isinstance(part, (ast.ClassDef, *FUNCTIONS)))
+    if any(isinstance(part, ast.ClassDef) or not is_called_by_name(part) for part in inner):
         return set()
-    kept = (getattr(part, name, None) for part in parts for name in ("annotation", "returns"))
+    typed = (part for part in parts if isinstance(part, (ast.arg, ast.AnnAssign, *FUNCTIONS)))
+    kept = (getattr(part, name, None) for part in typed for name in ("annotation", "returns"))
     # Trees share the nodes of operators.
     return {id(p) for value in kept if value for p in ast.walk(value) if isinstance(p, ast.expr)}
 
