@@ -55,9 +55,7 @@ _OF_STAGES = (  # in the order in which a whole run needs them, in small pieces:
     "mlflow.pyfunc",
 )
 _ORDER_BYTES = 1 << 20
-_STAGE = re.compile(
-    r"python -m hms_pipeline((?: [\w.-]+)*)"
-)  # a stage's command that a fork can run
+_STAGE = re.compile(r"python -m hms_pipeline((?: [\w.-]+)*)")  # a command that a fork can run
 RAN, RESTORED, UP_TO_DATE = "Completed", "Restored", "Up to date"
 OUTPUTS_ALONE = re.compile(r"changed outs: [^;]*")  # a reason of DVC's that names nothing else
 EXIT = re.compile(r"exited with (\d+)")

@@ -106,6 +106,11 @@ def run_stage(job: Job, engine: Engine) -> State:
     return Completed(name=state, message=message)
 
 
+def start_server(root: Path, children: Children) -> None:
+    """Let what runs this project's stages load what they import."""
+    children.serve(server(has_keys(root)), cwd=root, env=stage_environment(**mark(root)))
+
+
 class Engine:
     """Runs stages of one repository in parallel.
 
@@ -162,7 +167,7 @@ class Engine:
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
-            self.children.serve(self.server, cwd=self.root, env=stage_environment(**self.env))
+            start_server(self.root, self.children)
         try:
             return schedule.run()
         except BaseException:

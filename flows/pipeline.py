@@ -28,12 +28,11 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
-from .dvc_process import server
-from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome
-from .environment import paths_of, prepare, project_root, run_folder, stage_environment
+from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome, start_server
+from .environment import paths_of, prepare, project_root, run_folder
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
-from .processes import Children, end_orphans, mark
+from .processes import Children, end_orphans
 from .recovery import clear_up
 from .slots import ensure_limits, machine_slots, release_left
 from .trainings import HMS
@@ -199,11 +198,6 @@ def make_plan(
     stages = [stage for stage in select(graph, only, until) if stage != KEYS]
     forced = stages if force is True else match(stages, list(force or []))
     return Plan(graph, stages, [stage for stage in forced if graph.commands[stage]])
-
-
-def start_server(root: Path, children: Children) -> None:
-    """Let what runs this project's stages load what they import."""
-    children.serve(server(has_keys(root)), cwd=root, env=stage_environment(**mark(root)))
 
 
 def read_present_graph(root: Path, ahead: Callable[[], None] = lambda: None) -> Graph:

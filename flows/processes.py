@@ -188,9 +188,12 @@ class Children:
         with self._lock:
             if self.stopping:
                 return -signal.SIGTERM, False
-            start = self._fork if order else self._start
+            child: subprocess.Popen[str] | Fork
             try:
-                child = start(command, cwd, env, *filter(None, [order]))
+                if order:
+                    child = self._fork(command, cwd, env, order)
+                else:
+                    child = self._start(command, cwd, env)
             except OSError:
                 if self.stopping:
                     return -signal.SIGTERM, False

@@ -119,7 +119,8 @@ def _new_recordings(
     failed, names = [], None
     unread: list[OSError] = []
     found = list_recordings(paths_below(inbox, unread.append))
-    for folder, err in ((Path(err.filename), err) for err in unread):
+    for err in unread:
+        folder = Path(err.filename)
         failed.append((unreadable_id(folder), reason(err, folder, unreadable_id(folder))))
     for path in found:
         # A folder of many parquet files, each of which is listed by itself.

@@ -159,6 +159,12 @@ def find_items(
     return [replace(item, id=taken.take(item.id)) if item.id else item for item in items]
 
 
+def need_inputs(inputs: Sequence[Path]) -> None:
+    """Refuse inputs that ``find_items`` would refuse, without a look at every file of a folder."""
+    for path in inputs:
+        next(_of_input(path, keep_names=False), None)
+
+
 def _of_input(path: Path, keep_names: bool) -> Iterator[Item]:
     if not path.exists():
         raise InputError(f"Input {path} does not exist. Give a folder, EEG parquet or EDF file.")

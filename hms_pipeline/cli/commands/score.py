@@ -65,7 +65,7 @@ def score(
     from ...scoring.archive import Job
     from ...scoring.batch import TABLES, check_out, score_inputs
     from ...scoring.explain import explain as explain_window
-    from ...scoring.inputs import find_items
+    from ...scoring.inputs import need_inputs
 
     context: Context = ctx.obj
     if explain and report is None:
@@ -75,7 +75,7 @@ def score(
         refuse_for_archive(engine, out_file, report or annotations)
     else:
         check_out(out_file, TABLES)
-        find_items(inputs)  # what is not there is refused before the model is looked for
+        need_inputs(inputs)  # what is not there is refused before the model is looked for
     predictor, facts = open_predictor(context, model, device)
     scoring = settings(context, predictor)
     if engine != "local":
