@@ -40,6 +40,9 @@ class TrainingParams(Section):
     resident_fraction : float
         Features stay on the device when they take at most this share of its free memory;
         otherwise they are memory-mapped and sent batch by batch.
+    evaluate_every : int
+        Epochs of a stage between two predictions of the held-out fold; each stage's last epoch
+        is always followed by one. Weights and out-of-fold predictions do not depend on it.
     augmentation : dict of str to dict
         Augmentation → its parameters; checked against its signature by ``datasets``. One that
         is not named, or has probability 0, is off.
@@ -55,6 +58,7 @@ class TrainingParams(Section):
     precision: Literal["float32", "bfloat16"]
     threads: Few
     resident_fraction: float = Field(ge=0, le=1)
+    evaluate_every: Few = 1
     smoothing: SmoothingParams
     augmentation: dict[Name, Annotated[dict[Name, float], Field(max_length=32)]] = Field(
         max_length=32

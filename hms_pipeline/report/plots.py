@@ -64,7 +64,7 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
 
 
 def write_learning_curves(folder: Path, paths: Paths, params: Params) -> None:
-    """Training loss and held-out KL after every epoch, one CSV file of each member.
+    """Training loss and held-out KL after the evaluated epochs, one CSV file of each member.
 
     ``loss`` and ``kl`` are means over the folds, ``fold_0, fold_1, …`` the KL of each. KL is that
     of the deciding slice, or of all windows where a member has none in it.
@@ -75,7 +75,8 @@ def write_learning_curves(folder: Path, paths: Paths, params: Params) -> None:
         deciding = history[metric_name(DECIDING_SLICE)]
         history["kl"] = deciding if deciding.notna().any() else history[metric_name("all")]
         by_fold = history.pivot(index="epoch", columns="fold", values="kl").add_prefix("fold_")
-        table = history.groupby("epoch")[["loss", "kl"]].mean().join(by_fold.dropna(axis=1))
+        table = history.groupby("epoch")[["loss", "kl"]].mean()
+        table = table.join(by_fold.dropna(axis=1, how="all")).dropna(subset="kl")
         _write(table.reset_index(), folder / f"{member}.csv")
 
 

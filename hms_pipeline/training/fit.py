@@ -161,16 +161,17 @@ def fit(
                     _check_loss(step.loss_sum, job.name, stage.name, epoch)
                 on_step(done)
             loss = _check_loss(step.loss_sum, job.name, stage.name, epoch) / steps
-            last = epoch == stage.epochs - 1
-            probs = _finite(evaluator("float32" if last else job.precision), job.name)
             record = {
                 "stage": stage.name,
                 "epoch": epochs_before + epoch + 1,
                 "step": done,
                 "lr": float(lr[epoch * steps + steps - 1]),
                 "loss": loss,
-                **_held_out_metrics(job.data, probs),
             }
+            last = epoch == stage.epochs - 1
+            if last or (epoch + 1) % params.evaluate_every == 0:
+                probs = _finite(evaluator("float32" if last else job.precision), job.name)
+                record |= _held_out_metrics(job.data, probs)
             history.append(record)
             checkpoint.save(state, history)
             on_epoch(record)

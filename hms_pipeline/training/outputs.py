@@ -101,7 +101,7 @@ def _stage_metrics(stages: tuple[StageParams, ...], history: list[dict]) -> list
 def _best_epoch(history: list[dict]) -> dict | None:
     """The epoch with the lowest deciding metric; for the log only, never used."""
     name = metric_name(">=10")
-    rated = [record for record in history if record[name] is not None]
+    rated = [record for record in history if record.get(name) is not None]
     if not rated:
         return None
     best = min(rated, key=lambda record: record[name])

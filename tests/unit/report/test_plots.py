@@ -13,6 +13,8 @@ from hms_pipeline.ensemble import stage
 from hms_pipeline.report.plots import write_ensemble_plots, write_learning_curves
 from hms_pipeline.schema import CLASSES
 from hms_pipeline.system.errors import InputError
+from hms_pipeline.system.files import hash_file
+from hms_pipeline.training.finished import read_manifest, write_manifest
 from tests.recipes import ROOT, recipe
 
 from ..ensemble.panel import make_panel, write_artifacts
@@ -62,6 +64,23 @@ def test_learning_curves_are_means_over_the_folds_beside_each(tmp_path, tiny):
     np.testing.assert_allclose(table["fold_0"], 1)
     np.testing.assert_allclose(table["fold_1"], [0.9, 0.8, 0.7])
     np.testing.assert_allclose(table["kl"], [0.95, 0.9, 0.85])
+
+
+def test_learning_curves_show_the_epochs_that_were_evaluated(tmp_path, tiny):
+    paths = write_artifacts(tmp_path, tiny, make_panel(40, 2, (0.6, 0.9), votes=(10, 20)))
+    for fold in range(tiny.split.n_folds):
+        folder = paths.fold("eegnet", fold)
+        history = pd.read_csv(folder / "history.csv")
+        history.loc[0, ["kl_all", "kl_ge_10"]] = np.nan
+        history.to_csv(folder / "history.csv", index=False)
+        manifest = read_manifest(folder)
+        manifest["files"]["history.csv"] = hash_file(folder / "history.csv")
+        write_manifest(folder, manifest)
+    write_learning_curves(tmp_path / "curves", paths, tiny)
+    table = pd.read_csv(tmp_path / "curves" / "eegnet.csv")
+    assert list(table["epoch"]) == [2, 3]
+    np.testing.assert_allclose(table["kl"], [0.9, 0.85])
+    np.testing.assert_allclose(table["fold_1"], [0.8, 0.7])
 
 
 def test_an_edited_history_is_refused(tmp_path, tiny):

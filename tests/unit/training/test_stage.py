@@ -103,6 +103,26 @@ def test_outputs_are_whole_and_join_on_label_id(paths, params, member):
     assert not list(paths.checkpoints.iterdir())
 
 
+@pytest.mark.parametrize("kill_at", [None, 1, 3])
+def test_epochs_that_are_not_evaluated_change_no_weight(paths, params, kill_at):
+    longer = [s.model_dump() | {"epochs": 3} for s in params.training.stages]
+    params = changed(params, stages=longer)
+    often = train(paths, params, "eegnet", 0)
+    params = changed(params, evaluate_every=2)
+    if kill_at:
+        with pytest.raises(KeyboardInterrupt):
+            train(paths, params, "eegnet", 0, callback=Recorder(kill_at))
+    recorder = Recorder()
+    seldom = train(paths, params, "eegnet", 0, callback=recorder)
+    for name in ("weights.safetensors", "oof.parquet"):
+        assert seldom["files"][name] == often["files"][name]
+    assert seldom["stages"] == often["stages"]
+    history = pd.read_csv(paths.fold("eegnet", 0) / "history.csv")
+    assert history.loc[history["kl_all"].notna(), "epoch"].tolist() == [2, 3, 5, 6]
+    assert history["loss"].notna().all()
+    assert [step for step, found in recorder.epochs if "kl_all" in found] == [2, 3, 5, 6]
+
+
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_the_weights_kept_are_those_that_gave_the_oof(paths, params, ema_decay):
     params = changed(params, ema_decay=ema_decay)
