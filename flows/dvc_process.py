@@ -99,6 +99,11 @@ def order_of(stage: str, force: bool, env: Mapping[str, str]) -> str:
     return json.dumps({"arguments": repro(stage, force), "env": dict(env)})
 
 
+def order_to_train(command: Sequence[str], env: Mapping[str, str]) -> str:
+    """What a server is told to be ``python -m hms_pipeline ...``, without DVC."""
+    return json.dumps({"command": list(command[3:]), "env": dict(env)})
+
+
 def serve(modules: Sequence[str]) -> int:
     """Load DVC and ``modules``, and let a fork of this process carry out each order.
 
@@ -147,14 +152,17 @@ def _carry_out(order: Mapping[str, Any], output: int, status: int) -> int:
         os.close(writer)
         return _run_stage(reader)
     os.close(reader)
-    _run_stages_by(stage, writer)
-    code = _dvc(order["arguments"])
+    if "command" in order:
+        code = _let_run(stage, writer, order["command"], os.environ)
+    else:
+        _run_stages_by(stage, writer)
+        code = _dvc(order["arguments"])
     os.write(status, str(code).encode())
     return code
 
 
 def _run_stage(reader: int) -> int:
-    """Wait for a stage's command, as DVC's process gives it, and be ``python -m hms_pipeline``."""
+    """Wait for a command, as the process that forked this one gives it, and be ``python -m hms_pipeline``."""
     with open(reader, encoding="utf-8") as pipe:
         text = pipe.read()
     if not text:  # the stage is up to date, or no stage of this project
@@ -167,6 +175,13 @@ def _run_stage(reader: int) -> int:
         del sys.modules[name]
     runpy.run_module("hms_pipeline", run_name="__main__", alter_sys=True)
     return 0
+
+
+def _let_run(child: int, writer: int, arguments: list[str], env: Mapping[str, str]) -> int:
+    """Tell the fork that waits what it is; wait for its exit code."""
+    with open(writer, "w", encoding="utf-8") as pipe:
+        json.dump({"arguments": arguments, "env": dict(env)}, pipe)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run_stages_by(child: int, writer: int) -> None:
@@ -183,10 +198,7 @@ def _run_stages_by(child: int, writer: int) -> None:
             plain(executable, cmd, **options)
             return
         waits = False
-        with open(writer, "w", encoding="utf-8") as pipe:
-            json.dump({"arguments": words[1].split(), "env": options["env"]}, pipe)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if code:
+        if code := _let_run(child, writer, words[1].split(), options["env"]):
             raise StageCmdFailedError(cmd, code)
 
     of_dvc._run = run

@@ -29,7 +29,17 @@ from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
 from hms_pipeline.system.progress import Progress
 
-from .dvc_process import ADVICE, EXIT, OUTPUTS_ALONE, RAN, UP_TO_DATE, order_of, server, verdict_of
+from .dvc_process import (
+    ADVICE,
+    EXIT,
+    OUTPUTS_ALONE,
+    RAN,
+    UP_TO_DATE,
+    order_of,
+    order_to_train,
+    server,
+    verdict_of,
+)
 from .environment import run_folder, stage_environment
 from .graph import Graph, has_keys
 from .handout import Batch, Handout
@@ -204,11 +214,10 @@ class Engine:
         state, message : str
             What became of it, by DVC's log.
         """
-        command, order = job.command, ""
         env = {**job.env, **self.slots.visible(job.gpu_slots)}
-        if not command:
-            command, order = self.server, order_of(job.stage, job.force, env)
-            env = dict(job.env)  # of the server, for whichever stage
+        order = order_of(job.stage, job.force, env)
+        if job.command:
+            order = order_to_train(job.command, env)
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
@@ -222,9 +231,9 @@ class Engine:
         again = job.name in self.tried
         self.tried.add(job.name)
         code, late = self.children.run(
-            command,
+            self.server,
             cwd=job.root,
-            env=stage_environment(**env),
+            env=stage_environment(**job.env),  # of the server, for whichever stage
             time_limit_s=job.needs.time_limit_s,
             line=line,
             order=order,

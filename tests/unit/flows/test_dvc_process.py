@@ -20,6 +20,7 @@ from flows.dvc_process import (
     UP_TO_DATE,
     install,
     order_of,
+    order_to_train,
     server,
     verdict_of,
 )
@@ -152,6 +153,18 @@ def test_a_stage_of_this_project_is_run_by_a_fork_and_its_exit_code_is_told(tmp_
     assert "No such command 'banana'" in said
     assert "exited with 2" in said
     assert "shell" in found["shell"][1]
+
+
+def test_a_fork_is_a_command_without_dvc_and_tells_its_exit_code(tmp_path):
+    python = [sys.executable, "-m", "hms_pipeline"]
+    with Children() as children:
+        good = order_to_train([*python, "--version"], {"PATH": os.devnull})
+        code, lines = carry_out(children, tmp_path, good)
+        assert code == 0
+        assert [line.partition(" ")[0] for line in lines] == ["hms_pipeline"]
+        code, lines = carry_out(children, tmp_path, order_to_train([*python, "banana"], {}))
+    assert code == 2
+    assert "No such command 'banana'" in "\n".join(lines)
 
 
 def test_a_fork_runs_the_code_that_lies_there_when_its_stage_begins(tmp_path):
