@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -24,9 +26,13 @@ def main() -> None:
     load_params(paths.params)
     prepare_data(paths.data)
     run(sys.executable, "-m", "flows.retrain")
-    run("hms", "submission", str(paths.data), "--out", "submission.csv")
-    run("hms", "results")
-    run("hms", "models")
+    submission = ("hms", "submission", str(paths.data), "--out", "submission.csv")
+    commands = (submission, ("hms", "results"), ("hms", "models"))
+    with ThreadPoolExecutor() as beside:  # they only read what the retrain left
+        for command, done in zip(commands, beside.map(quietly, commands), strict=True):
+            show(command)
+            sys.stdout.write(done.stdout)
+            end_where_failed(done.returncode)
     minutes = (time.monotonic() - start) / 60
     console.print(f"\nDone in {minutes:.1f} min. Where to look next:", style="bold")
     for what, where in places(paths):
@@ -63,8 +69,22 @@ def places(paths: Paths) -> list[tuple[str, str]]:
 
 def run(*command: str) -> None:
     """Run a command of the project; end with its exit code where it fails."""
+    show(command)
+    end_where_failed(subprocess.run(command, check=False).returncode)
+
+
+def quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command and keep what it prints."""
+    return subprocess.run(command, check=False, stdout=subprocess.PIPE, encoding="utf-8")
+
+
+def show(command: Sequence[str]) -> None:
+    """Print a command as one types it."""
     console.print(f"$ {' '.join(command)}", style="cyan", highlight=False)
-    code = subprocess.run(command, check=False).returncode
+
+
+def end_where_failed(code: int) -> None:
+    """End with a command's exit code unless it is 0."""
     if code:
         sys.exit(code)
 

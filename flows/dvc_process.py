@@ -162,7 +162,7 @@ def _carry_out(order: Mapping[str, Any], output: int, status: int) -> int:
 
 
 def _run_stage(reader: int) -> int:
-    """Wait for a command, as the process that forked this one gives it, and be ``python -m hms_pipeline``."""
+    """Wait for a command, which the parent gives, and be ``python -m hms_pipeline``."""
     with open(reader, encoding="utf-8") as pipe:
         text = pipe.read()
     if not text:  # the stage is up to date, or no stage of this project

@@ -174,7 +174,9 @@ class Engine:
         list of Outcome
             One for every stage, in the order of ``stages``.
         """
-        trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
+        trainings = Trainings(
+            self.root, dict(graph.commands), frozenset(forced), students=self.stages_train
+        )
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
             start_server(self.root, self.children)

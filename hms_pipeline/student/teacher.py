@@ -27,12 +27,15 @@ from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
 from ..system.files import SEAL, atomic, hash_bytes, hash_json
+from ..system.locks import locked
 from ..system.progress import Progress
 from ..training.checkpoint import write_tensors
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # windows whose answers are kept in one file
+CHUNK = 128  # windows whose answers are kept in one file
+STORED = 64  # windows answered at once where their views are stored: fewer take more time
+LONGEST_S = 24 * 3600.0  # that a process waits for another's answers
 
 
 @dataclass(frozen=True)
@@ -90,12 +93,17 @@ class Teacher:
         return hash_json([self.networks(fold), self.blends[fold].to_dict()])
 
     def answers(
-        self, kept: np.ndarray, more: pd.DataFrame, device: str, progress: Progress
+        self,
+        kept: np.ndarray,
+        more: pd.DataFrame,
+        device: str,
+        progress: Progress,
+        begin: float = 0.0,
     ) -> np.ndarray:
         """Probabilities by every network, shape (n_members, n_folds, n_windows, 6), float32.
 
         They are written down by chunks under the hash of all that they depend on, so that a
-        killed run goes on where it stopped.
+        killed run goes on where it stopped, and processes share the work.
 
         Parameters
         ----------
@@ -105,23 +113,27 @@ class Teacher:
             Windows whose views are computed here; they come last.
         device : str
         progress : callable
+        begin : float
+            Where among the chunks to begin, 0..1: another place in every process.
         """
         named = hash_json([self.bundle.content_hash, kept.tolist(), more.to_csv(index=False)])
         folder = self.paths.checkpoints / named
         sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
         sources += [(f"more-{k}", part) for k, part in _parts(more)]
+        first = int(begin * len(sources))
         source: _Pictures | None = None
-        found = []
-        for done, (name, part) in enumerate(sources):
+        found = {}
+        for done, (name, part) in enumerate([*sources[first:], *sources[:first]]):
             path = folder / f"{name}.safetensors"
-            answers = _read(path)
-            if answers is None:
-                source = source or _Pictures(self, device)
-                answers = source.answers(part)
-                _write(path, answers)
-            found.append(answers)
+            with locked(path.with_suffix(".lock"), LONGEST_S):
+                answers = _read(path)
+                if answers is None:
+                    source = source or _Pictures(self, device)
+                    answers = source.answers(part)
+                    _write(path, answers)
+            found[name] = answers
             progress(done + 1, len(sources))
-        return np.concatenate(found, axis=2)
+        return np.concatenate([found[name] for name, _ in sources], axis=2)
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """The teacher's answer for every window, shape (n_windows, 6)."""
@@ -169,7 +181,7 @@ class _Pictures:
     def answers(self, windows: np.ndarray | pd.DataFrame) -> np.ndarray:
         """By every network, shape (n_members, n_folds, n, 6), float32."""
         predictor = self.predictor
-        size = BATCH_SIZE[predictor.device.type]
+        size = BATCH_SIZE[predictor.device.type] if isinstance(windows, pd.DataFrame) else STORED
         out = []
         for first in range(0, len(windows), size):
             pictures = self._pictures(windows[first : first + size])
