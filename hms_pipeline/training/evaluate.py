@@ -18,7 +18,7 @@ _WARM_UP = 2  # passes before capture: libraries choose their kernels and take t
 
 
 class Evaluator:
-    """Predicts the same windows after every epoch.
+    """Predicts the same windows, whenever it is asked.
 
     Parameters
     ----------
