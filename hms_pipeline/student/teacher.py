@@ -102,10 +102,13 @@ class Teacher:
         kept : array, shape (n_kept,)
             ``label_id`` of windows whose features are stored.
         more : DataFrame
-            Windows whose views are computed here; they come last.
+            Windows whose views are computed here; they come last. Those of one recording are
+            read together.
         device : str
         progress : callable
         """
+        order = np.lexsort([more["eeg_id"], more["spectrogram_id"]])
+        more = more.iloc[order]
         named = hash_json([self.bundle.content_hash, kept.tolist(), more.to_csv(index=False)])
         folder = self.paths.checkpoints / named
         sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
@@ -121,7 +124,8 @@ class Teacher:
                 _write(path, answers)
             found.append(answers)
             progress(done + 1, len(sources))
-        return np.concatenate(found, axis=2)
+        places = np.concatenate([np.arange(len(kept)), len(kept) + order])
+        return np.concatenate(found, axis=2)[:, :, np.argsort(places)]
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """The teacher's answer for every window, shape (n_windows, 6)."""
