@@ -24,7 +24,7 @@ HOMES = {
         r"\b_orig_units\b|\b_raw_extras\b|pip install \(",
     ),
     "torch": ("hms_pipeline/training/state.py", r"\b_foreach_"),
-    "torch._dynamo": ("hms_pipeline/system/compiler.py", r"\b_dynamo\b"),
+    "torch._dynamo": ("hms_pipeline/system/compiler.py", r"\bis_compile_supported\b"),
     "mlflow": ("hms_pipeline/registry/serving/scorer.py", r"\bscoring_server\b"),
     "great_expectations": ("hms_pipeline/validation/docs.py", r"<footer\\b"),
 }
