@@ -85,9 +85,10 @@ def test_an_archive_is_scored_with_the_model_that_was_named(tmp_path, monkeypatc
 
 
 def test_scoring_by_the_starter_loads_what_it_needs(tmp_path) -> None:
-    """PyTorch's compiler and what it loads would take 140 MB."""
+    """PyTorch's compiler and what it loads would take 140 MB, scipy.signal 30 MB."""
     write_edf(tmp_path / "rec.edf", noise(seconds=60))
-    unused = ["torch._dynamo", "torch._inductor", "triton", "sympy", "mne", "mlflow"]
+    unused = ["torch._dynamo", "torch._inductor", "triton", "sympy",
+              "scipy.signal", "scipy.optimize", "mne", "mlflow"]  # fmt: skip
     words = ["hms", "score", "rec.edf", "--model", "starter", "--report", "pages"]
     program = (
         "import sys\n"
