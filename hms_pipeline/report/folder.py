@@ -28,8 +28,6 @@ def write_folder_report(
     notable: Mapping[str, NotableWindow] | None = None,
     explained: Mapping[str, Explanation] | None = None,
     failed: Sequence[tuple[str, str]] = (),
-    identifier: str = "",
-    title: str = "Scored folder",
 ) -> Path:
     """Write one self-contained HTML file; it links to the pages of recordings beside it.
 
@@ -51,7 +49,6 @@ def write_folder_report(
         Why, by the same names.
     failed : sequence of (str, str)
         Inputs set aside and why.
-    identifier, title : str
 
     Returns
     -------
@@ -80,9 +77,7 @@ def write_folder_report(
         out,
         "folder.html.j2",
         {
-            "title": title,
-            "identifier": identifier,
-            "index": "",
+            "title": "Scored folder",
             "n_scored": len(scores),
             "cards": _cards(probs),
             "windows": [
