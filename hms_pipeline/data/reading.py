@@ -7,7 +7,7 @@ ends, and only that file is lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,12 +60,6 @@ class Recording:
 
 class Reader:
     """Names recordings by their content and opens them; in this process, if they are trusted."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return
 
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
@@ -130,6 +124,9 @@ class ReadingProcess(Reader):
         self._found: dict[Path, FileStates] = {}  # files' state when they were identified or opened
         self._opened: Path | None = None
 
+    def __enter__(self) -> Self:
+        return self
+
     def __exit__(self, *_: object) -> None:
         self._worker.close()
 
@@ -180,14 +177,9 @@ class ReadingProcess(Reader):
             ) from None
 
 
-@contextmanager
-def given_or_process(reader: Reader | None) -> Iterator[Reader]:
+def given_or_process(reader: Reader | None) -> AbstractContextManager[Reader]:
     """A caller's reader, which stays as it is, or a process that ends with the block."""
-    if reader is not None:
-        yield reader
-        return
-    with ReadingProcess() as process:
-        yield process
+    return ReadingProcess() if reader is None else nullcontext(reader)
 
 
 FileStates = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does

@@ -154,21 +154,22 @@ def fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
 def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
     """Everything that is judged: each predicts a window without having seen its fold."""
     blends = {kind: fitted.nested_predict(oof.probs, oof.folds, kind) for kind in fitted.candidates}
+    usual = prior(oof.target, oof.folds, oof.deciding)
     return {
         "members": dict(zip(oof.members, oof.probs, strict=True)),
         "blends": blends,
         "ensemble": blends[fitted.kind],
-        "baselines": {"prior": prior(oof), "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
+        "baselines": {"prior": usual, "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
     }
 
 
-def prior(oof: OutOfFold) -> Array:
+def prior(target: Array, folds: NDArray[np.int64], deciding: NDArray[np.bool_]) -> Array:
     """Mean target of the deciding windows of the other folds (of all windows, without any)."""
-    probs = np.empty(oof.votes.shape)
-    for fold in np.unique(oof.folds):
-        other = oof.folds != fold
-        rows = other & oof.deciding if (other & oof.deciding).any() else other
-        probs[oof.folds == fold] = oof.target[rows if rows.any() else ~other].mean(axis=0)
+    probs = np.empty(target.shape)
+    for fold in np.unique(folds):
+        other = folds != fold
+        rows = other & deciding if (other & deciding).any() else other
+        probs[folds == fold] = target[rows if rows.any() else ~other].mean(axis=0)
     # a class no other fold has still needs a finite logarithm
     probs = np.maximum(probs, 1e-3)
     return probs / probs.sum(axis=1, keepdims=True)

@@ -21,7 +21,7 @@ from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
-from ..ensemble.stage import Made
+from ..ensemble.stage import Made, prior
 from ..inference.bundle import read_info
 from ..inference.client import encode_request
 from ..inference.write import PLACE
@@ -137,14 +137,8 @@ def target_of(table: pd.DataFrame) -> np.ndarray:
 
 def prior_losses(table: pd.DataFrame) -> np.ndarray:
     """Loss of the mean target of the other folds: what a first version has to beat."""
-    target, folds = target_of(table), table["fold"].to_numpy()
-    losses = np.empty(len(table))
-    for fold in np.unique(folds):
-        others = target[folds != fold] if (folds != fold).any() else target
-        prior = np.maximum(others.mean(axis=0), 1e-3)
-        rows = folds == fold
-        losses[rows] = kl_per_window(target[rows], np.tile(prior / prior.sum(), (rows.sum(), 1)))
-    return losses
+    target = target_of(table)
+    return kl_per_window(target, prior(target, table["fold"].to_numpy(), np.ones(len(table), bool)))
 
 
 def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,9 @@ Reading = tuple[WindowItem, Window | InputError | OSError]
 
 def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
     """Windows in groups, recordings one by one, in the order given."""
-    unit: list[Item] = []
-    for item in items:
-        if unit and (len(unit) >= chunk or isinstance(item, RecordingItem)):
-            yield unit
-            unit = []
-        if isinstance(item, RecordingItem):
-            yield [item]
-        else:
-            unit.append(item)
-    if unit:
-        yield unit
+    for alone, run in groupby(items, lambda item: isinstance(item, RecordingItem)):
+        some, size = list(run), 1 if alone else chunk
+        yield from (some[k : k + size] for k in range(0, len(some), size))
 
 
 def score_group(

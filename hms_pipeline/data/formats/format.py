@@ -225,14 +225,8 @@ def decoded(content: bytes) -> str:
 
 
 def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_ISDIR: "a folder",
-        stat.S_ISFIFO: "a pipe",
-        stat.S_ISSOCK: "a socket",
-        stat.S_ISCHR: "a device",
-        stat.S_ISBLK: "a device",
-    }
-    return next((name for test, name in kinds.items() if test(mode)), "none")
+    kinds = {"d": "a folder", "p": "a pipe", "s": "a socket"}
+    return kinds.get(stat.filemode(mode)[0], "a device")
 
 
 def joined(duration: Fraction, breaks: Iterable[tuple[Fraction, Fraction]]) -> tuple[Segment, ...]:

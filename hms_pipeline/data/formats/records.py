@@ -187,6 +187,15 @@ def linear(
     return gain * per_unit, (low - gain * least) * per_unit, None
 
 
+def scaled(
+    label: str, n_samples: int, kind: str, limits: Sequence[float], per_unit: float | None
+) -> Signal:
+    """A signal by the limits of its two ranges, as ``linear`` takes them, and its unit in µV."""
+    gain, offset, fault = linear(*limits, per_unit or 1.0)
+    fault = fault if n_samples else "no samples"
+    return Signal(label, n_samples, kind, gain, offset, per_unit is not None, fault)
+
+
 def _decode(records: np.ndarray, kind: str) -> np.ndarray:
     if kind != INT24:
         return np.ascontiguousarray(records).view(kind).ravel()
