@@ -120,7 +120,6 @@ class ReadingProcess(Reader):
 
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
-        self._patience: tuple[Path, float] | None = None  # patience with the last path
         self._found: dict[Path, FileStates] = {}  # files' state when they were identified or opened
         self._opened: Path | None = None
 
@@ -157,11 +156,11 @@ class ReadingProcess(Reader):
             The process was killed from outside, a file changed since the recording was identified,
             or the function's own.
         """
-        if self._patience is None or self._patience[0] != path:
-            self._patience = path, _patience_s(path)
+        known = self._found.get(path, {})
+        n_bytes = sum(state[2] for state in known.values() if state is not None)
+        timeout_s = PATIENCE_S + n_bytes / SLOWEST
         try:
-            answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
-            known = self._found.get(path, {})
+            answer = self._worker.call(function, path, *args, timeout_s=timeout_s)
             if _states_of(known) != known:
                 self._opened = None
                 raise UnavailableError(
@@ -202,14 +201,6 @@ def _state(file: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _patience_s(path: Path) -> float:
-    try:
-        n_bytes = sum(file.stat().st_size for file in files_of(path))
-    except (InputError, OSError):
-        n_bytes = 0  # reading it raises the error
-    return PATIENCE_S + n_bytes / SLOWEST
 
 
 # ---------------------------------------------------------------- in the process

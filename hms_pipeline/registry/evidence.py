@@ -217,7 +217,9 @@ def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.n
     -------
     array, shape (n_windows,)
     """
-    stored = _stored(champion.tables, table)
+    oof = pd.read_parquet(champion.tables / "oof.parquet")
+    same = ["label_id", "patient_id", *PLACE]
+    stored = oof.merge(table[same], on=same)
     rest = table[~table["label_id"].isin(stored["label_id"])]
     draws = [stored[["label_id", *CLASSES]]]
     if len(rest):
@@ -230,12 +232,6 @@ def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.n
         pd.Series(losses).groupby(predictions["label_id"].to_numpy()).mean()
         .loc[table["label_id"]].to_numpy()
     )  # fmt: skip
-
-
-def _stored(tables: Path, table: pd.DataFrame) -> pd.DataFrame:
-    oof = pd.read_parquet(tables / "oof.parquet")
-    same = ["label_id", "patient_id", *PLACE]
-    return oof.merge(table[same], on=same)
 
 
 def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
 from ..system.files import atomic, hash_bytes, hash_json, read_table
 from ..system.processes import release_memory
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
 from .readers import window_readers
 from .recording import RecordingScores, WindowScorer
@@ -77,7 +77,7 @@ def score_inputs(
     is_reported: Callable[[str], bool] | None = None,
     reader: Reader | None = None,
     processes: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BatchSummary:
     """Score folders and files into one table.
 
@@ -144,8 +144,7 @@ def score_inputs(
                 tables = [pd.concat(tables, ignore_index=True)]
             release_memory()
             done += len(unit)
-            if progress:
-                progress(done, len(items))
+            progress(done, len(items))
     summary = _finish(pd.concat(tables, ignore_index=True), out, n_resumed)
     shutil.rmtree(parts, ignore_errors=True)
     return summary
@@ -237,7 +236,7 @@ def write_submission(
     params: ScoringParams,
     *,
     processes: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Submission:
     """Score a competition's test set into ``submission.csv``, the same bytes each time.
 
@@ -266,8 +265,7 @@ def write_submission(
     with window_readers(len(items) if processes else 0) as readers:
         for table in score_batches(predictor, items, params.batch_windows, readers):
             tables.append(table)
-            if progress:
-                progress(sum(map(len, tables)), len(items))
+            progress(sum(map(len, tables)), len(items))
     table = pd.concat(tables, ignore_index=True)
     bad = table[table["error"].notna()]
     if len(bad):

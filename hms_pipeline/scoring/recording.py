@@ -33,7 +33,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .notable import NotableWindow, choose
 from .sources import BLOCK_SHAPE, ROW_REACH_S, OwnSpectrogram, around, open_recording, window_starts
 
@@ -108,7 +108,7 @@ def score_recording(
     *,
     rename: Mapping[str, str] | None = None,
     keep_names: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> RecordingScores:
     """Score one recording in sliding windows.
 
@@ -143,7 +143,7 @@ def score_opened(
     recording: Recording,
     name: str,
     params: ScoringParams,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> RecordingScores:
     """Score a recording that is open, under a name; see ``score_recording``.
 
@@ -164,8 +164,7 @@ def score_opened(
             kept += rows
             batches.append(scores)
             spreads.append(disagreement(scores.member_probs))
-        if progress:
-            progress(rows[-1] + 1, len(starts))
+        progress(rows[-1] + 1, len(starts))
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)

@@ -12,7 +12,7 @@ from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, V
 from ..system.errors import InputError
 from ..system.files import atomic
 from ..system.processes import process_map
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .defects import plant_defects
 from .plan import SessionPlan, plan_test, plan_train, train_rows
 from .session import simulate_session
@@ -34,7 +34,7 @@ def write_sample(
     leave_out: tuple[str, ...] = (),
     defects: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write a simulated competition folder; equal arguments give equal bytes.
 
@@ -77,8 +77,7 @@ def write_sample(
         with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
             for done, found in enumerate(run(_write_session, tasks), start=1):
                 simulated += found if done <= len(train) else []
-                if progress is not None:
-                    progress(done, len(tasks))
+                progress(done, len(tasks))
         rows = pd.DataFrame(train_rows(train), columns=list(TRAIN_COLUMNS))
         if defects:
             rows, truth = plant_defects(folder, rows, seed, patients, simulated)

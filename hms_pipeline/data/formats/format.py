@@ -146,12 +146,8 @@ class Format:
 FORMATS: Catalogue[Format] = Catalogue("format")
 
 
-def _no_parts(_path: Path) -> Iterable[Path]:
-    return ()
-
-
 def recording_format(
-    name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
+    name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = lambda _: ()
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
     return entry_maker(FORMATS, lambda open_: Format(name, endings, open_, parts), name)
