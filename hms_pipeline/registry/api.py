@@ -18,7 +18,7 @@ from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trai
 from .lineage import restore_commands
 from .package import BUNDLE
 from .tables import training_tables
-from .versions import ROLLED_BACK, Registry, names, reasons_of
+from .versions import ROLLED_BACK, Registry, facts_of, names, reasons_of
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
@@ -214,11 +214,7 @@ def _remove_versions(paths: Paths, keep: int) -> list[int]:
         kept |= {int(version.version) for version in versions[:keep]}
         removed = [version for version in versions if int(version.version) not in kept]
         for version in removed:
-            registry.ledger.append(
-                "delete",
-                version=int(version.version),
-                content_hash=version.tags.get("content_hash"),
-            )
+            registry.ledger.append("delete", **facts_of(version))
             registry.decisions.delete(version)
         remove_models(registry)
         remove_fetched(registry)

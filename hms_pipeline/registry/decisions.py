@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..system.errors import InputError, StaleError
-from ..system.files import atomic
+from ..system.files import write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -105,8 +105,7 @@ class Decisions:
         if token_file.exists():
             self._remove(token_file.read_text(encoding="utf-8"))
         token = uuid.uuid4().hex
-        with atomic(token_file) as temporary:
-            temporary.write_text(token, encoding="utf-8")
+        write_text(token_file, token)
         self.number = self._create({TICKET: token, OWNER: who(), BEAT: "0"})
         ended = threading.Event()
         threading.Thread(target=self._beat, args=(self.number, ended), daemon=True).start()

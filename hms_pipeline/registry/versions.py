@@ -358,6 +358,11 @@ def names(aliases: Mapping[str, int], version: int) -> list[str]:
     return sorted(alias for alias, to in aliases.items() if to == version)
 
 
+def facts_of(version: ModelVersion) -> dict[str, Any]:
+    """What every line of the ledger says of a version."""
+    return {"version": int(version.version), "content_hash": version.tags.get("content_hash")}
+
+
 def reasons_of(tags: Mapping[str, str]) -> list[str]:
     """The verdict's reasons from a version's tags."""
     return json.loads(tags.get("reasons", "[]"))

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..schema import ACNS_NAMES, CLASSES
-from ..system.files import atomic
+from ..system.files import write_text
 from .style import CLASS_COLOURS, CLASS_LONG, gradient
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -60,8 +60,7 @@ def write_page(out: Path, template: str, context: Mapping[str, Any]) -> Path:
         context["values"] = {**context["values"], "classes": classes}
     text = _environment().get_template(template).render(context)
     out = Path(out)
-    with atomic(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out, text)
     return out
 
 

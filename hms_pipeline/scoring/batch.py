@@ -21,7 +21,7 @@ from ..data.reading import Reader, given_or_process
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, hash_bytes, hash_json, read_table
+from ..system.files import atomic, hash_bytes, hash_json, read_table, write_csv
 from ..system.processes import release_memory
 from ..system.progress import Progress, silent
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
@@ -277,8 +277,7 @@ def write_submission(
     table = table.assign(eeg_id=table["id"].astype("int64")).set_index("eeg_id").loc[expected]
     table = table.reset_index()[list(SUBMISSION_COLUMNS)]
     check_submission(table, expected)
-    with atomic(Path(out)) as temporary:
-        _to_csv(table, temporary)
+    write_csv(Path(out), table, FLOAT_FORMAT)
     check_submission(pd.read_csv(out), expected)
     return Submission(Path(out), len(table), warnings)
 
@@ -289,23 +288,18 @@ def _finish(table: pd.DataFrame, out: Path, n_resumed: int) -> BatchSummary:
     errors = out.parent / f"{out.stem}.errors.csv"
     errors.unlink(missing_ok=True)
     if failed:
-        with atomic(errors) as temporary:
-            _to_csv(pd.DataFrame(failed, columns=["id", "reason"]), temporary)
+        write_csv(errors, pd.DataFrame(failed, columns=["id", "reason"]))
     good = table.loc[~bad, list(COLUMNS)].reset_index(drop=True)
     if failed and good.empty:
         more = f" ({len(failed) - 1} more in {errors.name})" if len(failed) > 1 else ""
         raise InputError(f"Nothing could be scored: {failed[0][1]}{more}")
-    with atomic(out) as temporary:
-        if out.suffix == ".parquet":
+    if out.suffix == ".parquet":
+        with atomic(out) as temporary:
             good.to_parquet(temporary, index=False, compression="zstd")
-        else:
-            _to_csv(good, temporary)
+    else:
+        write_csv(out, good, FLOAT_FORMAT)
     log.info("scored %d windows, set %d inputs aside", len(good), len(failed))
     return BatchSummary(out, errors if failed else None, len(good), len(failed), n_resumed, failed)
-
-
-def _to_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
 
 
 def _expected(data: Path) -> pd.Series:

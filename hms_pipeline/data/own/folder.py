@@ -16,7 +16,7 @@ import pandas as pd
 
 from ...schema import SFREQ, TRAIN_COLUMNS, WINDOW_S, WINDOW_SAMPLES
 from ...system.errors import InputError
-from ...system.files import atomic
+from ...system.files import atomic, write_csv
 from ...system.progress import Progress, silent
 from ..reading import Reader
 from .cut import Cut, cut_recording, make_id
@@ -254,4 +254,4 @@ def _write_train(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             "Two windows have one number by chance. Shift one label by a second, or leave it out."
         )
     table = table.sort_values(["eeg_id", "eeg_sub_id"])
-    table.to_csv(path, index=False, lineterminator="\n")
+    write_csv(path, table)
