@@ -374,15 +374,9 @@ def _some_windows(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
     table = challenger_table(paths, params, made)
     if len(paths.answering(params.split.n_folds)) == 1:
         table = table.assign(fold=0)  # one network answers all
-    return pd.concat(
-        [
-            rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(
-                params.gate.self_check_windows
-            )
-            for _, rows in table.groupby("fold")
-        ],
-        ignore_index=True,
-    )
+    n = params.gate.self_check_windows
+    some = [rows.iloc[:: max(1, len(rows) // n)].head(n) for _, rows in table.groupby("fold")]
+    return pd.concat(some, ignore_index=True)
 
 
 def _worst_member(oof: OutOfFold, rows: pd.DataFrame, scores: Any) -> float:

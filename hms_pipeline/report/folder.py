@@ -101,14 +101,9 @@ def write_folder_report(
 
 
 def _cards(probs: np.ndarray) -> list[dict[str, Any]]:
-    leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES)) if len(probs) else None
-    return [
-        {
-            "mean": float(probs[:, k].mean()) if len(probs) else 0.0,
-            "leads": int(leading[k]) if leading is not None else 0,
-        }
-        for k in range(len(CLASSES))
-    ]
+    means = probs.sum(axis=0) / max(1, len(probs))
+    leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES))
+    return [{"mean": m, "leads": n} for m, n in zip(means.tolist(), leading.tolist(), strict=True)]
 
 
 def _recordings(scores: pd.DataFrame, names: pd.Series) -> list[dict[str, Any]]:

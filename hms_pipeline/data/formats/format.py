@@ -16,6 +16,7 @@ import numpy as np
 from ...catalogue import Catalogue, entry_maker
 from ...system.errors import InputError
 
+MOST_TEXT = 2**24  # bytes of a text file that are read
 TOLERANCE_S = Fraction(1, 100)  # time stamps are rounded; two samples at 200 Hz
 MICROVOLTS = {"µV": 1.0, "μV": 1.0, "uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3}
 
@@ -195,6 +196,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             f"{path.name} could not be read ({type(err).__name__}). Try again when its disk"
             " answers."
         ) from None
+
+
+def read_part(path: Path, n: int, first: int = 0) -> bytes:
+    """``n`` bytes from byte ``first`` on, or as many as there are."""
+    with opened(path) as stream:
+        stream.seek(first)
+        return stream.read(n)
+
+
+def read_text(path: Path) -> str:
+    """What a header in text says."""
+    return decoded(read_part(path, MOST_TEXT))
 
 
 def exact(text: str) -> Fraction | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...system.errors import InputError
-from .format import TOLERANCE_S, Segment, Source, SourceChannel, opened
+from .format import TOLERANCE_S, Segment, Source, SourceChannel, opened, read_part
 
 MOST_RECORD_BYTES = 2**28  # a whole record is held in memory
 
@@ -97,9 +97,7 @@ class Records:
     def bytes_of(self, first: int, last: int) -> np.ndarray:
         """Records ``first`` to ``last``, shape (last - first, n_bytes), uint8."""
         wanted = (last - first) * self.n_bytes
-        with opened(self.path) as stream:
-            stream.seek(self.first_byte + first * self.n_bytes)
-            content = stream.read(wanted)
+        content = read_part(self.path, wanted, self.first_byte + first * self.n_bytes)
         if len(content) < wanted:
             raise InputError(
                 f"{self.path.name} needs {self.n_records} data records, but ends before record"
