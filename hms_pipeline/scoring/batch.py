@@ -160,7 +160,7 @@ def _resumed(
     told = part.with_suffix(".told.parquet")
     if on_recording is None or isinstance(first, WindowItem):
         return part, _known(part, told)
-    return told, _known(told) if is_reported and is_reported(first.id) else _nothing()
+    return told, _known(told) if is_reported and is_reported(first.id) else _known()
 
 
 def check_out(out: Path, endings: Sequence[str] = ()) -> None:
@@ -199,10 +199,6 @@ def _known(*parts: Path) -> pd.DataFrame:
                 log.warning("Kept scores are damaged, so the group is scored again: %s", err)
                 continue
             return table[table["error"].isna()].reset_index(drop=True)
-    return _nothing()
-
-
-def _nothing() -> pd.DataFrame:
     return pd.DataFrame({"id": []})
 
 

@@ -302,15 +302,16 @@ def _left_out(every: np.ndarray, kept: np.ndarray, *reasons: str) -> tuple[str, 
 def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
     start_s = starts / SFREQ
     label_s = start_s + (WINDOW_S - LABEL_S) / 2
-    table = pd.DataFrame(
-        {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
-    )
-    table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
-    table["disagreement"] = spread
-    table["members_used"] = [
-        SEPARATOR.join(used) for scores in batches for used in scores.members_used
-    ]
-    table["warnings"] = [SEPARATOR.join(said) for scores in batches for said in scores.warnings]
+    times = {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
+    answers = pd.concat(map(answers_of, batches), ignore_index=True)
+    return pd.DataFrame(times).join(answers).assign(disagreement=spread)
+
+
+def answers_of(scores: Any) -> pd.DataFrame:
+    """Probabilities, members used and warnings of some windows, a row each."""
+    table = pd.DataFrame(np.asarray(scores.probs, np.float64), columns=list(VOTE_COLUMNS))
+    table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
+    table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
     return table
 
 

@@ -21,7 +21,7 @@ from ..system.errors import InputError
 from ..system.files import write_table
 from .inputs import Item, RecordingItem, WindowItem
 from .readers import read_all, window_readers
-from .recording import SEPARATOR, RecordingScores, WindowScorer, predict, score_opened
+from .recording import SEPARATOR, RecordingScores, WindowScorer, answers_of, predict, score_opened
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
@@ -126,13 +126,8 @@ def _score_batch(predictor: WindowScorer, readings: Iterable[Reading]) -> list[p
 
 
 def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
-    )
-    table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
-    table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
-    table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
-    return table.assign(error=None, transient=False)
+    names = {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
+    return pd.DataFrame(names).join(answers_of(scores)).assign(error=None, transient=False)
 
 
 def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> pd.DataFrame:
