@@ -61,6 +61,12 @@ class Recording:
 class Reader:
     """Names recordings by their content and opens them; in this process, if they are trusted."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
     def identify(self, path: Path) -> str:
         """SHA-256 of a recording's content; see ``content.content_hash``."""
         return content_hash(path)
@@ -122,9 +128,6 @@ class ReadingProcess(Reader):
         self._worker = Worker(__name__, MEMORY_BYTES)
         self._found: dict[Path, FileStates] = {}  # files' state when they were identified or opened
         self._opened: Path | None = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._worker.close()

@@ -121,7 +121,8 @@ def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) 
 
 def write_json(path: Path, value: Any) -> None:
     """Write ``to_json(value)`` atomically."""
-    write_text(path, to_json(value))
+    with atomic(path) as temporary:
+        temporary.write_text(to_json(value), encoding="utf-8")
 
 
 def write_sealed(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import multiprocessing as mp
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -175,10 +175,17 @@ def process_map(
     """
     workers = min(workers or cores(), most)
     if workers <= 1:
-        yield lambda function, items, chunksize=1: map(function, items)
+        yield _map_here
     else:
         with process_pool(workers, work, remains) as pool:
             yield pool.map
+
+
+def _map_here(
+    function: Callable[..., Any], items: Iterable[Any], chunksize: int = 1
+) -> Iterator[Any]:
+    del chunksize
+    return map(function, items)
 
 
 def _start(initializer: Callable[..., object] | None, initargs: tuple[Any, ...]) -> None:

@@ -189,7 +189,8 @@ def scaled(
     label: str, n_samples: int, kind: str, limits: Sequence[float], per_unit: float | None
 ) -> Signal:
     """A signal by the limits of its two ranges, as ``linear`` takes them, and its unit in µV."""
-    gain, offset, fault = linear(*limits, per_unit or 1.0)
+    low, high, least, most = limits
+    gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
     fault = fault if n_samples else "no samples"
     return Signal(label, n_samples, kind, gain, offset, per_unit is not None, fault)
 
