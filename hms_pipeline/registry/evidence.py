@@ -170,14 +170,9 @@ def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.D
         )
     fold_of = known.set_index("patient_id")["fold"]
     held_out = table["patient_id"].map(fold_of)
-    rows = [
-        (label, patient, network)
-        for label, patient, fold in zip(
-            table["label_id"], table["patient_id"], held_out, strict=True
-        )
-        for network in (range(n_folds) if pd.isna(fold) else (int(fold),))
-    ]
-    return pd.DataFrame(rows, columns=["label_id", "patient_id", "network"])
+    networks = [list(range(n_folds)) if pd.isna(fold) else [int(fold)] for fold in held_out]
+    plan = table[["label_id", "patient_id"]].assign(network=networks)
+    return plan.explode("network", ignore_index=True).astype({"network": int})
 
 
 def check_no_leak(plan: pd.DataFrame, folds: pd.DataFrame) -> None:
@@ -228,10 +223,8 @@ def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.n
     target = pd.DataFrame(target_of(table), index=table["label_id"])
     probs = predictions[list(CLASSES)].to_numpy(float)
     losses = kl_per_window(target.loc[predictions["label_id"]].to_numpy(), probs)
-    return (
-        pd.Series(losses).groupby(predictions["label_id"].to_numpy()).mean()
-        .loc[table["label_id"]].to_numpy()
-    )  # fmt: skip
+    means = predictions.assign(loss=losses).groupby("label_id")["loss"].mean()
+    return means.loc[table["label_id"]].to_numpy()
 
 
 def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.DataFrame:
@@ -247,9 +240,7 @@ def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.Data
             rows = place[place["label_id"].isin(part["label_id"])]
             windows = LazyWindows(module(code, "data.window").WindowReader(data), rows)
             probs = predictor.only([int(network)]).predict(windows).probs
-            draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
-                label_id=rows["label_id"].to_numpy()
-            ))  # fmt: skip
+            draws.append(pd.DataFrame(probs, rows["label_id"], list(CLASSES)).reset_index())
     return pd.concat(draws, ignore_index=True)
 
 

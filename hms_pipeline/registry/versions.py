@@ -167,9 +167,8 @@ class Registry:
 
     def find(self, content_hash: str) -> ModelVersion | None:
         """The newest version with this content."""
-        return next(
-            (v for v in self.versions() if v.tags.get("content_hash") == content_hash), None
-        )
+        found = (v for v in self.versions() if v.tags.get("content_hash") == content_hash)
+        return next(found, None)
 
     def get(self, version: int | str) -> ModelVersion:
         """One version.
