@@ -303,8 +303,9 @@ def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) ->
     start_s = starts / SFREQ
     label_s = start_s + (WINDOW_S - LABEL_S) / 2
     times = {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
-    answers = pd.concat(map(answers_of, batches), ignore_index=True)
-    return pd.DataFrame(times).join(answers).assign(disagreement=spread)
+    table = pd.DataFrame(times).join(pd.concat(map(answers_of, batches), ignore_index=True))
+    table.insert(table.columns.get_loc("members_used"), "disagreement", spread)
+    return table
 
 
 def answers_of(scores: Any) -> pd.DataFrame:
