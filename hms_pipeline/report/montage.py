@@ -63,13 +63,8 @@ def screen_traces(eeg: Array) -> Array:
 
 def baselines() -> Array:
     """Height of each trace in spacings, shape (18,): downwards from 0, with gaps between groups."""
-    heights, y = [], 0.0
-    for pairs in GROUPS.values():
-        for _ in pairs:
-            heights.append(y)
-            y += 1
-        y += GROUP_GAP
-    return np.array(heights)
+    sizes = [len(pairs) for pairs in GROUPS.values()]
+    return np.arange(sum(sizes)) + GROUP_GAP * np.repeat(np.arange(len(sizes)), sizes)
 
 
 def sensitivity(traces: Array) -> int:
