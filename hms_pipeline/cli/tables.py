@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 
 from ..system.errors import InputError
-from ..system.files import atomic
+from ..system.files import write_text
 from .app import out
 
 START, END = "<!-- results:start -->", "<!-- results:end -->"
@@ -118,8 +118,7 @@ def rewrite_between_marks(path: Path, text: str) -> None:
     _, end, after = rest.partition(END)
     if not start or not end:
         raise InputError(f"{path} needs the lines {START} and {END}, but has not both. Add them.")
-    with atomic(path) as temporary:
-        temporary.write_text(f"{before}{START}\n{text}{END}{after}", encoding="utf-8")
+    write_text(path, f"{before}{START}\n{text}{END}{after}")
 
 
 def cell(value: object) -> str:

@@ -21,6 +21,7 @@ COMPUTED_IMPORTS = {
     "registry.serving.model_code:_forget": "of a version's own code, as above",
     "registry.serving.model_code:check_package": "compares a version's code with what runs",
     "inference.bundle:_code_files": "copies code, and no other file",
+    "system.compiler:without_compiler": "stands in for modules of PyTorch alone",
     "config.members:STARTER_FOLDER": "the starter's files count where the recipe names them",
     "config.options:options_of": "annotations of entries and constructors, which count",
     "features.view:View.summary": "a docstring's first line, for `hms views`",

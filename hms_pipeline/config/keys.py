@@ -12,7 +12,7 @@ from ..code_keys import code_keys, read_code
 from ..code_keys.closure import Code
 from ..code_keys.roots import Keys
 from ..system.errors import StaleError
-from ..system.files import atomic
+from ..system.files import write_text
 from .params import Params
 from .paths import Paths
 
@@ -60,8 +60,7 @@ def keys_stand(paths: Paths, params: Params) -> bool:
 
 def write_keys(paths: Paths, keys: dict[str, Any]) -> None:
     """Write ``keys.yaml``, which DVC reads as parameters of the stages."""
-    with atomic(paths.keys) as temporary:
-        temporary.write_text(yaml.safe_dump(keys), encoding="utf-8")
+    write_text(paths.keys, yaml.safe_dump(keys))
 
 
 @lru_cache(maxsize=4)

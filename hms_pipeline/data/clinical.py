@@ -172,7 +172,7 @@ def open_clinical(
         source=facts | {"start_of_day_s": source.start_of_day_s},
         pauses=pauses,
         warnings=(
-            *_left_out_remarks(left_out),
+            *(f"Left out {text}." for text in by_reason(left_out)),
             *montage.warnings,
             *_unit_remarks(source, used),
             *_loop_remarks(judgement, montage, max_disagreement),
@@ -303,10 +303,6 @@ def _check_amplitude(
             f"EEG must be in microvolts, typically {low:g} to {high:g}, but {name} is typically"
             f" {typical:.3g}. Correct the units in the file."
         )
-
-
-def _left_out_remarks(left_out: LeftOut) -> tuple[str, ...]:
-    return tuple(f"Left out {text}." for text in by_reason(left_out))
 
 
 def _unit_remarks(source: Source, used: Used) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..system.errors import InputError
 from ..system.files import atomic
+from .formats.mne_raw import need_mne
 
 ENDINGS = (".csv", ".txt", ".fif", ".fif.gz")
 
@@ -42,13 +43,7 @@ def write_annotations(
             f"Annotations need a file ending in one of {list(ENDINGS)}, but {path.name} was given."
             " Change the ending."
         )
-    try:
-        import mne
-    except ImportError:
-        raise InputError(
-            "Writing annotations needs MNE, which is not installed."
-            " Install it with: pip install 'hms-pipeline[clinical]'."
-        ) from None
+    mne = need_mne("Writing annotations")
     onsets, durations, texts = list(onsets_s), list(durations_s), list(descriptions)
     if path.suffix == ".csv" and 0 not in onsets:
         # MNE reads a CSV's onsets relative to its first one, so the first must be the start.

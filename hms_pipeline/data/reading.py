@@ -7,7 +7,7 @@ ends, and only that file is lost.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,7 +126,6 @@ class ReadingProcess(Reader):
 
     def __init__(self) -> None:
         self._worker = Worker(__name__, MEMORY_BYTES)
-        self._patience: tuple[Path, float] | None = None  # patience with the last path
         self._found: dict[Path, FileStates] = {}  # files' state when they were identified or opened
         self._opened: Path | None = None
 
@@ -160,11 +159,11 @@ class ReadingProcess(Reader):
             The process was killed from outside, a file changed since the recording was identified,
             or the function's own.
         """
-        if self._patience is None or self._patience[0] != path:
-            self._patience = path, _patience_s(path)
+        known = self._found.get(path, {})
+        n_bytes = sum(state[2] for state in known.values() if state is not None)
+        timeout_s = PATIENCE_S + n_bytes / SLOWEST
         try:
-            answer = self._worker.call(function, path, *args, timeout_s=self._patience[1])
-            known = self._found.get(path, {})
+            answer = self._worker.call(function, path, *args, timeout_s=timeout_s)
             if _states_of(known) != known:
                 self._opened = None
                 raise UnavailableError(
@@ -180,14 +179,9 @@ class ReadingProcess(Reader):
             ) from None
 
 
-@contextmanager
-def given_or_process(reader: Reader | None) -> Iterator[Reader]:
+def given_or_process(reader: Reader | None) -> AbstractContextManager[Reader]:
     """A caller's reader, which stays as it is, or a process that ends with the block."""
-    if reader is not None:
-        yield reader
-        return
-    with ReadingProcess() as process:
-        yield process
+    return ReadingProcess() if reader is None else nullcontext(reader)
 
 
 FileStates = dict[Path, tuple[int, ...] | None]  # file → what changes when its content does
@@ -210,14 +204,6 @@ def _state(file: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _patience_s(path: Path) -> float:
-    try:
-        n_bytes = sum(file.stat().st_size for file in files_of(path))
-    except (InputError, OSError):
-        n_bytes = 0  # reading it raises the error
-    return PATIENCE_S + n_bytes / SLOWEST
 
 
 # ---------------------------------------------------------------- in the process

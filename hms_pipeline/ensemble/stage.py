@@ -14,7 +14,7 @@ from ..config import Params, Paths
 from ..config.ensemble import EnsembleParams
 from ..schema import CLASSES, DECIDING_SLICE, VOTE_SLICES
 from ..system.files import read_sealed, write_json, write_sealed, write_table
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from ..training.finished import read_manifest
 from ..training.metrics import kl_per_window, metric_name
 from .blend import KINDS, Blend, FittedBlend, fit_blend
@@ -48,7 +48,7 @@ class Made:
     oof: OutOfFold
 
 
-def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[str, Any]:
+def run(paths: Paths, params: Params, progress: Progress = silent) -> dict[str, Any]:
     """Fit, judge and choose the blend, and write the folder ``ensemble``.
 
     That is ``weights.json``, ``oof.parquet``, ``metrics.json`` and ``summary.json``.
@@ -61,17 +61,16 @@ def run(paths: Paths, params: Params, progress: Progress | None = None) -> dict[
     dict
         The content of ``metrics.json``.
     """
-    tell = progress or (lambda done, total: None)
-    made = compute(paths, params, tell)
+    made = compute(paths, params, progress)
     write_sealed(paths.ensemble / WEIGHTS, made.weights)
     write_sealed(paths.ensemble / METRICS, made.metrics)
     write_json(paths.ensemble / "summary.json", plain(_flat(made.metrics)))
     write_table(paths.ensemble / TABLE, made.table)
-    tell(4, 4)
+    progress(4, 4)
     return made.metrics
 
 
-def compute(paths: Paths, params: Params, tell: Progress = lambda done, total: None) -> Made:
+def compute(paths: Paths, params: Params, tell: Progress = silent) -> Made:
     """Compute the ensemble from the members' predictions, each checked by its fold's manifest."""
     oof = read_oof(paths, params)
     tell(1, 4)
@@ -154,21 +153,22 @@ def fit(oof: OutOfFold, params: EnsembleParams) -> FittedBlend:
 def _predictions(oof: OutOfFold, fitted: FittedBlend) -> dict[str, Any]:
     """Everything that is judged: each predicts a window without having seen its fold."""
     blends = {kind: fitted.nested_predict(oof.probs, oof.folds, kind) for kind in fitted.candidates}
+    usual = prior(oof.target, oof.folds, oof.deciding)
     return {
         "members": dict(zip(oof.members, oof.probs, strict=True)),
         "blends": blends,
         "ensemble": blends[fitted.kind],
-        "baselines": {"prior": prior(oof), "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
+        "baselines": {"prior": usual, "uniform": np.full(oof.votes.shape, 1 / len(CLASSES))},
     }
 
 
-def prior(oof: OutOfFold) -> Array:
+def prior(target: Array, folds: NDArray[np.int64], deciding: NDArray[np.bool_]) -> Array:
     """Mean target of the deciding windows of the other folds (of all windows, without any)."""
-    probs = np.empty(oof.votes.shape)
-    for fold in np.unique(oof.folds):
-        other = oof.folds != fold
-        rows = other & oof.deciding if (other & oof.deciding).any() else other
-        probs[oof.folds == fold] = oof.target[rows if rows.any() else ~other].mean(axis=0)
+    probs = np.empty(target.shape)
+    for fold in np.unique(folds):
+        other = folds != fold
+        rows = other & deciding if (other & deciding).any() else other
+        probs[folds == fold] = target[rows if rows.any() else ~other].mean(axis=0)
     # a class no other fold has still needs a finite logarithm
     probs = np.maximum(probs, 1e-3)
     return probs / probs.sum(axis=1, keepdims=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -53,8 +54,7 @@ def write_zip(bundle: Path, out: Path) -> Path:
             entry = zipfile.ZipInfo(name, LONG_AGO)
             entry.compress_type, entry.external_attr = kind, 0o644 << 16
             with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                while block := source.read(2**20):
-                    target.write(block)
+                shutil.copyfileobj(source, target, 2**20)
     return out
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -19,6 +20,22 @@ HALF_FROM = 16  # windows; with fewer, casting the weights would take longer tha
 # Networks side by side on a GPU: more hide the launches of small batches; with large ones they
 # only take memory.
 MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
+
+
+class Undrawn(TorchFunctionMode):
+    """Networks built meanwhile draw no initial weights: trained ones take their place.
+
+    On the device ``meta`` there is nothing to draw into, but PyTorch would load sympy for it.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """The tensor as it is, for every function of ``torch.nn.init``."""
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def fold_normalisation(networks: Sequence[nn.Module], example: Sequence[Tensor]) -> bool:

@@ -20,12 +20,13 @@ from ..features.views import build_views
 from ..features.windows import prepare
 from ..models import build_model
 from ..schema import CLASSES
+from ..system.compiler import without_compiler
 from ..system.device import choose_device
 from ..system.errors import InputError
 from ..system.files import hash_json
 from .bundle import Bundle, read_bundle
 from .checks import check_window
-from .networks import FoldGroup, GraphPool, with_weights
+from .networks import FoldGroup, GraphPool, Undrawn, with_weights
 
 T = TypeVar("T")
 BATCH_SIZE = {"cpu": 8, "cuda": 64}  # bounds the memory; larger ones gain nothing
@@ -290,7 +291,7 @@ def load_networks(
     """
     member = bundle.members[name]
     # Built once, without memory: drawing random weights takes longer than reading trained ones.
-    with torch.device("meta"):
+    with without_compiler(), torch.device("meta"), Undrawn():
         blank = build_model(member, [views[view].shape for view in member.views], name=name)
     blank.eval()
     return [_trained(blank, bundle.weights(name, fold), device) for fold in folds]

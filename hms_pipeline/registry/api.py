@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from .cleanup import remove_compiled, remove_fetched, remove_models, remove_trai
 from .lineage import restore_commands
 from .package import BUNDLE
 from .tables import training_tables
-from .versions import ROLLED_BACK, Registry, names, reasons_of
+from .versions import ROLLED_BACK, Registry, facts_of, names, reasons_of
 
 
 def list_versions(paths: Paths) -> list[dict[str, Any]]:
@@ -128,7 +127,8 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
     InputError
         It is the champion already, does not verify, or no reason is given.
     """
-    with _changing(paths) as registry:
+    read_store(paths)  # refuses where there is none, before the next line makes one
+    with Registry.changing(paths) as registry:
         found = registry.named(version)
         if registry.champion() == int(found.version):
             raise InputError(f"Version {found.version} is the champion already. Nothing to do.")
@@ -138,16 +138,9 @@ def promote(paths: Paths, version: int | str, reason: str) -> int:
 
 def rollback(paths: Paths, reason: str) -> int:
     """Move the champion back to its predecessor; gives the version that is champion now."""
-    with _changing(paths) as registry:
-        return promotion.rollback(registry, reason)
-
-
-@contextlib.contextmanager
-def _changing(paths: Paths) -> Iterator[Registry]:
-    """The registry under its lock; where there is no store, none is made and this is refused."""
     read_store(paths)
     with Registry.changing(paths) as registry:
-        yield registry
+        return promotion.rollback(registry, reason)
 
 
 def model_of(paths: Paths, version: int | str | None = None) -> tuple[int, Path]:
@@ -221,11 +214,7 @@ def _remove_versions(paths: Paths, keep: int) -> list[int]:
         kept |= {int(version.version) for version in versions[:keep]}
         removed = [version for version in versions if int(version.version) not in kept]
         for version in removed:
-            registry.ledger.append(
-                "delete",
-                version=int(version.version),
-                content_hash=version.tags.get("content_hash"),
-            )
+            registry.ledger.append("delete", **facts_of(version))
             registry.decisions.delete(version)
         remove_models(registry)
         remove_fetched(registry)

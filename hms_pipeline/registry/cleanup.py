@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..config import Paths, load_params
 from ..system.errors import InputError
 from ..tracking.places import local_path
-from ..tracking.store import MODELS, experiment_id, folder_of, is_own
+from ..tracking.runs import KIND, find_runs
+from ..tracking.store import MODELS, folder_of, is_own
 from ..training.finished import fold_key, member_inputs, read_manifest
 from .tables import TRAINING
 from .versions import Registry, fetched_as
@@ -34,9 +35,7 @@ def remove_models(registry: Registry) -> None:
     there = {_place(version.source) for version in versions}
     named = {version.run_id for version in versions}
     client = registry.client
-    runs = client.search_runs(
-        [experiment_id(client, registry.paths)], "tags.`hms.kind` = 'register'"
-    )
+    runs = find_runs(client, registry.paths, {KIND: "register"})
     registry.decisions.check()  # no other machine may have begun one of these runs meanwhile
     for run in runs:
         if run.info.run_id in named or _place(f"{run.info.artifact_uri}/model") in there:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..system.errors import InputError, StaleError
-from ..system.files import atomic
+from ..system.files import write_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,16 +74,13 @@ class Decisions:
         StaleError
             Others waited for it and heard nothing of this process for ``DEAD_S``.
         """
-        try:
+        with unless_absent():
             self.client.get_model_version(NAME, self.number or "0")
-        except Exception as err:
-            if not is_absent(err):
-                raise
-            raise StaleError(
-                "The registry's lock is needed to change it, but another process has taken it over,"
-                f" because this one had not been heard of for {DEAD_S:.0f} s. Run the command"
-                " again."
-            ) from None
+            return
+        raise StaleError(
+            "The registry's lock is needed to change it, but another process has taken it over,"
+            f" because this one had not been heard of for {DEAD_S:.0f} s. Run the command again."
+        )
 
     @contextlib.contextmanager
     def alone(self, token_file: Path, timeout_s: float = 600.0) -> Iterator[None]:
@@ -105,8 +102,7 @@ class Decisions:
         if token_file.exists():
             self._remove(token_file.read_text(encoding="utf-8"))
         token = uuid.uuid4().hex
-        with atomic(token_file) as temporary:
-            temporary.write_text(token, encoding="utf-8")
+        write_text(token_file, token)
         self.number = self._create({TICKET: token, OWNER: who(), BEAT: "0"})
         ended = threading.Event()
         threading.Thread(target=self._beat, args=(self.number, ended), daemon=True).start()
@@ -160,11 +156,8 @@ class Decisions:
 
     def delete(self, version: ModelVersion) -> None:
         """Delete a version of whatever model, unless it is gone."""
-        try:
+        with unless_absent():
             self.client.delete_model_version(version.name, version.version)
-        except Exception as err:
-            if not is_absent(err):
-                raise
 
     def _tickets(self) -> list[ModelVersion]:
         found = search(self.client, f"name = '{NAME}' and tags.`{TICKET}` LIKE '%'")
@@ -175,11 +168,8 @@ class Decisions:
         create = partial(
             self.client.create_model_version, NAME, SOURCE, tags=tags, await_creation_for=0
         )
-        try:
+        with unless_absent():
             return create().version
-        except Exception as err:
-            if not is_absent(err):
-                raise
         create_model(self.client, NAME, ABOUT)
         return create().version
 
@@ -229,9 +219,14 @@ def create_model(client: MlflowClient, name: str, description: str) -> None:
             raise
 
 
-def is_absent(err: Exception) -> bool:
-    """Whether MLflow looked and found nothing, rather than failed to look."""
-    return getattr(err, "error_code", None) == "RESOURCE_DOES_NOT_EXIST"
+@contextlib.contextmanager
+def unless_absent() -> Iterator[None]:
+    """Go on behind the block where MLflow's store answers that there is no such thing."""
+    try:
+        yield
+    except Exception as err:  # every store has its own
+        if getattr(err, "error_code", None) != "RESOURCE_DOES_NOT_EXIST":
+            raise
 
 
 def who() -> str:

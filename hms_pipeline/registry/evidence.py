@@ -21,7 +21,7 @@ from ..data.window import Window, WindowReader
 from ..ensemble.check import agree, check_table, differs
 from ..ensemble.metrics import plurality
 from ..ensemble.oof import OutOfFold
-from ..ensemble.stage import Made
+from ..ensemble.stage import Made, prior
 from ..inference.bundle import read_info
 from ..inference.client import encode_request
 from ..inference.write import PLACE
@@ -137,14 +137,8 @@ def target_of(table: pd.DataFrame) -> np.ndarray:
 
 def prior_losses(table: pd.DataFrame) -> np.ndarray:
     """Loss of the mean target of the other folds: what a first version has to beat."""
-    target, folds = target_of(table), table["fold"].to_numpy()
-    losses = np.empty(len(table))
-    for fold in np.unique(folds):
-        others = target[folds != fold] if (folds != fold).any() else target
-        prior = np.maximum(others.mean(axis=0), 1e-3)
-        rows = folds == fold
-        losses[rows] = kl_per_window(target[rows], np.tile(prior / prior.sum(), (rows.sum(), 1)))
-    return losses
+    target = target_of(table)
+    return kl_per_window(target, prior(target, table["fold"].to_numpy(), np.ones(len(table), bool)))
 
 
 def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.DataFrame:
@@ -176,14 +170,9 @@ def network_plan(table: pd.DataFrame, folds: pd.DataFrame, n_folds: int) -> pd.D
         )
     fold_of = known.set_index("patient_id")["fold"]
     held_out = table["patient_id"].map(fold_of)
-    rows = [
-        (label, patient, network)
-        for label, patient, fold in zip(
-            table["label_id"], table["patient_id"], held_out, strict=True
-        )
-        for network in (range(n_folds) if pd.isna(fold) else (int(fold),))
-    ]
-    return pd.DataFrame(rows, columns=["label_id", "patient_id", "network"])
+    networks = [list(range(n_folds)) if pd.isna(fold) else [int(fold)] for fold in held_out]
+    plan = table[["label_id", "patient_id"]].assign(network=networks)
+    return plan.explode("network", ignore_index=True).astype({"network": int})
 
 
 def check_no_leak(plan: pd.DataFrame, folds: pd.DataFrame) -> None:
@@ -223,7 +212,9 @@ def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.n
     -------
     array, shape (n_windows,)
     """
-    stored = _stored(champion.tables, table)
+    oof = pd.read_parquet(champion.tables / "oof.parquet")
+    same = ["label_id", "patient_id", *PLACE]
+    stored = oof.merge(table[same], on=same)
     rest = table[~table["label_id"].isin(stored["label_id"])]
     draws = [stored[["label_id", *CLASSES]]]
     if len(rest):
@@ -232,16 +223,8 @@ def champion_losses(champion: Champion, table: pd.DataFrame, data: Path) -> np.n
     target = pd.DataFrame(target_of(table), index=table["label_id"])
     probs = predictions[list(CLASSES)].to_numpy(float)
     losses = kl_per_window(target.loc[predictions["label_id"]].to_numpy(), probs)
-    return (
-        pd.Series(losses).groupby(predictions["label_id"].to_numpy()).mean()
-        .loc[table["label_id"]].to_numpy()
-    )  # fmt: skip
-
-
-def _stored(tables: Path, table: pd.DataFrame) -> pd.DataFrame:
-    oof = pd.read_parquet(tables / "oof.parquet")
-    same = ["label_id", "patient_id", *PLACE]
-    return oof.merge(table[same], on=same)
+    means = predictions.assign(loss=losses).groupby("label_id")["loss"].mean()
+    return means.loc[table["label_id"]].to_numpy()
 
 
 def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.DataFrame:
@@ -257,9 +240,7 @@ def _predict_new(champion: Champion, table: pd.DataFrame, data: Path) -> pd.Data
             rows = place[place["label_id"].isin(part["label_id"])]
             windows = LazyWindows(module(code, "data.window").WindowReader(data), rows)
             probs = predictor.only([int(network)]).predict(windows).probs
-            draws.append(pd.DataFrame(probs, columns=list(CLASSES)).assign(
-                label_id=rows["label_id"].to_numpy()
-            ))  # fmt: skip
+            draws.append(pd.DataFrame(probs, rows["label_id"], list(CLASSES)).reset_index())
     return pd.concat(draws, ignore_index=True)
 
 
@@ -384,15 +365,9 @@ def _some_windows(paths: Paths, params: Params, made: Made) -> pd.DataFrame:
     table = challenger_table(paths, params, made)
     if len(paths.answering(params.split.n_folds)) == 1:
         table = table.assign(fold=0)  # one network answers all
-    return pd.concat(
-        [
-            rows.iloc[:: max(1, len(rows) // params.gate.self_check_windows)].head(
-                params.gate.self_check_windows
-            )
-            for _, rows in table.groupby("fold")
-        ],
-        ignore_index=True,
-    )
+    n = params.gate.self_check_windows
+    some = [rows.iloc[:: max(1, len(rows) // n)].head(n) for _, rows in table.groupby("fold")]
+    return pd.concat(some, ignore_index=True)
 
 
 def _worst_member(oof: OutOfFold, rows: pd.DataFrame, scores: Any) -> float:

@@ -20,7 +20,7 @@ from .gate import Check, failed
 from .package import BUNDLE
 from .promotion import promote, refuse
 from .tables import training_tables
-from .versions import Registry
+from .versions import Registry, facts_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -165,8 +165,8 @@ class Judge:
         return comparison(self.whole, self.whole_params, champion, made)
 
     def _refusal(self, version: ModelVersion, judged_by: str) -> dict[str, Any] | None:
-        facts = {"version": int(version.version), "content_hash": version.tags["content_hash"]}
-        return self.registry.ledger.last("refuse", **facts, **{JUDGED_BY: judged_by})
+        facts = {**facts_of(version), JUDGED_BY: judged_by}
+        return self.registry.ledger.last("refuse", **facts)
 
 
 def _champion(registry: Registry) -> Champion | None:

@@ -195,15 +195,10 @@ class Ledger:
 
     def last(self, action: str, **facts: Any) -> dict[str, Any] | None:
         """The newest record of an action with these facts."""
-        return next(
-            (
-                record
-                for record in reversed(self.read())
-                if record["action"] == action
-                and all(record.get(key) == value for key, value in facts.items())
-            ),
-            None,
-        )
+        for record in reversed(self.read()):
+            if record["action"] == action and all(record.get(k) == v for k, v in facts.items()):
+                return record
+        return None
 
     def barred(self, content_hash: str, networks_hash: str, judged_by: str) -> str | None:
         """Why this content is never promoted by itself again, or None.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..system.errors import InputError, StaleError
 from ..tracking.store import CHAMPION
-from .versions import Registry
+from .versions import Registry, facts_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -108,8 +108,7 @@ def refuse(
     """Write down that a version did not become champion, and by which thresholds."""
     registry.ledger.append(
         "refuse",
-        version=int(version.version),
-        content_hash=version.tags.get("content_hash"),
+        **facts_of(version),
         champion=registry.champion(),
         reasons=list(reasons),
         judged_by=judged_by,

@@ -20,7 +20,7 @@ from .judge import Judge
 from .lineage import data_origin, lineage
 from .package import BUNDLE, model_hashes, write_model
 from .tables import TRAINING
-from .versions import Registry, names, reasons_of
+from .versions import Registry, facts_of, names, reasons_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -208,17 +208,13 @@ def note_registered(registry: Registry, version: ModelVersion) -> ModelVersion:
         if int(other.version) != int(kept.version):
             registry.decisions.delete(other)
     if not _is_noted(registry, kept):
-        facts = {**_facts(kept), "files_sha256": kept.tags["files_sha256"]}
+        facts = {**facts_of(kept), "files_sha256": kept.tags["files_sha256"]}
         registry.ledger.append("register", **facts)
     return kept
 
 
 def _is_noted(registry: Registry, version: ModelVersion) -> bool:
-    return registry.ledger.last("register", **_facts(version)) is not None
-
-
-def _facts(version: ModelVersion) -> dict[str, Any]:
-    return {"version": int(version.version), "content_hash": version.tags["content_hash"]}
+    return registry.ledger.last("register", **facts_of(version)) is not None
 
 
 def _deciding_tags(metrics: Mapping[str, Any]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from ..system.errors import InputError
 from ..system.files import atomic, flush
 from ..system.locks import locked
 from ..tracking.store import CHAMPION, experiment_id, folder_of, is_own, open_client, open_to_write
-from .decisions import Decisions, create_model, is_absent, search
+from .decisions import Decisions, create_model, search, unless_absent
 from .ledger import Ledger
 from .package import check_model
 
@@ -128,14 +128,10 @@ class Registry:
         return self.paths.mlruns / "fetched"
 
     def _create_model(self) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with unless_absent():
             self.client.get_registered_model(self.model)
-        except MlflowException as err:
-            if not is_absent(err):
-                raise
-            create_model(self.client, self.model, ABOUT)
+            return
+        create_model(self.client, self.model, ABOUT)
 
     def _recover(self) -> None:
         """Finish an intent of a killed process: commit it if the alias has moved, else abort it."""
@@ -171,9 +167,8 @@ class Registry:
 
     def find(self, content_hash: str) -> ModelVersion | None:
         """The newest version with this content."""
-        return next(
-            (v for v in self.versions() if v.tags.get("content_hash") == content_hash), None
-        )
+        found = (v for v in self.versions() if v.tags.get("content_hash") == content_hash)
+        return next(found, None)
 
     def get(self, version: int | str) -> ModelVersion:
         """One version.
@@ -183,16 +178,11 @@ class Registry:
         InputError
             There is none of that number.
         """
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with unless_absent():
             return self.client.get_model_version(self.model, str(version))
-        except MlflowException as err:
-            if not is_absent(err):
-                raise
-            numbers = sorted(int(v.version) for v in self.versions())
-            choice = f"Choose one of {numbers}" if numbers else "Register one first: dvc repro"
-            raise InputError(f"{self.model} has no version {version}. {choice}.") from None
+        numbers = sorted(int(v.version) for v in self.versions())
+        choice = f"Choose one of {numbers}" if numbers else "Register one first: dvc repro"
+        raise InputError(f"{self.model} has no version {version}. {choice}.")
 
     def named(self, name: int | str | None) -> ModelVersion:
         """The version that a user names; the champion where that is None.
@@ -229,14 +219,9 @@ class Registry:
 
     def aliases(self) -> dict[str, int]:
         """Alias → version; a store that cannot answer raises, so that no champion seems absent."""
-        from mlflow.exceptions import MlflowException
-
-        try:
+        found: Mapping[str, str] = {}
+        with unless_absent():
             found = self.client.get_registered_model(self.model).aliases
-        except MlflowException as err:
-            if not is_absent(err):
-                raise
-            return {}
         return {alias: int(version) for alias, version in found.items()}
 
     def champion(self) -> int | None:
@@ -356,6 +341,11 @@ def fetched_as(version: ModelVersion) -> str:
 def names(aliases: Mapping[str, int], version: int) -> list[str]:
     """A version's aliases."""
     return sorted(alias for alias, to in aliases.items() if to == version)
+
+
+def facts_of(version: ModelVersion) -> dict[str, Any]:
+    """What every line of the ledger says of a version."""
+    return {"version": int(version.version), "content_hash": version.tags.get("content_hash")}
 
 
 def reasons_of(tags: Mapping[str, str]) -> list[str]:

@@ -28,8 +28,6 @@ def write_folder_report(
     notable: Mapping[str, NotableWindow] | None = None,
     explained: Mapping[str, Explanation] | None = None,
     failed: Sequence[tuple[str, str]] = (),
-    identifier: str = "",
-    title: str = "Scored folder",
 ) -> Path:
     """Write one self-contained HTML file; it links to the pages of recordings beside it.
 
@@ -51,7 +49,6 @@ def write_folder_report(
         Why, by the same names.
     failed : sequence of (str, str)
         Inputs set aside and why.
-    identifier, title : str
 
     Returns
     -------
@@ -80,9 +77,7 @@ def write_folder_report(
         out,
         "folder.html.j2",
         {
-            "title": title,
-            "identifier": identifier,
-            "index": "",
+            "title": "Scored folder",
             "n_scored": len(scores),
             "cards": _cards(probs),
             "windows": [
@@ -106,14 +101,9 @@ def write_folder_report(
 
 
 def _cards(probs: np.ndarray) -> list[dict[str, Any]]:
-    leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES)) if len(probs) else None
-    return [
-        {
-            "mean": float(probs[:, k].mean()) if len(probs) else 0.0,
-            "leads": int(leading[k]) if leading is not None else 0,
-        }
-        for k in range(len(CLASSES))
-    ]
+    means = probs.sum(axis=0) / max(1, len(probs))
+    leading = np.bincount(probs.argmax(axis=1), minlength=len(CLASSES))
+    return [{"mean": m, "leads": n} for m, n in zip(means.tolist(), leading.tolist(), strict=True)]
 
 
 def _recordings(scores: pd.DataFrame, names: pd.Series) -> list[dict[str, Any]]:

@@ -9,10 +9,11 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 from ..schema import EEG_COLUMNS, LABEL_S, MIDLINE, REGION_PAIRS, SFREQ, WINDOW_S
+from ..signal.filters import band_pass
 
 Array = NDArray[np.floating]
 DRAWN_SFREQ = 100.0  # Hz; a screen cannot show more of 10 s
@@ -56,20 +57,14 @@ def screen_traces(eeg: Array) -> Array:
         # Of a derivation that is missing as a whole.
         warnings.simplefilter("ignore", RuntimeWarning)
         centre = np.nan_to_num(np.nanmedian(np.where(missing, np.nan, raw), axis=1))
-    filled = np.where(missing, 0.0, raw - centre[:, None])
-    filtered = sosfiltfilt(butter(2, BAND_HZ, "bandpass", fs=SFREQ, output="sos"), filled, axis=1)
-    return np.where(missing, np.nan, filtered)
+    filled = torch.from_numpy(np.where(missing, 0.0, raw - centre[:, None]))
+    return np.where(missing, np.nan, band_pass(filled, *BAND_HZ, order=2).numpy())
 
 
 def baselines() -> Array:
     """Height of each trace in spacings, shape (18,): downwards from 0, with gaps between groups."""
-    heights, y = [], 0.0
-    for pairs in GROUPS.values():
-        for _ in pairs:
-            heights.append(y)
-            y += 1
-        y += GROUP_GAP
-    return np.array(heights)
+    sizes = [len(pairs) for pairs in GROUPS.values()]
+    return np.arange(sum(sizes)) + GROUP_GAP * np.repeat(np.arange(len(sizes)), sizes)
 
 
 def sensitivity(traces: Array) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..schema import ACNS_NAMES, CLASSES
-from ..system.files import atomic
+from ..system.files import write_text
 from .style import CLASS_COLOURS, CLASS_LONG, gradient
 
 TEMPLATES = Path(__file__).parent / "templates"
+DASH = "–"
 
 
 @cache
@@ -28,8 +29,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"clock": clock, "number": number, "span": span, "votes": votes}
     environment.filters["percent"] = lambda value: f"{value:.0%}"
-    environment.filters["clock"] = clock
     return environment
 
 
@@ -59,8 +60,7 @@ def write_page(out: Path, template: str, context: Mapping[str, Any]) -> Path:
         context["values"] = {**context["values"], "classes": classes}
     text = _environment().get_template(template).render(context)
     out = Path(out)
-    with atomic(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out, text)
     return out
 
 
@@ -69,6 +69,27 @@ def image_uri(png: bytes) -> Markup:
     return Markup(  # noqa: S704 - base64 needs no escaping
         "data:image/png;base64," + base64.b64encode(png).decode()
     )
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number with its decimals, or a dash where there is none."""
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def span(interval: Sequence[float] | None, sign: str = "") -> str:
+    """Both ends of an interval, with ``sign="+"`` always signed; a dash where there is none."""
+    return " to ".join(f"{end:{sign}.4f}" for end in interval) if interval else DASH
+
+
+def votes(name: str) -> str:
+    """What a slice of windows is called.
+
+    Examples
+    --------
+    >>> votes("all"), votes("3-9"), votes(">=10")
+    ('all windows', '3–9 votes', '≥ 10 votes')
+    """
+    return "all windows" if name == "all" else f"{name.replace('>=', '≥ ').replace('-', '–')} votes"
 
 
 def clock(seconds: float, start_of_day_s: float | None = None) -> str:
@@ -112,11 +133,11 @@ def facts(mapping: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
         if isinstance(value, Mapping):
             rows += facts(value, name)
         elif isinstance(value, list | tuple):
-            rows.append((name, ", ".join(map(str, value)) or "–"))
+            rows.append((name, ", ".join(map(str, value)) or DASH))
         elif isinstance(value, bool):
             rows.append((name, "yes" if value else "no"))
         elif isinstance(value, float):
             rows.append((name, f"{value:.6g}"))
         else:
-            rows.append((name, "–" if value is None else str(value)))
+            rows.append((name, DASH if value is None else str(value)))
     return rows

@@ -59,10 +59,7 @@ def window_context(
 def _marks(explanation: Explanation) -> dict[str, Any]:
     """What the viewer draws: changes by the montage's groups and by stretches."""
     return {
-        "regions": {
-            REGION_NAMES.get(name, name): round(drop, 4)
-            for name, drop in explanation.regions.items()
-        },
+        "regions": {name: round(drop, 4) for name, drop in _regions(explanation).items()},
         "stretches": np.round(explanation.stretches, 4).tolist(),
         "stretch_s": STRETCH_S,
     }
@@ -71,7 +68,6 @@ def _marks(explanation: Explanation) -> dict[str, Any]:
 def _why(explanation: Explanation) -> dict[str, Any]:
     """The same in words."""
     name = ACNS_NAMES[explanation.class_index]
-    regions = {REGION_NAMES.get(r, r): drop for r, drop in explanation.regions.items()}
     stretches = {
         f"{k * STRETCH_S:g}–{(k + 1) * STRETCH_S:g} s": drop
         for k, drop in enumerate(explanation.stretches.tolist())
@@ -79,11 +75,15 @@ def _why(explanation: Explanation) -> dict[str, Any]:
     return {
         "of": name,
         "prob": explanation.prob,
-        "regions": _most(regions, explanation.prob),
+        "regions": _most(_regions(explanation), explanation.prob),
         "stretches": _most(stretches, explanation.prob),
         "n_scored": explanation.n_scored,
         "seconds": explanation.seconds,
     }
+
+
+def _regions(explanation: Explanation) -> dict[str, float]:
+    return {REGION_NAMES.get(name, name): drop for name, drop in explanation.regions.items()}
 
 
 def _most(drops: dict[str, float], prob: float) -> list[tuple[str, float]]:

@@ -22,7 +22,7 @@ from ..data.content import list_recordings, paths_below, unreadable_id
 from ..data.reading import ReadingProcess
 from ..system.errors import InputError, LostError
 from ..system.files import read_table, to_json, write_json
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .batch import BatchSummary
 from .inbox import recording_item, score_into, set_aside
 from .inputs import Item
@@ -64,7 +64,7 @@ class Job:
 
 
 def score_archive(
-    job: Job, inputs: Sequence[Path], spread: Spread, progress: Progress | None = None
+    job: Job, inputs: Sequence[Path], spread: Spread, progress: Progress = silent
 ) -> BatchSummary:
     """Score every recording below some folders once with one model.
 
@@ -101,8 +101,7 @@ def score_archive(
         else:
             n_scored, failed = n_scored + result[0], failed + result[1]
         n_done += len(batch)
-        if progress:
-            progress(n_done, len(found))
+        progress(n_done, len(found))
     n_resumed = len(found) - len(new)
     return BatchSummary(job.out, None, n_scored, len(failed), n_resumed, tuple(failed))
 

@@ -21,9 +21,9 @@ from ..data.reading import Reader, given_or_process
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic, hash_bytes, hash_json, read_table
+from ..system.files import atomic, hash_bytes, hash_json, read_table, write_csv
 from ..system.processes import release_memory
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
 from .readers import window_readers
 from .recording import RecordingScores, WindowScorer
@@ -77,7 +77,7 @@ def score_inputs(
     is_reported: Callable[[str], bool] | None = None,
     reader: Reader | None = None,
     processes: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BatchSummary:
     """Score folders and files into one table.
 
@@ -144,8 +144,7 @@ def score_inputs(
                 tables = [pd.concat(tables, ignore_index=True)]
             release_memory()
             done += len(unit)
-            if progress:
-                progress(done, len(items))
+            progress(done, len(items))
     summary = _finish(pd.concat(tables, ignore_index=True), out, n_resumed)
     shutil.rmtree(parts, ignore_errors=True)
     return summary
@@ -161,7 +160,7 @@ def _resumed(
     told = part.with_suffix(".told.parquet")
     if on_recording is None or isinstance(first, WindowItem):
         return part, _known(part, told)
-    return told, _known(told) if is_reported and is_reported(first.id) else _nothing()
+    return told, _known(told) if is_reported and is_reported(first.id) else _known()
 
 
 def check_out(out: Path, endings: Sequence[str] = ()) -> None:
@@ -200,10 +199,6 @@ def _known(*parts: Path) -> pd.DataFrame:
                 log.warning("Kept scores are damaged, so the group is scored again: %s", err)
                 continue
             return table[table["error"].isna()].reset_index(drop=True)
-    return _nothing()
-
-
-def _nothing() -> pd.DataFrame:
     return pd.DataFrame({"id": []})
 
 
@@ -237,7 +232,7 @@ def write_submission(
     params: ScoringParams,
     *,
     processes: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Submission:
     """Score a competition's test set into ``submission.csv``, the same bytes each time.
 
@@ -266,8 +261,7 @@ def write_submission(
     with window_readers(len(items) if processes else 0) as readers:
         for table in score_batches(predictor, items, params.batch_windows, readers):
             tables.append(table)
-            if progress:
-                progress(sum(map(len, tables)), len(items))
+            progress(sum(map(len, tables)), len(items))
     table = pd.concat(tables, ignore_index=True)
     bad = table[table["error"].notna()]
     if len(bad):
@@ -279,8 +273,7 @@ def write_submission(
     table = table.assign(eeg_id=table["id"].astype("int64")).set_index("eeg_id").loc[expected]
     table = table.reset_index()[list(SUBMISSION_COLUMNS)]
     check_submission(table, expected)
-    with atomic(Path(out)) as temporary:
-        _to_csv(table, temporary)
+    write_csv(Path(out), table, FLOAT_FORMAT)
     check_submission(pd.read_csv(out), expected)
     return Submission(Path(out), len(table), warnings)
 
@@ -291,23 +284,18 @@ def _finish(table: pd.DataFrame, out: Path, n_resumed: int) -> BatchSummary:
     errors = out.parent / f"{out.stem}.errors.csv"
     errors.unlink(missing_ok=True)
     if failed:
-        with atomic(errors) as temporary:
-            _to_csv(pd.DataFrame(failed, columns=["id", "reason"]), temporary)
+        write_csv(errors, pd.DataFrame(failed, columns=["id", "reason"]))
     good = table.loc[~bad, list(COLUMNS)].reset_index(drop=True)
     if failed and good.empty:
         more = f" ({len(failed) - 1} more in {errors.name})" if len(failed) > 1 else ""
         raise InputError(f"Nothing could be scored: {failed[0][1]}{more}")
-    with atomic(out) as temporary:
-        if out.suffix == ".parquet":
+    if out.suffix == ".parquet":
+        with atomic(out) as temporary:
             good.to_parquet(temporary, index=False, compression="zstd")
-        else:
-            _to_csv(good, temporary)
+    else:
+        write_csv(out, good, FLOAT_FORMAT)
     log.info("scored %d windows, set %d inputs aside", len(good), len(failed))
     return BatchSummary(out, errors if failed else None, len(good), len(failed), n_resumed, failed)
-
-
-def _to_csv(table: pd.DataFrame, path: Path) -> None:
-    table.to_csv(path, index=False, float_format=FLOAT_FORMAT, lineterminator="\n")
 
 
 def _expected(data: Path) -> pd.Series:

@@ -16,7 +16,7 @@ from ..data.window import Window
 from ..system.errors import InputError
 from ..system.files import read_table
 from ..system.processes import release_memory
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .batch import BatchSummary
 from .inputs import Item, Names, RecordingItem, WindowItem, item_of_file, opened
 from .recording import WindowScorer
@@ -36,7 +36,7 @@ def score_inbox(
     observe: Observe | None = None,
     rename: Mapping[str, str] | None = None,
     reader: Reader | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> BatchSummary:
     """Score what is new in an inbox, each content once.
 
@@ -66,16 +66,14 @@ def score_inbox(
         new, failed = _new_recordings(Path(inbox), Path(out), params.settle_s, opener)
         n_scored = 0
         for done, (key, item) in enumerate(new.items()):
-            if progress:
-                progress(done, len(new))
+            progress(done, len(new))
             seen: list[pd.DataFrame] = []
             scorer = _Observed(predictor, observe, seen) if observe else predictor
             part = Path(out) / f"{key}.parquet"
             table = score_into(part, scorer, item, params, rename, opener, seen)
             n_scored += int(table["error"].isna().sum())
             failed += set_aside(table)
-    if progress:
-        progress(len(new), len(new))
+    progress(len(new), len(new))
     return BatchSummary(Path(out), None, n_scored, len(failed), 0, tuple(failed))
 
 

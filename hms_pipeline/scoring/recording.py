@@ -33,7 +33,7 @@ from ..schema import (
     WINDOW_SAMPLES,
 )
 from ..system.errors import InputError
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .notable import NotableWindow, choose
 from .sources import BLOCK_SHAPE, ROW_REACH_S, OwnSpectrogram, around, open_recording, window_starts
 
@@ -108,7 +108,7 @@ def score_recording(
     *,
     rename: Mapping[str, str] | None = None,
     keep_names: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> RecordingScores:
     """Score one recording in sliding windows.
 
@@ -143,7 +143,7 @@ def score_opened(
     recording: Recording,
     name: str,
     params: ScoringParams,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> RecordingScores:
     """Score a recording that is open, under a name; see ``score_recording``.
 
@@ -164,8 +164,7 @@ def score_opened(
             kept += rows
             batches.append(scores)
             spreads.append(disagreement(scores.member_probs))
-        if progress:
-            progress(rows[-1] + 1, len(starts))
+        progress(rows[-1] + 1, len(starts))
     if not batches:
         raise InputError(f"No window of {recording.name} can be scored. {reasons[0]}")
     member_probs = np.concatenate([scores.member_probs for scores in batches], axis=1)
@@ -303,15 +302,17 @@ def _left_out(every: np.ndarray, kept: np.ndarray, *reasons: str) -> tuple[str, 
 def _timeline(starts: np.ndarray, batches: Sequence[Any], spread: np.ndarray) -> pd.DataFrame:
     start_s = starts / SFREQ
     label_s = start_s + (WINDOW_S - LABEL_S) / 2
-    table = pd.DataFrame(
-        {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
-    )
-    table[list(VOTE_COLUMNS)] = np.concatenate([scores.probs for scores in batches])
-    table["disagreement"] = spread
-    table["members_used"] = [
-        SEPARATOR.join(used) for scores in batches for used in scores.members_used
-    ]
-    table["warnings"] = [SEPARATOR.join(said) for scores in batches for said in scores.warnings]
+    times = {"start_s": start_s, "label_start_s": label_s, "label_end_s": label_s + LABEL_S}
+    table = pd.DataFrame(times).join(pd.concat(map(answers_of, batches), ignore_index=True))
+    table.insert(table.columns.get_loc("members_used"), "disagreement", spread)
+    return table
+
+
+def answers_of(scores: Any) -> pd.DataFrame:
+    """Probabilities, members used and warnings of some windows, a row each."""
+    table = pd.DataFrame(np.asarray(scores.probs, np.float64), columns=list(VOTE_COLUMNS))
+    table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
+    table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
     return table
 
 

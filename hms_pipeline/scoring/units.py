@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..system.errors import InputError
 from ..system.files import write_table
 from .inputs import Item, RecordingItem, WindowItem
 from .readers import read_all, window_readers
-from .recording import SEPARATOR, RecordingScores, WindowScorer, predict, score_opened
+from .recording import SEPARATOR, RecordingScores, WindowScorer, answers_of, predict, score_opened
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
 
@@ -29,17 +30,9 @@ Reading = tuple[WindowItem, Window | InputError | OSError]
 
 def group(items: Sequence[Item], chunk: int) -> Iterator[list[Item]]:
     """Windows in groups, recordings one by one, in the order given."""
-    unit: list[Item] = []
-    for item in items:
-        if unit and (len(unit) >= chunk or isinstance(item, RecordingItem)):
-            yield unit
-            unit = []
-        if isinstance(item, RecordingItem):
-            yield [item]
-        else:
-            unit.append(item)
-    if unit:
-        yield unit
+    for alone, run in groupby(items, lambda item: isinstance(item, RecordingItem)):
+        some, size = list(run), 1 if alone else chunk
+        yield from (some[k : k + size] for k in range(0, len(some), size))
 
 
 def score_group(
@@ -133,13 +126,8 @@ def _score_batch(predictor: WindowScorer, readings: Iterable[Reading]) -> list[p
 
 
 def _scored(items: Sequence[WindowItem], scores: Any) -> pd.DataFrame:
-    table = pd.DataFrame(
-        {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
-    )
-    table[list(VOTE_COLUMNS)] = np.asarray(scores.probs, dtype=np.float64)
-    table["members_used"] = [SEPARATOR.join(used) for used in scores.members_used]
-    table["warnings"] = [SEPARATOR.join(said) for said in scores.warnings]
-    return table.assign(error=None, transient=False)
+    names = {"id": [item.id for item in items], "start_s": [item.start_s for item in items]}
+    return pd.DataFrame(names).join(answers_of(scores)).assign(error=None, transient=False)
 
 
 def _failure(id_: str, start_s: float, reason: str, transient: bool = False) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from ..system.errors import InputError
 from .constants import constant
 from .frames import cut_frames, detrend_mean
 from .montage import chains
-from .spectral import taper_values, tapered_power
+from .spectral import tapered_power
 
 WINDOW_S = 4.0
 NW = 2.0
@@ -85,7 +85,17 @@ def multitaper_power(
 
 @constant
 def _competition_tapers(n_window: int) -> np.ndarray:
-    return taper_values(("dpss", NW, N_TAPERS), n_window)
+    """Slepian's sequences as eigenvectors: scipy.signal, which has them, takes 30 MB and a second.
+
+    References
+    ----------
+    Slepian, "Prolate spheroidal wave functions, Fourier analysis, and uncertainty V", Bell Syst
+    Tech J 1978, equation 14.
+    """
+    k = np.arange(n_window)
+    matrix = np.diag(((n_window - 1) / 2 - k) ** 2 * np.cos(2 * np.pi * NW / n_window))
+    matrix += np.diag(k[1:] * (n_window - k[1:]) / 2, -1)  # the lower triangle is what eigh reads
+    return np.linalg.eigh(matrix)[1].T[: -N_TAPERS - 1 : -1]
 
 
 def competition_spectrogram(eeg: Tensor) -> Tensor:

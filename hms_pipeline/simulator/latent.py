@@ -93,7 +93,7 @@ def draw_latent(rng: np.random.Generator, name: str, ambiguous: bool) -> Latent:
         inside[_AXES.index(edges[near[-1]])] *= rng.uniform(0.3, 1.0)
     points = np.clip(BOUNDARY + signs * inside, 0, 1)
     values = dict(zip(_AXES, points.tolist(), strict=True))
-    return Latent(**values, rate_hz=_draw_rate(rng, **values))
+    return Latent(**values, rate_hz=_draw_rate(rng, values["evolution"], values["sharpness"]))
 
 
 _AXES = ("prominence", "evolution", "sharpness", "laterality")
@@ -110,10 +110,7 @@ def _signs(rng: np.random.Generator, name: str) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _draw_rate(
-    rng: np.random.Generator, prominence: float, evolution: float, sharpness: float, **_: float
-) -> float:
-    del prominence
+def _draw_rate(rng: np.random.Generator, evolution: float, sharpness: float) -> float:
     if sharpness > BOUNDARY:
         rate = float(np.clip(rng.lognormal(np.log(1.05), 0.3), 0.5, 2.0))
     else:

@@ -10,9 +10,9 @@ import pandas as pd
 from ..data.write import write_eeg, write_spectrogram
 from ..schema import CLASSES, SUBMISSION_COLUMNS, TEST_COLUMNS, TRAIN_COLUMNS, VOTE_COLUMNS
 from ..system.errors import InputError
-from ..system.files import atomic
+from ..system.files import atomic, write_csv
 from ..system.processes import process_map
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .defects import plant_defects
 from .plan import SessionPlan, plan_test, plan_train, train_rows
 from .session import simulate_session
@@ -34,7 +34,7 @@ def write_sample(
     leave_out: tuple[str, ...] = (),
     defects: bool = False,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write a simulated competition folder; equal arguments give equal bytes.
 
@@ -77,13 +77,12 @@ def write_sample(
         with process_map(workers, len(tasks), "The simulation", "nothing of it stays") as run:
             for done, found in enumerate(run(_write_session, tasks), start=1):
                 simulated += found if done <= len(train) else []
-                if progress is not None:
-                    progress(done, len(tasks))
+                progress(done, len(tasks))
         rows = pd.DataFrame(train_rows(train), columns=list(TRAIN_COLUMNS))
         if defects:
             rows, truth = plant_defects(folder, rows, seed, patients, simulated)
-            _write_csv(folder / "defects_truth.csv", truth_table(truth))
-        _write_csv(folder / "train.csv", rows)
+            write_csv(folder / "defects_truth.csv", truth_table(truth))
+        write_csv(folder / "train.csv", rows)
         _write_test_tables(folder, test)
     LOG.info("Sample of %d windows in %s.", len(rows), out)
 
@@ -114,12 +113,8 @@ def _write_session(task: tuple[Path, int, tuple[str, ...], str, SessionPlan]) ->
 
 def _write_test_tables(folder: Path, sessions: list[SessionPlan]) -> None:
     ids = [(plan.spectrogram_id, plan.eegs[0].eeg_id, plan.patient_id) for plan in sessions]
-    _write_csv(folder / "test.csv", pd.DataFrame(ids, columns=list(TEST_COLUMNS)))
+    write_csv(folder / "test.csv", pd.DataFrame(ids, columns=list(TEST_COLUMNS)))
     submission = pd.DataFrame({"eeg_id": [eeg_id for _, eeg_id, _ in ids]})
     for name in VOTE_COLUMNS:
         submission[name] = 1 / len(CLASSES)
-    _write_csv(folder / "sample_submission.csv", submission[list(SUBMISSION_COLUMNS)])
-
-
-def _write_csv(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
+    write_csv(folder / "sample_submission.csv", submission[list(SUBMISSION_COLUMNS)])

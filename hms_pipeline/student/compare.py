@@ -90,11 +90,12 @@ class Comparison:
         )
 
     def _predictions(self) -> dict[str, Any]:
+        usual = prior(self.oof.target, self.oof.folds, self.oof.deciding)
         return {
             "members": {},
             "blends": {},
             "ensemble": self.probs,
-            "baselines": {"teacher": self.teacher, "prior": prior(self.oof)},
+            "baselines": {"teacher": self.teacher, "prior": usual},
         }
 
     def summary(self, params: Params) -> dict[str, float]:

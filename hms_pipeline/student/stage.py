@@ -25,7 +25,7 @@ from ..system.files import (
     write_sealed,
     write_table,
 )  # fmt: skip
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from ..training.callback import TrainingCallback
 from ..training.finished import MANIFEST, read_manifest, view_hash
 from ..training.stage import finish_fold
@@ -43,7 +43,7 @@ def run(
     *,
     device: str = "auto",
     callback: Callable[[], TrainingCallback] = TrainingCallback,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train one student a fold and the one that answers; compare them with the ensemble.
 

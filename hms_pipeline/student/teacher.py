@@ -110,12 +110,15 @@ class Teacher:
         kept : array, shape (n_kept,)
             ``label_id`` of windows whose features are stored.
         more : DataFrame
-            Windows whose views are computed here; they come last.
+            Windows whose views are computed here; they come last. Those of one recording are
+            read together.
         device : str
         progress : callable
         begin : float
             Where among the chunks to begin, 0..1: another place in every process.
         """
+        order = np.lexsort([more["eeg_id"], more["spectrogram_id"]])
+        more = more.iloc[order]
         named = hash_json([self.bundle.content_hash, kept.tolist(), more.to_csv(index=False)])
         folder = self.paths.checkpoints / named
         sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
@@ -133,7 +136,9 @@ class Teacher:
                     _write(path, answers)
             found[name] = answers
             progress(done + 1, len(sources))
-        return np.concatenate([found[name] for name, _ in sources], axis=2)
+        places = np.concatenate([np.arange(len(kept)), len(kept) + order])
+        answers = np.concatenate([found[name] for name, _ in sources], axis=2)
+        return answers[:, :, np.argsort(places)]
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """The teacher's answer for every window, shape (n_windows, 6)."""

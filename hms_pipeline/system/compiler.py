@@ -1,4 +1,4 @@
-"""Networks compiled for the GPU: once on a machine, for all processes and nights.
+"""Networks compiled for the GPU: once on a machine, for all processes and nights; or not at all.
 
 What PyTorch's compiler makes lies in the folder ``TORCHINDUCTOR_CACHE_DIR``, which the command line
 sets to ``artifacts/.compiled``. ``HMS_COMPILE=off`` compiles nothing.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from types import ModuleType
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,6 +26,7 @@ T = TypeVar("T")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 SWITCH = "HMS_COMPILE"
 LONGEST_S = 3600.0  # longest time that one process waits for another's compilation
+COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
 _failed: set[str] = set()  # what this process need not try again
 
@@ -86,3 +89,32 @@ def _first(key: str) -> Iterator[None]:
                 return
     done.touch()  # tells `hms gc` that it is in use
     yield
+
+
+@contextmanager
+def without_compiler() -> Iterator[None]:
+    """Import and build networks without loading PyTorch's compiler: 140 MB, more than a second.
+
+    When timm is imported, it marks a function that the compiler must leave as it is, and
+    torchvision imports a function that asks whether there is a compiler. While the block runs, an
+    empty module answers both: the function stays unmarked, and the question is asked when somebody
+    calls it. A compiler that is loaded already stays. Compile nothing in the block.
+    """
+    if COMPILER[0] in sys.modules:
+        yield
+        return
+    empty, utils = (ModuleType(name) for name in COMPILER)
+    vars(empty)["disable"] = lambda function=None, *_, **__: function or (lambda given: given)
+    vars(utils)["is_compile_supported"] = _is_compile_supported
+    sys.modules.update({empty.__name__: empty, utils.__name__: utils})
+    try:
+        yield
+    finally:
+        for name in COMPILER:
+            del sys.modules[name]
+
+
+def _is_compile_supported(device: Any) -> bool:
+    from torch._dynamo.utils import is_compile_supported
+
+    return is_compile_supported(device)

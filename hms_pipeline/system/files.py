@@ -107,6 +107,18 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_csv(path: Path, table: pd.DataFrame, float_format: str | None = None) -> None:
+    """Write a table as CSV, atomically, with the same bytes on every system."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False, float_format=float_format, lineterminator="\n")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write ``to_json(value)`` atomically."""
     with atomic(path) as temporary:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..config import Paths
-from .runs import KIND, log_metrics
+from .runs import KIND, find_runs, log_metrics
 from .store import experiment_id, has_store, open_client, open_to_write
 
 DAY_S = 86400
 PREFIX = "psi/"
-DRIFT = f"tags.`{KIND}` = 'drift'"
+DRIFT = {KIND: "drift"}  # the tags of the run
 
 
 def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
@@ -32,11 +32,9 @@ def log_drift(paths: Paths, indices: Mapping[str, float], plot: Path) -> str:
         The run's id.
     """
     client = open_to_write(paths)
+    found = find_runs(client, paths, DRIFT)
     experiment = experiment_id(client, paths)
-    found = client.search_runs([experiment], DRIFT, max_results=1)
-    run = (
-        found[0] if found else client.create_run(experiment, run_name="drift", tags={KIND: "drift"})
-    )
+    run = found[0] if found else client.create_run(experiment, run_name="drift", tags=DRIFT)
     metrics = {f"{PREFIX}{quantity}": value for quantity, value in indices.items()}
     log_metrics(client, run.info.run_id, metrics, step=int(time.time() // DAY_S))
     client.log_artifact(run.info.run_id, str(plot), "plot")
@@ -49,7 +47,7 @@ def read_drift(paths: Paths) -> dict[str, dict[int, float]]:
     if not has_store(paths):
         return {}
     client = open_client(paths)
-    found = client.search_runs([experiment_id(client, paths)], DRIFT, max_results=1)
+    found = find_runs(client, paths, DRIFT)[:1]
     return {
         name.removeprefix(PREFIX): {
             metric.step: metric.value for metric in client.get_metric_history(run.info.run_id, name)

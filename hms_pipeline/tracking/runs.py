@@ -131,7 +131,7 @@ def parent_run(client: MlflowClient, paths: Paths, params: Params) -> str:
     if given:
         return given
     with locked(paths.mlruns / "tracking.lock"):
-        found = _search(
+        found = find_runs(
             client, paths, {KIND: "retrain", KEY: _retrain_key(paths, params)}, running=True
         )
         return found[0].info.run_id if found else _retrain_run(client, paths, params)
@@ -146,7 +146,7 @@ def member_run(client: MlflowClient, paths: Paths, parent: str, member: str) -> 
     """The run of one member of a retrain; made where there is none."""
     tags = {KIND: "member", PARENT: parent, "member": member}
     with locked(paths.mlruns / "tracking.lock"):
-        found = _search(client, paths, tags)
+        found = find_runs(client, paths, tags)
         return found[0].info.run_id if found else _create(client, paths, member, tags)
 
 
@@ -161,9 +161,10 @@ def _fold_run(client: MlflowClient, paths: Paths, parent: str, member: str, fold
     return _create(client, paths, f"{member}-{fold}", tags)
 
 
-def _search(
+def find_runs(
     client: MlflowClient, paths: Paths, tags: Mapping[str, str], *, running: bool = False
 ) -> list[Run]:
+    """Runs of this project with these tags, the latest first."""
     terms = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     if running:
         terms.append("attributes.status = 'RUNNING'")
@@ -249,14 +250,14 @@ def link_folds(
             continue
         manifest = read_manifest(folder)
         content_hash = manifest["content_hash"]
-        found = _search(client, paths, {KIND: "fold", "content_hash": content_hash})
-        how = "reused"
-        if not found:
-            run_id, how = _restore(client, paths, parent, manifest, folder), "restored"
+        found = find_runs(client, paths, {KIND: "fold", "content_hash": content_hash})
+        ours = [run for run in found if run.data.tags.get("retrain") == parent]
+        if ours:
+            run_id, how = ours[0].info.run_id, ours[0].data.tags.get("hms.how", "trained")
+        elif found:
+            run_id, how = found[0].info.run_id, "reused"
         else:
-            ours = [r for r in found if r.data.tags.get("retrain") == parent]
-            run_id = (ours or found)[0].info.run_id
-            how = (ours[0].data.tags.get("hms.how", "trained")) if ours else "reused"
+            run_id, how = _restore(client, paths, parent, manifest, folder), "restored"
         links[key] = {"run_id": run_id, "content_hash": content_hash, "how": how}
     _tag_links(client, parent, links)
     return links
@@ -308,9 +309,9 @@ def finish_retrain(paths: Paths, run_id: str, summary: Mapping[str, Any] | None 
     summary = dict(summary or {"status": "finished"})
     status = STATUS[summary["status"]]
     left = "FINISHED" if status == "FINISHED" else "KILLED"
-    members = _search(client, paths, {KIND: "member", PARENT: run_id})
+    members = find_runs(client, paths, {KIND: "member", PARENT: run_id})
     for member in members:
-        for fold in _search(client, paths, {PARENT: member.info.run_id}, running=True):
+        for fold in find_runs(client, paths, {PARENT: member.info.run_id}, running=True):
             client.set_terminated(fold.info.run_id, "KILLED")
         if member.info.status == "RUNNING":
             client.set_terminated(member.info.run_id, left)

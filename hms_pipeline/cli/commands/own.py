@@ -13,7 +13,7 @@ import typer
 from ...config.votes import unmet
 from ...schema import VOTE_COLUMNS
 from ...system.errors import InputError
-from ...system.files import atomic
+from ...system.files import write_csv
 from ..app import Context, app, out
 from ..progress import progress_bar
 from ..tables import print_table
@@ -70,9 +70,9 @@ def import_(
             )
             imported = import_recordings(found, said, out_folder, options, progress)
     except NothingImportedError as err:
-        _write_report(err.imported, beside)
+        write_csv(beside, err.imported.report)
         raise InputError(f"{err} The report is {beside}.") from None
-    _write_report(imported, beside)
+    write_csv(beside, imported.report)
     _show(imported, context.params)
     out.print(f"Data set in {out_folder}/ (train.csv and its recordings).", highlight=False)
     out.print(f"Report, with the files' names: {beside}", highlight=False, soft_wrap=True)
@@ -99,11 +99,6 @@ def _zone(name: str | None) -> ZoneInfo | None:
         return ZoneInfo(name) if name else None
     except (ZoneInfoNotFoundError, ValueError):
         raise InputError(f"--timezone needs a name such as Europe/Berlin, got {name!r}.") from None
-
-
-def _write_report(imported: Imported, path: Path) -> None:
-    with atomic(path) as temporary:
-        imported.report.to_csv(temporary, index=False, lineterminator="\n")
 
 
 def _show(imported: Imported, params: Params) -> None:

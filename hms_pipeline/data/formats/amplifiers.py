@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...system.errors import InputError
-from .format import Source, beside, opened, recording_format
+from .format import Source, beside, read_part, recording_format
 from .mne_raw import open_with_mne
 
 _curry = beside(".cdt.dpa", ".cdt.dpo", ".cdt.cef", ".cdt.ceo", ".dpa", ".dpo")
@@ -16,9 +16,7 @@ _nihon = beside(".pnt", ".log", ".21e")
 @recording_format("nihon", ".eeg", parts=_nihon)
 def open_nihon(path: Path) -> Source:
     """Open a Nihon Kohden recording (and say what else ends in .eeg)."""
-    with opened(path) as stream:
-        head = stream.read(16)
-    if not head.startswith((b"EEG-", b"QI-", b"DAE-")):
+    if not read_part(path, 16).startswith((b"EEG-", b"QI-", b"DAE-")):
         raise InputError(
             f"A file ending in .eeg needs to be a Nihon Kohden recording, but {path.name} is none."
             " If it holds the samples of a BrainVision recording, give that one's header (.vhdr),"
@@ -36,9 +34,8 @@ def open_curry(path: Path) -> Source:
 @recording_format("neuroscan", ".cnt")
 def open_neuroscan(path: Path) -> Source:
     """Open a Neuroscan or ANT recording; which of them it is, its first bytes say."""
-    with opened(path) as stream:
-        head = stream.read(4)
-    return open_with_mne(path, reader="read_raw_ant" if head in _ANT else "read_raw_cnt")
+    is_ant = read_part(path, 4) in _ANT
+    return open_with_mne(path, reader="read_raw_ant" if is_ant else "read_raw_cnt")
 
 
 @recording_format("nicolet", ".nedf")

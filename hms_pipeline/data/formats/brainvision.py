@@ -23,10 +23,10 @@ from .format import (
     TOLERANCE_S,
     Source,
     SourceChannel,
-    decoded,
     exact,
     joined,
-    opened,
+    read_part,
+    read_text,
     recording_format,
     require_regular,
 )
@@ -34,7 +34,6 @@ from .mne_raw import open_with_mne
 
 _KINDS = {"INT_16": "<i2", "UINT_16": "<u2", "INT_32": "<i4", "IEEE_FLOAT_32": "<f4"}
 _PARTS = {"datafile": (".eeg", ".dat", ".avg", ".seg"), "markerfile": (".vmrk",)}
-_MOST_TEXT = 2**24  # bytes of a text file that are read
 _MOST_CHANNELS = 10_000
 # Description, place, and where there are any size, channel and date.
 _SEGMENT = re.compile(
@@ -101,11 +100,9 @@ def open_brainvision(path: Path) -> Source:
 
 
 def _sections(path: Path) -> Sections:
-    with opened(path) as stream:
-        text = decoded(stream.read(_MOST_TEXT))
     found: Sections = {}
     section: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in read_text(path).splitlines():
         line = line.strip()
         if line.startswith("["):
             section = found.setdefault(line.strip("[] ").lower(), {})
@@ -184,9 +181,7 @@ def _channels(
 
 def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
     width = np.dtype(kind).itemsize
-    with opened(samples) as stream:
-        stream.seek(first * width)
-        content = stream.read(n * width)
+    content = read_part(samples, n * width, first * width)
     if len(content) < n * width:
         raise InputError(
             f"{samples.name} became shorter while it was read. Copy the recording again."
@@ -196,10 +191,7 @@ def _values(samples: Path, kind: str, first: int, n: int) -> np.ndarray:
 
 def _marks(markers: Path | None) -> list[tuple[str, str]]:
     """Places and dates of the marks at which segments begin, as text."""
-    if markers is None:
-        return []
-    with opened(markers) as stream:
-        return _SEGMENT.findall(decoded(stream.read(_MOST_TEXT)))
+    return [] if markers is None else _SEGMENT.findall(read_text(markers))
 
 
 def _breaks(

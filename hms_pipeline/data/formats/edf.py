@@ -28,7 +28,7 @@ from .format import (
     recording_format,
     require_regular,
 )
-from .records import INT24, Records, Signal, linear, stamped, whole_records
+from .records import INT24, Records, Signal, scaled, stamped, whole_records
 
 _ANNOTATIONS = ("edf annotations", "bdf annotations")
 _PART = 256  # bytes of the header's first part, and of each channel in the second
@@ -153,16 +153,11 @@ def _signal(field: dict[str, str], kind: str, path: Path) -> Signal:
             f"A data record needs a whole number of samples of every channel, but the header of"
             f" {path.name} states {field['n_samples']!r} for {field['label']!r}. Export it again."
         )
-    per_unit = _per_unit(field["unit"])
-    low, high, least, most = (
+    limits = [
         float("nan") if (value := exact(field[name])) is None else float(value)
         for name in ("low", "high", "least", "most")
-    )
-    gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
-    return Signal(
-        field["label"], int(n_samples), kind, gain, offset, per_unit is not None,
-        fault if n_samples else "no samples",
-    )  # fmt: skip
+    ]
+    return scaled(field["label"], int(n_samples), kind, limits, _per_unit(field["unit"]))
 
 
 def _per_unit(unit: str) -> float | None:

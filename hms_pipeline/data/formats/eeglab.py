@@ -12,7 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from .format import Source, UnavailableError, beside, joined, opened, recording_format
+from .format import Source, UnavailableError, beside, joined, read_part, recording_format
 from .mne_raw import CUT, first_behind, open_with_mne, read_marks
 
 _samples = beside(".fdt")
@@ -37,9 +37,7 @@ def open_eeglab(path: Path) -> Source:
 
 def _refuse_without_reader(path: Path) -> None:
     """MNE says of a file of MATLAB 7.3 only that it cannot read it where a package is missing."""
-    with opened(path) as stream:
-        head = stream.read(128)
-    if head[124:126] == b"\x00\x02" and find_spec("pymatreader") is None:
+    if read_part(path, 2, 124) == b"\x00\x02" and find_spec("pymatreader") is None:
         raise UnavailableError(
             f"{path.name} is of MATLAB 7.3, which needs the package pymatreader. Install it with:"
             " pip install pymatreader."

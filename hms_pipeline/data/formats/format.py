@@ -16,6 +16,7 @@ import numpy as np
 from ...catalogue import Catalogue, entry_maker
 from ...system.errors import InputError
 
+MOST_TEXT = 2**24  # bytes of a text file that are read
 TOLERANCE_S = Fraction(1, 100)  # time stamps are rounded; two samples at 200 Hz
 MICROVOLTS = {"µV": 1.0, "μV": 1.0, "uV": 1.0, "mV": 1e3, "V": 1e6, "nV": 1e-3}
 
@@ -146,12 +147,8 @@ class Format:
 FORMATS: Catalogue[Format] = Catalogue("format")
 
 
-def _no_parts(_path: Path) -> Iterable[Path]:
-    return ()
-
-
 def recording_format(
-    name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = _no_parts
+    name: str, *endings: str, parts: Callable[[Path], Iterable[Path]] = lambda _: ()
 ) -> Callable[[Callable[[Path], Source]], Callable[[Path], Source]]:
     """Register a function that opens recordings of one format; see ``Format``."""
     return entry_maker(FORMATS, lambda open_: Format(name, endings, open_, parts), name)
@@ -201,6 +198,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         ) from None
 
 
+def read_part(path: Path, n: int, first: int = 0) -> bytes:
+    """``n`` bytes from byte ``first`` on, or as many as there are."""
+    with opened(path) as stream:
+        stream.seek(first)
+        return stream.read(n)
+
+
+def read_text(path: Path) -> str:
+    """What a header in text says."""
+    return decoded(read_part(path, MOST_TEXT))
+
+
 def exact(text: str) -> Fraction | None:
     """A number as its text has it; None where it is none, or none that a header may hold.
 
@@ -225,14 +234,8 @@ def decoded(content: bytes) -> str:
 
 
 def _kind(mode: int) -> str:
-    kinds = {
-        stat.S_ISDIR: "a folder",
-        stat.S_ISFIFO: "a pipe",
-        stat.S_ISSOCK: "a socket",
-        stat.S_ISCHR: "a device",
-        stat.S_ISBLK: "a device",
-    }
-    return next((name for test, name in kinds.items() if test(mode)), "none")
+    kinds = {"d": "a folder", "p": "a pipe", "s": "a socket"}
+    return kinds.get(stat.filemode(mode)[0], "a device")
 
 
 def joined(duration: Fraction, breaks: Iterable[tuple[Fraction, Fraction]]) -> tuple[Segment, ...]:

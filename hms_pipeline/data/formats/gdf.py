@@ -16,7 +16,7 @@ import numpy as np
 
 from ...system.errors import InputError
 from .format import MICROVOLTS, Source, joined, opened, recording_format, require_regular
-from .records import INT24, Records, Signal, linear, whole_records
+from .records import INT24, Records, Signal, scaled, whole_records
 
 _PART = 256  # bytes of the header's first part, and of each channel in the second
 _KINDS = {1: "|i1", 2: "|u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<i8", 8: "<u8",
@@ -80,7 +80,7 @@ def _first_byte(fixed: bytes, version: float) -> int:
 
 
 def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal, ...]:
-    labels = [header[16 * k : 16 * k + 16] for k in range(n)]
+    labels = [header[16 * k : 16 * k + 16].decode("latin-1").strip(" \0") for k in range(n)]
     limits = np.frombuffer(header, "<f8", 4 * n, 104 * n).reshape(4, n).astype(float)
     if version < 1.9:
         limits[2:] = np.frombuffer(header, "<i8", 2 * n, 120 * n).reshape(2, n)
@@ -91,22 +91,9 @@ def _signals(header: bytes, n: int, version: float, path: Path) -> tuple[Signal,
             f"Samples of GDF need a type among {sorted(_KINDS)}, but {path.name} states {unknown}."
             " Export it again as integers of 16 or 24 bits."
         )
-    signals = []
-    for k, per_unit in enumerate(_per_unit(header, n, version)):
-        low, high, least, most = limits[:, k].tolist()
-        gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
-        signals.append(
-            Signal(
-                labels[k].decode("latin-1").strip(" \0"),
-                n_samples[k],
-                _KINDS[codes[k]],
-                gain,
-                offset,
-                per_unit is not None,
-                fault if n_samples[k] else "no samples",
-            )
-        )
-    return tuple(signals)
+    kinds = [_KINDS[code] for code in codes]
+    units = _per_unit(header, n, version)
+    return tuple(map(scaled, labels, n_samples, kinds, limits.T.tolist(), units))
 
 
 def _per_unit(header: bytes, n: int, version: float) -> list[float | None]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -112,15 +113,21 @@ def rational(sfreq: float) -> Fraction:
 
 
 def _read_raw(path: Path, reader: str, options: dict[str, Any]) -> Any:
+    mne = need_mne(f"Reading {path.name}")
+    with _quiet(path):
+        return getattr(mne.io, reader)(path, preload=False, verbose="warning", **options)
+
+
+def need_mne(what: str) -> ModuleType:
+    """MNE, or UnavailableError with what needs it."""
     try:
         import mne
     except ImportError:
         raise UnavailableError(
-            f"Reading {path.name} needs MNE, which is not installed."
+            f"{what} needs MNE, which is not installed."
             " Install it with: pip install 'hms-pipeline[clinical]'."
         ) from None
-    with _quiet(path):
-        return getattr(mne.io, reader)(path, preload=False, verbose="warning", **options)
+    return mne
 
 
 @contextlib.contextmanager

@@ -10,10 +10,9 @@ from fractions import Fraction
 from pathlib import Path, PureWindowsPath
 
 from ...system.errors import InputError
-from .format import TOLERANCE_S, Source, decoded, exact, joined, opened, recording_format
+from .format import TOLERANCE_S, Source, exact, joined, read_text, recording_format
 from .mne_raw import open_with_mne
 
-_MOST_TEXT = 2**24  # bytes of the header that are read
 _NAMED = re.compile(r"^[ \t]*File[ \t]*=[ \t]*(\S[^\r\n]*)", re.I | re.M)
 _TIMES = re.compile(r"^\[SampleTimes\]\s*$(.*?)(?=^\[|\Z)", re.I | re.M | re.S)
 _HEADER = re.compile(r"^[ \t]*HeaderLength[ \t]*=[ \t]*(\d+)", re.I | re.M)
@@ -25,7 +24,7 @@ def persyst_parts(path: Path) -> list[Path]:
     """The file of samples that the header names, else the one of its own stem."""
     if not path.is_file():
         return []
-    names = [PureWindowsPath(name.strip()).name for name in _NAMED.findall(_text(path))]
+    names = [PureWindowsPath(name.strip()).name for name in _NAMED.findall(read_text(path))]
     names += [path.stem + ".dat", path.stem + ".DAT"]
     found = (path.with_name(name) for name in names if name)
     return list(dict.fromkeys(file for file in found if file != path and file.exists()))[:1]
@@ -34,17 +33,12 @@ def persyst_parts(path: Path) -> list[Path]:
 @recording_format("persyst", ".lay", parts=persyst_parts)
 def open_persyst(path: Path) -> Source:
     """Open a Persyst recording; the header's sample times tell of pauses."""
-    text = _text(path)
+    text = read_text(path)
     _refuse_other_orders(text, path)
     source = open_with_mne(path, persyst_parts(path))
     duration = source.segments[-1].start + source.segments[-1].duration
     breaks = _breaks(text, source.channels[0].sfreq) if source.channels else ()
     return replace(source, segments=joined(duration, breaks))
-
-
-def _text(path: Path) -> str:
-    with opened(path) as stream:
-        return decoded(stream.read(_MOST_TEXT))
 
 
 def _refuse_other_orders(text: str, path: Path) -> None:

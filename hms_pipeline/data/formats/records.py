@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...system.errors import InputError
-from .format import TOLERANCE_S, Segment, Source, SourceChannel, opened
+from .format import TOLERANCE_S, Segment, Source, SourceChannel, opened, read_part
 
 MOST_RECORD_BYTES = 2**28  # a whole record is held in memory
 
@@ -97,9 +97,7 @@ class Records:
     def bytes_of(self, first: int, last: int) -> np.ndarray:
         """Records ``first`` to ``last``, shape (last - first, n_bytes), uint8."""
         wanted = (last - first) * self.n_bytes
-        with opened(self.path) as stream:
-            stream.seek(self.first_byte + first * self.n_bytes)
-            content = stream.read(wanted)
+        content = read_part(self.path, wanted, self.first_byte + first * self.n_bytes)
         if len(content) < wanted:
             raise InputError(
                 f"{self.path.name} needs {self.n_records} data records, but ends before record"
@@ -185,6 +183,16 @@ def linear(
         return 1.0, 0.0, "digital range 0"
     gain = (high - low) / (most - least)
     return gain * per_unit, (low - gain * least) * per_unit, None
+
+
+def scaled(
+    label: str, n_samples: int, kind: str, limits: Sequence[float], per_unit: float | None
+) -> Signal:
+    """A signal by the limits of its two ranges, as ``linear`` takes them, and its unit in µV."""
+    low, high, least, most = limits
+    gain, offset, fault = linear(low, high, least, most, per_unit or 1.0)
+    fault = fault if n_samples else "no samples"
+    return Signal(label, n_samples, kind, gain, offset, per_unit is not None, fault)
 
 
 def _decode(records: np.ndarray, kind: str) -> np.ndarray:

@@ -16,8 +16,8 @@ import pandas as pd
 
 from ...schema import SFREQ, TRAIN_COLUMNS, WINDOW_S, WINDOW_SAMPLES
 from ...system.errors import InputError
-from ...system.files import atomic
-from ...system.progress import Progress
+from ...system.files import atomic, write_csv
+from ...system.progress import Progress, silent
 from ..reading import Reader
 from .cut import Cut, cut_recording, make_id
 from .header import Header, mark_texts, read_header
@@ -59,7 +59,7 @@ def import_recordings(
     labels: Labels,
     out: Path,
     options: Options,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Imported:
     """Write the competition's folder; a recording that cannot be used is left out and listed.
 
@@ -99,8 +99,7 @@ def import_recordings(
             except InputError as err:
                 reason = f"{err} Its labels: {len(given)}." if given else str(err)
                 imported.left_out.append(LeftOut(name, None, None, "recording", reason))
-            if progress is not None:
-                progress(done, len(found))
+            progress(done, len(found))
         if not imported.rows:
             raise NothingImportedError(imported)
         _write_train(folder / "train.csv", imported.rows)
@@ -255,4 +254,4 @@ def _write_train(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
             "Two windows have one number by chance. Shift one label by a second, or leave it out."
         )
     table = table.sort_values(["eeg_id", "eeg_sub_id"])
-    table.to_csv(path, index=False, lineterminator="\n")
+    write_csv(path, table)

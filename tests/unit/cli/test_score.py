@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +21,7 @@ from hms_pipeline.data.encode import eeg_to_parquet
 from hms_pipeline.system import cluster
 from hms_pipeline.system.errors import InputError
 
-from ...recordings import noise
+from ...recordings import noise, write_edf
 from ...scorer import ROOT, scoring
 
 RECIPE = ROOT / "params.yaml"
@@ -80,3 +82,26 @@ def test_an_archive_is_scored_with_the_model_that_was_named(tmp_path, monkeypatc
     assert summary["n_scored"] == len(table) == 2
     assert set(table["content_hash"]) == {summary["model"]["content_hash"]}
     assert table["error"].isna().all()
+
+
+def test_scoring_by_the_starter_loads_what_it_needs(tmp_path) -> None:
+    """PyTorch's compiler and what it loads would take 140 MB, scipy.signal 30 MB."""
+    write_edf(tmp_path / "rec.edf", noise(seconds=60))
+    unused = ["torch._dynamo", "torch._inductor", "triton", "sympy",
+              "scipy.signal", "scipy.optimize", "mne", "mlflow"]  # fmt: skip
+    words = ["hms", "score", "rec.edf", "--model", "starter", "--report", "pages"]
+    program = (
+        "import sys\n"
+        "from hms_pipeline.cli import main\n"
+        f"sys.argv = {words}\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        f"    print([name for name in {unused} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert len(pd.read_csv(tmp_path / "scores.csv")) == 2, done.stderr
+    assert (tmp_path / "pages" / "index.html").is_file()
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -8,6 +8,7 @@ from hms_pipeline.config.members import MemberParams
 from hms_pipeline.inference.networks import (
     FoldGroup,
     GraphPool,
+    Undrawn,
     answer,
     fold_normalisation,
     with_weights,
@@ -71,6 +72,17 @@ def test_a_twin_answers_by_its_own_weights_and_leaves_the_first_alone(x):
     for twin, right in zip(twins, expected, strict=True):
         torch.testing.assert_close(twin(x), right, atol=1e-5, rtol=1e-5)
     assert all(weight.is_meta for weight in blank.state_dict().values())
+
+
+def test_what_is_built_for_trained_weights_draws_none():
+    before = torch.get_rng_state()
+    with Undrawn():
+        built = nn.Sequential(plain(), nn.Linear(6, 6), nn.GRU(6, 6), nn.LayerNorm(6))
+    assert torch.equal(torch.get_rng_state(), before)
+    drawn = nn.Sequential(plain(), nn.Linear(6, 6), nn.GRU(6, 6), nn.LayerNorm(6))
+    assert not torch.equal(torch.get_rng_state(), before)
+    shapes = [{k: v.shape for k, v in n.state_dict().items()} for n in (built, drawn)]
+    assert shapes[0] == shapes[1]
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ import pytest
 from hms_pipeline.config import Params, Paths
 from hms_pipeline.config.paths import FINAL
 from hms_pipeline.config.student import STUDENT
+from hms_pipeline.data.recording import read_eeg
 from hms_pipeline.inference.bundle import PresentBundle
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.student import stage
@@ -173,6 +174,27 @@ def test_answers_of_a_killed_run_are_used(work: _Work, monkeypatch: pytest.Monke
     first = work.teacher.answers(*args)
     monkeypatch.setattr("hms_pipeline.student.teacher._Pictures", None)
     np.testing.assert_array_equal(work.teacher.answers(*args), first)
+
+
+def test_the_teacher_reads_each_recording_once(
+    work: _Work, taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, params = taught
+    opened: list[int] = []
+
+    def counted(path: Path) -> np.ndarray:
+        opened.append(int(path.stem))
+        return read_eeg(path)
+
+    monkeypatch.setattr("hms_pipeline.data.window.read_eeg", counted)
+    one = work.more.drop_duplicates("eeg_id").head(5)
+    apart = pd.concat([one, one.assign(label_id=one["label_id"] + 1)])  # each twice, not together
+    teacher = Teacher.read(paths, params)
+    answers = teacher.answers(np.array([], int), apart, "cpu", lambda done, total: None)
+    assert sorted(opened) == sorted(one["eeg_id"])
+    np.testing.assert_allclose(answers[:, :, :5], answers[:, :, 5:], atol=1e-5)
+    alone = teacher.answers(np.array([], int), one[3:4], "cpu", lambda done, total: None)
+    np.testing.assert_allclose(answers[:, :, 3:4], alone, atol=1e-5)
 
 
 def test_the_packaged_student_is_the_final_one(taught: Taught) -> None:

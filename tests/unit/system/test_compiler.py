@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import multiprocessing as mp
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -89,3 +91,35 @@ def test_a_failed_compilation_leaves_the_turn_to_the_next(tmp_path: Path):
     compiler._failed.clear()  # as another process
     assert compiled("network", lambda: 1) == 1
     assert len(list(tmp_path.glob("*.done"))) == 1
+
+
+BUILD = """
+import sys
+import torch
+from hms_pipeline.inference.networks import Undrawn
+from hms_pipeline.models import MODELS
+from hms_pipeline.system.compiler import without_compiler
+with without_compiler(), torch.device("meta"), Undrawn():
+    for name in MODELS:
+        waves, image = (18, 2000), (4, 64, 64)
+        MODELS[name]({"eegnet": [waves], "multi": [waves, image]}.get(name, [image]))
+loaded = {"torch._dynamo", "torch._inductor", "sympy", "triton"} & sys.modules.keys()
+assert not loaded, loaded
+"""
+ASK = """
+from torchvision.ops import roi_align
+asked = roi_align.__globals__["is_compile_supported"]
+from torch._dynamo.utils import is_compile_supported
+assert asked is not is_compile_supported and asked("cpu") == is_compile_supported("cpu")
+twice = torch.compile(lambda x: 2 * x, backend="eager")
+assert twice(torch.ones(2)).tolist() == [2, 2]
+real = sys.modules["torch._dynamo"]
+with without_compiler():
+    assert sys.modules["torch._dynamo"] is real
+assert sys.modules["torch._dynamo"] is real
+"""
+
+
+def test_networks_are_built_without_it_and_it_is_there_when_asked_for():
+    done = subprocess.run([sys.executable, "-c", BUILD + ASK], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
