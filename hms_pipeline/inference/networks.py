@@ -15,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 NORMALISATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64)  # batches are padded to these
+HALF_FROM = 16  # windows; with fewer, casting the weights would take longer than it saves
 # Networks side by side on a GPU: more hide the launches of small batches; with large ones they
 # only take memory.
 MOST_STREAMS, LEAST_STREAMS, STREAMED_WINDOWS = 10, 2, 64
@@ -135,6 +136,18 @@ def with_weights(network: nn.Module, weights: Mapping[str, Tensor], path: str = 
     return twin
 
 
+def answer(network: nn.Module, views: Sequence[Tensor], *, half: bool) -> Tensor:
+    """Probabilities, shape (B, 6), float32; ``half``: convolutions and products in float16.
+
+    The views are rounded to float16 already. It keeps as many digits as TF32, in which a GPU's
+    convolutions take float32 numbers; bfloat16 keeps fewer.
+    """
+    device = views[0].device.type
+    with torch.autocast(device, torch.float16, enabled=half, cache_enabled=False):
+        logits = network(*views)
+    return logits.float().softmax(1)
+
+
 class GraphPool:
     """What the CUDA graphs of one ensemble share: memory, and a lock, since they reuse it.
 
@@ -165,7 +178,8 @@ class FoldGroup:
     -----
     On the CPU the folds run one after another: a grouped convolution over stacked folds is
     slower there than folded normalisation with channels last. On a GPU small batches are bound
-    by kernel launches, so all folds are captured into one CUDA graph per batch size.
+    by kernel launches, so all folds are captured into one CUDA graph per batch size, and from
+    16 windows on convolutions and products are in float16.
     """
 
     def __init__(
@@ -204,7 +218,14 @@ class FoldGroup:
         return torch.stack([self._answer(network, views) for network in self.networks])
 
     def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        return network(*views).softmax(1)
+        half = self.pool.device.type == "cuda" and len(views[0]) >= HALF_FROM
+        return answer(network, views, half=half)
+
+    @torch.inference_mode()
+    def exactly(self, views: Sequence[Tensor]) -> Tensor:
+        """The same without half precision, for windows that it cannot hold."""
+        views = _layout(views)
+        return torch.stack([answer(network, views, half=False) for network in self.networks])
 
     def _replay(self, views: Sequence[Tensor]) -> Tensor:
         n = len(views[0])

@@ -247,12 +247,12 @@ class Predictor:
             They are not finite.
         """
         pictures = {view: picture.float() for view, picture in pictures.items()}
-        found = {
-            name: self.groups[name]([pictures[view] for view in self.inputs[name]])
-            for name in names
-        }
-        for name, probs in found.items():
-            if not torch.isfinite(probs).all():
+        inputs = {name: [pictures[view] for view in self.inputs[name]] for name in names}
+        found = {name: self.groups[name](views) for name, views in inputs.items()}
+        for name, views in inputs.items():
+            if not torch.isfinite(found[name]).all():
+                found[name] = self.groups[name].exactly(views)
+            if not torch.isfinite(found[name]).all():
                 raise RuntimeError(f"Member {name!r} gives probabilities that are not finite.")
         return found
 

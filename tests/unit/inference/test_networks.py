@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from hms_pipeline.inference.networks import FoldGroup, GraphPool, fold_normalisation, with_weights
+from hms_pipeline.config.members import MemberParams
+from hms_pipeline.inference.networks import (
+    FoldGroup,
+    GraphPool,
+    answer,
+    fold_normalisation,
+    with_weights,
+)
+from hms_pipeline.models import build_model
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -104,3 +112,44 @@ def test_a_smaller_batch_is_captured_when_it_comes_again():
         used.append(group._size(n))
         group._graphs[used[-1]] = None
     assert used == [64, 64, 64, 4, 4, 4, 64]
+
+
+WAVES, IMAGE = (18, 320), (4, 64, 64)
+OPTIONS = {"width": 0.25, "depth": 0.1}
+ARCHITECTURES = {
+    "efficientnet_v2s": ([IMAGE], OPTIONS),
+    "eegnet": ([WAVES], {"width": 8, "hidden": 16, "n_blocks": 2}),
+    "multi": ([WAVES, IMAGE], {"wave_width": 8, "hidden": 16, "n_blocks": 2, **OPTIONS}),
+}
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_half_precision_answers_as_float32(architecture):
+    shapes, options = ARCHITECTURES[architecture]
+    views = tuple(f"view{k}" for k in range(len(shapes)))
+    member = MemberParams(architecture=architecture, views=views, model=options)
+    torch.manual_seed(0)
+    network = build_model(member, shapes)
+    inputs = [torch.randn(4, *shape) for shape in shapes]
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network(*inputs)  # in training, normalisation makes windows differ
+    network.eval()
+    network.head.weight.data.div_(network(*inputs).std(0).mean())
+    network.head.bias.data.sub_(network(*inputs).mean(0))
+    exact = answer(network, inputs, half=False)
+    assert exact.std(0).max() > 0.05  # it answers the windows differently
+    moved = (answer(network, inputs, half=True) - exact).abs().max()
+    assert 0 < moved < 2e-2
+
+
+def test_a_window_that_half_precision_cannot_hold_is_answered_in_float32(x):
+    network = plain().eval()
+    network[0].weight.data.mul_(1e5)
+    network[3].weight.data.mul_(1e-5)
+    group = FoldGroup([network], [tuple(x.shape[1:])], GraphPool(torch.device("cpu")))
+    with torch.inference_mode():  # as scoring does; the group is opened outside of it
+        assert not torch.isfinite(answer(group.networks[0], [x], half=True)).all()
+    torch.testing.assert_close(group.exactly([x])[0].sum(1), torch.ones(3))
