@@ -59,6 +59,7 @@ slow: $(TEAM)  ## Exhaustive runs: drawn and hostile files by the thousand, kill
 	python -m benchmarks.chaos --kills 20
 	python -m benchmarks.faults
 	HMS_DECISIONS=5 python -m pytest tests/unit/registry/test_machines.py
+	HMS_SAMPLES=2 python -m pytest tests/unit/validation/test_stage.py
 
 serve: $(READY)  ## Serve the champion on http://127.0.0.1:8080
 	hms serve

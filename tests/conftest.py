@@ -13,7 +13,10 @@ from hypothesis import settings
 from tests.team.network import lacking
 
 FOREIGN = ("MLFLOW_", "PREFECT_", "DVC_", "GIT_", "HMS_")
-KEPT = {"HMS_KILLS", "HMS_TEAM", "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED"}
+KEPT = {
+    "HMS_DECISIONS", "HMS_KILLS", "HMS_SAMPLES", "HMS_TEAM", "HMS_TEST_STORE",
+    "MLFLOW_DISABLE_TELEMETRY", "PREFECT_SERVER_ANALYTICS_ENABLED",
+}  # fmt: skip
 COLOURS = {"FORCE_COLOR", "PY_COLORS", "CLICOLOR_FORCE"}
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}  # servers under test are on 127.0.0.1
 

@@ -8,13 +8,15 @@ from functools import cache
 from multiprocessing.context import ForkServerContext
 from unittest import mock
 
+from flows.dvc_process import _OF_DVC, _OF_STAGES
+
 # MLflow itself loads its stores, and with them SQLAlchemy, when they are first used.
 LOADED = (
+    *_OF_DVC,
+    *_OF_STAGES,
     "hms_pipeline.registry.evidence",
     "hms_pipeline.registry.stage",
-    "mlflow.pyfunc",
     "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
     "pytest",
     "tests.ensembles",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,40 +59,50 @@ class Watch:
     def __init__(self) -> None:
         self.ran: set[tuple[str, str]] = set()
         self._importing = threading.local()
-        self._own: dict[CodeType, tuple[str, str] | None] = {}
+        # By id, since a code object's hash reads all of it; kept, so that its id stays its own.
+        self._own: dict[int, tuple[CodeType, tuple[str, str] | None]] = {}
 
     @contextmanager
     def __call__(self) -> Iterator[set[tuple[str, str]]]:
         self.ran = set()
-        threading.setprofile(self._see)
-        sys.setprofile(self._see)
+        threading.settrace(self._see)
+        sys.settrace(self._see)
         try:
             yield self.ran
         finally:
-            sys.setprofile(None)
-            threading.setprofile(None)
+            sys.settrace(None)
+            threading.settrace(None)
 
-    def _see(self, frame: FrameType, event: str, _: Any) -> None:
+    def _see(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
+        """Note a call; what is returned hears of the frame's end."""
         code = frame.f_code
-        if event not in ("call", "return") or (place := self._place(code)) is None:
-            return
+        place = self._own[id(code)][1] if id(code) in self._own else self._place(code)
+        if place is None:
+            return None
         depth = getattr(self._importing, "depth", 0)
-        if code.co_name == "<module>":
-            self._importing.depth = depth + (1 if event == "call" else -1)
-        elif event == "call" and not depth:
-            self.ran.add(place)
+        if code.co_name != "<module>":
+            if not depth:
+                self.ran.add(place)
+            return None
+        self._importing.depth = depth + 1
+        frame.f_trace_lines = False
+        return self._imported
+
+    def _imported(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any]:
+        if event == "return":
+            self._importing.depth -= 1
+        return self._imported
 
     def _place(self, code: CodeType) -> tuple[str, str] | None:
         """Module and outermost name of a function of the package."""
-        if code not in self._own:
-            path = Path(code.co_filename)
-            self._own[code] = None
-            if path.is_relative_to(PACKAGE):
-                parts = path.relative_to(PACKAGE).with_suffix("").parts
-                module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-                own = code.co_qualname.partition(".<locals>")[0]
-                self._own[code] = module, holder(path, code) if own == "<lambda>" else own
-        return self._own[code]
+        place, path = None, Path(code.co_filename)
+        if path.is_relative_to(PACKAGE):
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            own = code.co_qualname.partition(".<locals>")[0]
+            place = module, holder(path, code) if own == "<lambda>" else own
+        self._own[id(code)] = code, place
+        return place
 
 
 def holder(path: Path, code: CodeType) -> str:

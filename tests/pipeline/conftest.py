@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from tests import warm
 from tests.checkout import copy_files
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +20,17 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the checkout in which commands run as a user would run them."""
+    """A copy of the checkout in which commands run as a user would run them.
+
+    Parameters
+    ----------
+    root : Path
+    warm : bool
+        Whether ``dvc`` and ``hms`` begin with the libraries loaded.
+    """
 
     root: Path
+    warm: bool = False
 
     def environment(self) -> dict[str, str]:
         return os.environ | {
@@ -32,9 +41,12 @@ class Project:
         }
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.environment(), text=True, capture_output=True
-        )
+        if self.warm and command[0] in ("dvc", "hms"):
+            done = warm.run(command, self.root, self.environment())
+        else:
+            done = subprocess.run(
+                command, cwd=self.root, env=self.environment(), text=True, capture_output=True
+            )
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
@@ -47,7 +59,7 @@ class Project:
     def copy(self, target: Path) -> Project:
         """The same project elsewhere, with its artifacts, DVC cache and registry."""
         shutil.copytree(self.root, target, symlinks=True)
-        return Project(target)
+        return replace(self, root=target)
 
 
 def copy_of_checkout(target: Path) -> Project:
@@ -77,3 +89,9 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
             made.commit("dvc.lock")
             finished.touch()
     return made.copy(own / "own")
+
+
+@pytest.fixture(scope="session")
+def warm_project(tiny_project: Project) -> Project:
+    """``tiny_project``, whose commands begin with the libraries loaded."""
+    return replace(tiny_project, warm=True)

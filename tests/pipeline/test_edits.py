@@ -17,8 +17,8 @@ ALWAYS = ["keys", "register"]
 
 
 @pytest.fixture
-def project(tiny_project: Project, tmp_path: Path) -> Project:
-    return tiny_project.copy(tmp_path / "project")
+def project(warm_project: Project, tmp_path: Path) -> Project:
+    return warm_project.copy(tmp_path / "project")
 
 
 def repro(project: Project) -> tuple[list[str], str]:

@@ -57,9 +57,10 @@ def stack(make_toy, tmp_path_factory):
 
 
 def stack_environment() -> dict[str, str]:
-    """Variables of a stack on free ports."""
+    """Variables of a stack on free ports, whose worker looks for runs every second."""
     prefect, mlflow = free_ports(2)
     own = {"HMS_PREFECT_PORT": str(prefect), "HMS_MLFLOW_PORT": str(mlflow)}
+    own["PREFECT_WORKER_QUERY_SECONDS"] = "1"
     return {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")} | own
 
 

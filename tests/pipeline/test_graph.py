@@ -23,13 +23,13 @@ def status(project: Project) -> set[str]:
     return {name.rpartition(":")[2] for name in changed} - {"keys", "register"}
 
 
-def test_second_repro_runs_only_what_always_runs(tiny_project: Project) -> None:
-    assert status(tiny_project) == set()
-    before = json.loads((tiny_project.root / "artifacts/registration.json").read_text())
-    output = tiny_project.run("dvc", "repro").stdout
+def test_second_repro_runs_only_what_always_runs(warm_project: Project) -> None:
+    assert status(warm_project) == set()
+    before = json.loads((warm_project.root / "artifacts/registration.json").read_text())
+    output = warm_project.run("dvc", "repro").stdout
     ran = [line for line in output.splitlines() if line.startswith("Running stage")]
     assert ran == ["Running stage 'keys':", "Running stage 'register':"]
-    after = json.loads((tiny_project.root / "artifacts/registration.json").read_text())
+    after = json.loads((warm_project.root / "artifacts/registration.json").read_text())
     assert after["version"] == before["version"]
     assert "already registered" in output
 
@@ -46,9 +46,9 @@ def test_oof_holds_every_window_once_and_folds_keep_patients_apart(tiny_project:
 
 
 def test_one_views_parameter_touches_that_view_and_its_members(
-    tiny_project: Project, tmp_path: Path
+    warm_project: Project, tmp_path: Path
 ) -> None:
-    project = tiny_project.copy(tmp_path / "project")
+    project = warm_project.copy(tmp_path / "project")
     params = project.root / "params.yaml"
     recipe = yaml.safe_load(params.read_text())
     key = next(k for k, v in recipe["views"]["bipolar"].items() if isinstance(v, float))
@@ -59,22 +59,22 @@ def test_one_views_parameter_touches_that_view_and_its_members(
     assert status(project) == {"train@eegnet", "student"}
 
 
-def test_same_inputs_give_the_same_bytes(tiny_project: Project, tmp_path: Path) -> None:
-    project = tiny_project.copy(tmp_path / "project")
+def test_same_inputs_give_the_same_bytes(warm_project: Project, tmp_path: Path) -> None:
+    project = warm_project.copy(tmp_path / "project")
     lock = (project.root / "dvc.lock").read_text()
     shutil.rmtree(project.root / "artifacts/.folds")  # so that every fold is trained again
     project.run("dvc", "repro", "--force")
     assert (project.root / "dvc.lock").read_text() == lock
 
 
-def test_submission_is_valid_and_byte_stable(tiny_project: Project, tmp_path: Path) -> None:
+def test_submission_is_valid_and_byte_stable(warm_project: Project, tmp_path: Path) -> None:
     texts = []
     for name in ("one.csv", "two.csv"):
-        tiny_project.run("hms", "submission", "data", "--out", str(tmp_path / name))
+        warm_project.run("hms", "submission", "data", "--out", str(tmp_path / name))
         texts.append((tmp_path / name).read_bytes())
     assert texts[0] == texts[1]
     submission = pd.read_csv(tmp_path / "one.csv")
-    test = pd.read_csv(tiny_project.root / "data/test.csv")
+    test = pd.read_csv(warm_project.root / "data/test.csv")
     assert list(submission) == ["eeg_id", *VOTE_COLUMNS]
     assert sorted(submission.eeg_id) == sorted(test.eeg_id)
 
@@ -93,9 +93,9 @@ def test_submission_is_valid_and_byte_stable(tiny_project: Project, tmp_path: Pa
     ],
 )
 def test_bad_input_gives_one_line_and_exit_code_2(
-    tiny_project: Project, command: tuple[str, ...], sentence: str
+    warm_project: Project, command: tuple[str, ...], sentence: str
 ) -> None:
-    done = tiny_project.run(*command, check=False)
+    done = warm_project.run(*command, check=False)
     assert done.returncode == 2, done.stderr
     assert sentence in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -20,6 +20,7 @@ from hms_pipeline.catalogue import discover
 from hms_pipeline.cli import commands
 from hms_pipeline.cli.app import app
 from hms_pipeline.config.recipes import merge_patch
+from tests import warm
 from tests.commands import PAGES, ROOT, Block, blocks, inline, run_hms, split
 from tests.forked import forked
 from tests.own_recordings import write_edf_plus
@@ -129,7 +130,7 @@ WRITES = {
 
 @dataclass
 class Shell:
-    """Runs a page's lines as a shell of the project would; ``hms`` without starting Python anew.
+    """Runs a page's lines as a shell of the project would; forks processes of ``hms`` and ``dvc``.
 
     Parameters
     ----------
@@ -164,6 +165,10 @@ class Shell:
             process.join(300)
             code = process.exitcode
             process.kill()
+        elif words[0] == "dvc":
+            done = warm.run(words, folder, environment)
+            log.write_text(done.stdout + done.stderr, encoding="utf-8")
+            code = done.returncode
         else:
             with log.open("w") as stream:
                 code = subprocess.run(

@@ -121,14 +121,38 @@ def model_uri(project: Project) -> str:
     return f"models:/{registration['model']}/{registration['version']}"
 
 
+class Server:
+    """``hms serve`` of a project, which may be started again at its address."""
+
+    def __init__(self, project: Project) -> None:
+        self.project, self.port = project, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.begin()
+
+    def begin(self) -> None:
+        self.process = start(self.project, model_uri(self.project), self.port)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            kill(self.process)
+
+
 @pytest.fixture(scope="module")
-def url(tiny_project: Project) -> Iterator[str]:
-    port = free_port()
-    with served(tiny_project, model_uri(tiny_project), port) as address:
-        lines = log_of(tiny_project, port).read_text(encoding="utf-8").splitlines()
-        assert lines[-1] == f"Serving on {address}"  # as soon as it answers
+def server(tiny_project: Project) -> Iterator[Server]:
+    server = Server(tiny_project)
+    try:
+        wait(server.process, server.url)
+        lines = log_of(tiny_project, server.port).read_text(encoding="utf-8").splitlines()
+        assert lines[-1] == f"Serving on {server.url}"  # as soon as it answers
         assert not [line for line in lines if "INFO" in line]
-        yield address
+        yield server
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    return server.url
 
 
 @pytest.fixture(scope="module")
@@ -275,36 +299,30 @@ def test_plain_mlflow_keeps_the_limits_of_the_cells(
         assert "needs 1 to 64 windows" in long.text
 
 
-def test_killed_and_restarted_under_load(tiny_project: Project, windows: list[Window]) -> None:
-    port, model = free_port(), model_uri(tiny_project)
+def test_killed_and_restarted_under_load(server: Server, windows: list[Window]) -> None:
     body = encode_request(windows[:2])
     answers: list[Answer] = []
     stop = threading.Event()
 
-    def client(address: str) -> None:
+    def client() -> None:
         while not stop.is_set():
-            answers.append(post(requests.Session(), address, Request("", PARQUET, body)))
-            time.sleep(0.02)
+            answers.append(post(requests.Session(), server.url, Request("", PARQUET, body)))
+            time.sleep(0.02 if answers[-1].status else 0.2)
 
-    first = start(tiny_project, model, port)
-    address = f"http://127.0.0.1:{port}"
-    threads = [threading.Thread(target=client, args=(address,)) for _ in range(3)]
+    expected = probs_of(post(requests.Session(), server.url, Request("", PARQUET, body)))
+    threads = [threading.Thread(target=client) for _ in range(3)]
+    for thread in threads:
+        thread.start()
     try:
-        wait(first, address)
-        expected = probs_of(post(requests.Session(), address, Request("", PARQUET, body)))
-        for thread in threads:
-            thread.start()
         time.sleep(2)
-        kill(first)
-        with served(tiny_project, model, port):
-            time.sleep(2)
-            stop.set()
-            for thread in threads:
-                thread.join()
+        server.end()
+        server.begin()
+        wait(server.process, server.url)
+        time.sleep(2)
     finally:
         stop.set()
-        if first.poll() is None:
-            kill(first)
+        for thread in threads:
+            thread.join()
     assert {answer.status for answer in answers} == {0, 200}
     for answer in answers:
         if answer.status == 200:

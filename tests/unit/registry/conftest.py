@@ -83,7 +83,12 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shelf(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    paths = Paths(tmp_path / "data", tmp_path / "artifacts", tmp_path / "params.yaml")
+    return with_store(tmp_path, empty_store)
+
+
+def with_store(root: Path, empty_store: Path) -> Shelf:
+    """A project in a folder, whose registry is empty."""
+    paths = at(root)
     paths.mlruns.mkdir()
     write(paths.params)
     shutil.copyfile(empty_store, paths.mlruns / empty_store.name)
@@ -118,20 +123,28 @@ def addresses(paths: Paths) -> list[str]:
         ]
 
 
+@pytest.fixture(scope="session")
+def of_two(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose champion is the second of two versions; tests change copies of it."""
+    root = tmp_path_factory.mktemp("of-two")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        made = with_store(root, empty_store)
+        for content in ("one", "two"):
+            made.add(content)
+        made.promote(1)
+        made.promote(2)
+    return root
+
+
 @pytest.fixture
-def project(shelf, tmp_path):
-    """A project in a folder of its own, whose champion is the second of two versions."""
-    root = tmp_path / "project"
-    root.mkdir()
-    for path in (shelf.paths.mlruns, shelf.paths.params):
-        path.rename(root / path.name)
-    found = replace(shelf, paths=at(root))
-    for content in ("one", "two"):
-        found.add(content)
-    found.promote(1)
-    found.promote(2)
-    (found.paths.mlruns / places.KEPT).unlink()  # the move above turned it
-    return found
+def project(of_two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A copy of ``of_two`` in a folder of its own, which its store names."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    paths = at(shutil.copytree(of_two, tmp_path / "project"))
+    places.move_addresses(database(paths))
+    (paths.mlruns / places.KEPT).unlink()
+    return Shelf(paths)
 
 
 def copied(project, name: str):
