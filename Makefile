@@ -36,7 +36,7 @@ demo: $(READY)  ## Sample data, retrain, register, score the sample test set, pr
 	python -m flows.demo
 
 test: $(TEAM)  ## Run the tests, files shared out to two processes
-	python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
 	python -m pytest -m stack
