@@ -75,7 +75,9 @@ def run(*command: str) -> None:
 
 def quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a command and keep what it prints."""
-    return subprocess.run(command, check=False, stdout=subprocess.PIPE, encoding="utf-8")
+    return subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, encoding="utf-8", errors="replace"
+    )
 
 
 def show(command: Sequence[str]) -> None:

@@ -174,9 +174,7 @@ class Engine:
         list of Outcome
             One for every stage, in the order of ``stages``.
         """
-        trainings = Trainings(
-            self.root, dict(graph.commands), frozenset(forced), students=self.stages_train
-        )
+        trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
         if graph.changed or forced:
             start_server(self.root, self.children)

@@ -25,7 +25,7 @@ class Batch:
     """Folds of one member for one process."""
 
     stage: str
-    folds: tuple[int | str, ...]
+    folds: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -48,9 +48,9 @@ class Handout:
     def __init__(self, slots: int, seconds: Mapping[str, float] | None = None) -> None:
         self.slots = max(1, slots)
         self.seconds = dict(seconds or {})
-        self.waiting: dict[str, list[int | str]] = {}
+        self.waiting: dict[str, list[int]] = {}
 
-    def add(self, stage: str, folds: Sequence[int | str], assumed_s: float = FOLD_S) -> None:
+    def add(self, stage: str, folds: Sequence[int], assumed_s: float = FOLD_S) -> None:
         """Let folds of a stage wait; ``assumed_s`` each where none was trained here."""
         self.waiting[stage] = list(folds)
         self.seconds.setdefault(stage, assumed_s)

@@ -1,7 +1,4 @@
-"""The trainings behind a stage: which are not finished, and what trains them.
-
-Those of `train@<member>` are the member's folds, those of `student` the students.
-"""
+"""The folds behind a stage `train@<member>`: which are not finished, and what trains them."""
 
 from __future__ import annotations
 
@@ -20,7 +17,6 @@ from .handout import FOLD_S
 PREFIX = "train@"
 HMS = "python -m hms_pipeline "  # how a stage of this project begins
 COMMAND = f"{HMS}train "
-STUDENT = f"{HMS}student"
 ASSUMED_RATE = 100.0  # windows/s of a member that was never trained here
 
 
@@ -34,31 +30,21 @@ class Trainings:
         Stage → its command.
     forced : collection of str
         Stages whose finished folds are trained again.
-    students : bool
-        Whether the students may be trained before their stage, too.
     """
 
-    def __init__(
-        self, root: Path, commands: dict[str, str], forced: frozenset[str], students: bool = True
-    ) -> None:
+    def __init__(self, root: Path, commands: dict[str, str], forced: frozenset[str]) -> None:
         self.paths = paths_of(root)
-        self.commands, self.forced, self.students = commands, forced, students
+        self.commands, self.forced = commands, forced
 
     def trains(self, stage: str) -> bool:
         """Whether a stage consists of folds."""
-        command = self.commands[stage]
-        return command.startswith(COMMAND) or (self.students and command == STUDENT)
+        return self.commands[stage].startswith(COMMAND)
 
-    def missing(self, stage: str) -> Sequence[int | str]:
-        """Folds of a stage that have to be trained; what they read is up to date.
-
-        All students are named: to find out which are finished takes what training them loads.
-        """
+    def missing(self, stage: str) -> list[int]:
+        """Folds of a stage that have to be trained; what they read is up to date."""
         if not self.trains(stage):
             return []
         params = load_params(self.paths.params)
-        if self.commands[stage] == STUDENT:
-            return params.students
         if stage in self.forced:
             return list(range(params.split.n_folds))
         return missing_folds(self.paths, params, self._member(stage))
@@ -71,11 +57,11 @@ class Trainings:
         except (OSError, ValueError):  # the stage itself says what is wrong
             return FOLD_S
 
-    def command(self, stage: str, folds: Sequence[int | str]) -> list[str]:
+    def command(self, stage: str, folds: Sequence[int]) -> list[str]:
         """What trains folds, run in the repository's root."""
-        named = [sys.executable, *self.commands[stage].split()[1:], *map(str, folds)]
-        again = stage in self.forced and self.commands[stage] != STUDENT
-        return [*named, *["--again"] * again]
+        again = ["--again"] * (stage in self.forced)
+        folds = [str(fold) for fold in folds]
+        return [sys.executable, "-m", "hms_pipeline", "train", self._member(stage), *folds, *again]
 
     @staticmethod
     def _member(stage: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from typing import Any
 from .forked import forked
 
 STAGE = ["python", "-m", "hms_pipeline"]
+LIMIT_S = 300  # a command that hangs fails its test
 Call = tuple[Sequence[str], str, Mapping[str, str]]  # words, folder, variables
 
 
@@ -31,12 +33,17 @@ def run(words: Sequence[str], folder: Path, env: Mapping[str, str]) -> subproces
         streams = [Path(kept, name) for name in ("out", "err")]
         process = forked().Process(target=_begin, args=(streams, (words, str(folder), env)))
         process.start()
-        process.join()
+        process.join(LIMIT_S)
+        if process.is_alive():
+            os.killpg(process.pid, signal.SIGKILL)  # with the stages that it runs
+            process.join()
         said = [path.read_text(encoding="utf-8") for path in streams]
     return subprocess.CompletedProcess(words, process.exitcode, *said)
 
 
 def _begin(streams: Sequence[Path], call: Call) -> None:
+    os.setpgid(0, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, path in enumerate(streams, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.stdout, sys.stderr = (

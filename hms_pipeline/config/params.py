@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, model_validator
 from ..system.errors import InputError, brief
 from .ensemble import EnsembleParams
 from .members import STARTER, MemberParams
-from .paths import FINAL
 from .registry import GateParams, RegistryParams
 from .retrain import RetrainParams
 from .sample import SampleParams
@@ -78,11 +77,6 @@ class Params(Section):
     def trainings(self) -> list[tuple[str, int]]:
         """Member and held-out fold of every network of the ensemble."""
         return [(name, fold) for name in self.members for fold in range(self.split.n_folds)]
-
-    @property
-    def students(self) -> tuple[int | str, ...]:
-        """Names of the students: the folds', and of the one that answers; none without any."""
-        return (*range(self.split.n_folds), FINAL) if self.student else ()
 
     def for_student(self) -> Params:
         """The same recipe with the student as the only member, trained as its section says."""

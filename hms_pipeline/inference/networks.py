@@ -213,8 +213,8 @@ class FoldGroup:
         self._forget()
 
     def _forget(self) -> None:
-        self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
-        self._asked: set[int] = set()  # sizes for which a larger graph was used once
+        self._graphs: dict[tuple[int, bool], tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]] = {}
+        self._asked: set[tuple[int, bool]] = set()  # answered once without a graph of their own
 
     def only(self, positions: Sequence[int]) -> FoldGroup:
         """A group of some of these networks, shared."""
@@ -226,62 +226,60 @@ class FoldGroup:
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Probabilities of every fold, shape (n_folds, B, 6)."""
         views = _layout(views)
-        if self.pool.device.type != "cuda" or len(views[0]) > GRAPH_SIZES[-1]:
-            return self._loop(views)
+        n, cuda = len(views[0]), self.pool.device.type == "cuda"
+        half = cuda and n >= HALF_FROM
+        if not cuda or n > GRAPH_SIZES[-1]:
+            return self._loop(views, half)
         with self.pool.lock:
-            return self._replay(views)
-
-    def _loop(self, views: Sequence[Tensor]) -> Tensor:
-        return torch.stack([self._answer(network, views) for network in self.networks])
-
-    def _answer(self, network: nn.Module, views: Sequence[Tensor]) -> Tensor:
-        half = self.pool.device.type == "cuda" and len(views[0]) >= HALF_FROM
-        return answer(network, views, half=half)
+            return self._replay(views, half)
 
     @torch.inference_mode()
     def exactly(self, views: Sequence[Tensor]) -> Tensor:
         """The same without half precision, for windows that it cannot hold."""
-        views = _layout(views)
-        return torch.stack([answer(network, views, half=False) for network in self.networks])
+        return self._loop(_layout(views), half=False)
 
-    def _replay(self, views: Sequence[Tensor]) -> Tensor:
+    def _loop(self, views: Sequence[Tensor], half: bool) -> Tensor:
+        return torch.stack([answer(network, views, half=half) for network in self.networks])
+
+    def _replay(self, views: Sequence[Tensor], half: bool) -> Tensor:
         n = len(views[0])
-        size = self._size(n)
-        if size not in self._graphs:
-            blank = [view.new_zeros(size, *view.shape[1:]) for view in views]
-            self._graphs[size] = self._capture(_layout(blank))
-        graph, inputs, output = self._graphs[size]
+        kind = next(size for size in GRAPH_SIZES if size >= n), half
+        if self._waits(kind):
+            return self._loop(views, half)
+        if kind not in self._graphs:
+            blank = [view.new_zeros(kind[0], *view.shape[1:]) for view in views]
+            self._graphs[kind] = self._capture(_layout(blank), half)
+        graph, inputs, output = self._graphs[kind]
         for slot, view in zip(inputs, views, strict=True):
             slot[:n].copy_(view)
         graph.replay()
         return output[:, :n].clone()
 
-    def _size(self, n: int) -> int:
-        """Choose the graph for n windows; the first time, a larger one that exists is used.
+    def _waits(self, kind: tuple[int, bool]) -> bool:
+        """Whether a size has no graph yet and is asked for the first time beside another one.
 
         So the last windows of a long run, which are fewer, need no graph of their own.
         """
-        size = next(size for size in GRAPH_SIZES if size >= n)
-        larger = [there for there in self._graphs if there > size]
-        if size in self._graphs or size in self._asked or not larger:
-            return size
-        self._asked.add(size)
-        return min(larger)
+        waits = bool(self._graphs) and kind not in self._graphs and kind not in self._asked
+        self._asked.add(kind)
+        return waits
 
-    def _capture(self, inputs: list[Tensor]) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
+    def _capture(
+        self, inputs: list[Tensor], half: bool
+    ) -> tuple[torch.cuda.CUDAGraph, list[Tensor], Tensor]:
         device = self.pool.device
         side = self.pool.warm_up
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):  # cuDNN chooses its algorithms before the capture
             for _ in range(2):
-                self._loop(inputs)
+                self._loop(inputs, half)
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool.handle):
-            output = self._fork(inputs)
+            output = self._fork(inputs, half)
         return graph, inputs, output
 
-    def _fork(self, inputs: Sequence[Tensor]) -> Tensor:
+    def _fork(self, inputs: Sequence[Tensor], half: bool) -> Tensor:
         """Folds take turns on a few streams, so that small kernels overlap."""
         main = torch.cuda.current_stream(self.pool.device)
         most = max(STREAMED_WINDOWS // len(inputs[0]), LEAST_STREAMS)
@@ -291,7 +289,7 @@ class FoldGroup:
         outputs = []
         for network, stream in zip(self.networks, cycle(streams), strict=False):
             with torch.cuda.stream(stream):
-                outputs.append(self._answer(network, inputs))
+                outputs.append(answer(network, inputs, half=half))
         for stream in streams:
             main.wait_stream(stream)
         return torch.stack(outputs)

@@ -54,7 +54,7 @@ class Comparison:
             A file is missing or changed, or a student was taught by another ensemble.
         """
         teacher = teacher or Teacher.read(paths, params)
-        for fold in params.students:
+        for fold in (*range(params.split.n_folds), FINAL):
             folder = paths.student.fold(STUDENT, fold)
             if read_manifest(folder)["inputs"]["teacher"] != teacher.lesson(fold):
                 raise InputError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..config import Params, Paths
 from ..config.keys import code_key
+from ..config.paths import FINAL
 from ..config.student import STUDENT
 from ..ensemble.stage import METRICS, TABLE, WEIGHTS, plain
 from ..schema import VOTE_SLICES
@@ -47,42 +48,13 @@ def run(
 ) -> dict[str, Any]:
     """Train one student a fold and the one that answers; compare them with the ensemble.
 
-    A recipe without a student leaves an empty summary.
-
-    Parameters
-    ----------
-    paths, params, device, callback, progress
-        See ``train``.
-
-    Returns
-    -------
-    dict
-        The content of ``summary.json``.
-    """
-    if params.student is None:
-        _write_summary(paths.student.ensemble, {})
-        return {}
-    return _write_results(paths, params, train(paths, params, None, device, callback, progress))
-
-
-def train(
-    paths: Paths,
-    params: Params,
-    chosen: Sequence[int | str] | None,
-    device: str,
-    callback: Callable[[], TrainingCallback],
-    progress: Progress,
-) -> Teacher:
-    """Train students that are not finished.
-
-    Finished trainings are found by the hash of what they read; killed ones go on.
+    Finished trainings are found by the hash of what they read; killed ones go on. A recipe
+    without a student leaves an empty summary.
 
     Parameters
     ----------
     paths : Paths
     params : Params
-    chosen : sequence of int or str, optional
-        Some of ``params.students``; all where none are given.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
     callback : callable
@@ -90,20 +62,25 @@ def train(
     progress : callable
         Takes steps done and in all, of what is worked on.
 
+    Returns
+    -------
+    dict
+        The content of ``summary.json``.
+
     Raises
     ------
     InputError
-        Unknown students, missing or stale inputs, too little memory, divergence.
+        Missing or stale inputs, too little memory, divergence.
     """
-    there = params.students
-    chosen = there if chosen is None else chosen
-    if unknown := set(chosen).difference(there):
-        raise InputError(f"Unknown student {unknown.pop()!r}. Choose one of {list(there)}.")
+    out = paths.student.ensemble
+    if params.student is None:
+        _write_summary(out, {})
+        return {}
     code_key(paths, params, "student")  # refuses if DVC was given the key of other code
     student_views(params)
     teacher = Teacher.read(paths, params)
-    work = _Work(paths, params, teacher, device, progress, there.index(chosen[0]) / len(there))
-    for fold in chosen:
+    work = _Work(paths, params, teacher, device, progress)
+    for fold in (*range(params.split.n_folds), FINAL):
         finish_fold(
             paths,
             STUDENT,
@@ -112,7 +89,7 @@ def train(
             paths.student.fold(STUDENT, fold),
             lambda fold, key, folder: work.trainer.train(fold, key, folder, callback(), progress),
         )
-    return teacher
+    return _write_results(paths, params, teacher)
 
 
 def by_votes(summary: dict[str, Any]) -> list[dict[str, Any]]:
@@ -130,16 +107,10 @@ class _Work:
     """What the trainings share, made when the first of them needs it."""
 
     def __init__(
-        self,
-        paths: Paths,
-        params: Params,
-        teacher: Teacher,
-        device: str,
-        progress: Progress,
-        begin: float = 0.0,
+        self, paths: Paths, params: Params, teacher: Teacher, device: str, progress: Progress
     ) -> None:
         self.paths, self.params, self.teacher = paths, params, teacher
-        self.device, self.progress, self.begin = device, progress, begin
+        self.device, self.progress = device, progress
         self.inputs = cache(self._inputs)
 
     @cached_property
@@ -180,7 +151,7 @@ class _Work:
         args = self.more, self.device, self.progress
         windows = read_training_windows(self.paths, self.params, *args)
         kept = windows.label_ids[: len(windows.label_ids) - len(self.more)]
-        answers = self.teacher.answers(kept, *args, self.begin)
+        answers = self.teacher.answers(kept, *args)
         return StudentData(
             **vars(windows),
             n_kept=len(kept),
@@ -225,6 +196,7 @@ def read_summary(paths: Paths) -> dict[str, float]:
 
 
 def _manifest(paths: Paths, params: Params, teacher: Teacher) -> dict[str, Any]:
+    folds = (*range(params.split.n_folds), FINAL)
     student = params.student
     return {
         "architecture": student.architecture,
@@ -234,6 +206,6 @@ def _manifest(paths: Paths, params: Params, teacher: Teacher) -> dict[str, Any]:
         "teacher": teacher.bundle.content_hash,
         "trainings": {
             str(fold): read_manifest(paths.student.fold(STUDENT, fold))["content_hash"]
-            for fold in params.students
+            for fold in folds
         },
     }

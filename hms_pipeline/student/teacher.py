@@ -27,15 +27,13 @@ from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
 from ..system.files import SEAL, atomic, hash_bytes, hash_json
-from ..system.locks import locked
 from ..system.progress import Progress
 from ..training.checkpoint import write_tensors
 
 log = logging.getLogger(__name__)
 
-CHUNK = 128  # windows whose answers are kept in one file
+CHUNK = 256  # windows whose answers are kept in one file
 STORED = 64  # windows answered at once where their views are stored: fewer take more time
-LONGEST_S = 24 * 3600.0  # that a process waits for another's answers
 
 
 @dataclass(frozen=True)
@@ -93,17 +91,12 @@ class Teacher:
         return hash_json([self.networks(fold), self.blends[fold].to_dict()])
 
     def answers(
-        self,
-        kept: np.ndarray,
-        more: pd.DataFrame,
-        device: str,
-        progress: Progress,
-        begin: float = 0.0,
+        self, kept: np.ndarray, more: pd.DataFrame, device: str, progress: Progress
     ) -> np.ndarray:
         """Probabilities by every network, shape (n_members, n_folds, n_windows, 6), float32.
 
         They are written down by chunks under the hash of all that they depend on, so that a
-        killed run goes on where it stopped, and processes share the work.
+        killed run goes on where it stopped.
 
         Parameters
         ----------
@@ -114,31 +107,27 @@ class Teacher:
             read together.
         device : str
         progress : callable
-        begin : float
-            Where among the chunks to begin, 0..1: another place in every process.
         """
         order = np.lexsort([more["eeg_id"], more["spectrogram_id"]])
         more = more.iloc[order]
-        named = hash_json([self.bundle.content_hash, kept.tolist(), more.to_csv(index=False)])
+        windows = [kept.tolist(), more.to_csv(index=False)]
+        named = hash_json([self.bundle.content_hash, CHUNK, *windows])
         folder = self.paths.checkpoints / named
         sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
         sources += [(f"more-{k}", part) for k, part in _parts(more)]
-        first = int(begin * len(sources))
         source: _Pictures | None = None
-        found = {}
-        for done, (name, part) in enumerate([*sources[first:], *sources[:first]]):
+        found = []
+        for done, (name, part) in enumerate(sources):
             path = folder / f"{name}.safetensors"
-            with locked(path.with_suffix(".lock"), LONGEST_S):
-                answers = _read(path)
-                if answers is None:
-                    source = source or _Pictures(self, device)
-                    answers = source.answers(part)
-                    _write(path, answers)
-            found[name] = answers
+            answers = _read(path)
+            if answers is None:
+                source = source or _Pictures(self, device)
+                answers = source.answers(part)
+                _write(path, answers)
+            found.append(answers)
             progress(done + 1, len(sources))
         places = np.concatenate([np.arange(len(kept)), len(kept) + order])
-        answers = np.concatenate([found[name] for name, _ in sources], axis=2)
-        return answers[:, :, np.argsort(places)]
+        return np.concatenate(found, axis=2)[:, :, np.argsort(places)]
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """The teacher's answer for every window, shape (n_windows, 6)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ LONGEST_S = 3600.0  # longest time that one process waits for another's compilat
 COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
 _failed: set[str] = set()  # what this process need not try again
+_building = threading.RLock()  # one thread at a time hides the compiler
 
 
 def compiled(what: object, make: Callable[[], T]) -> T | None:
@@ -98,20 +100,21 @@ def without_compiler() -> Iterator[None]:
     When timm is imported, it marks a function that the compiler must leave as it is, and
     torchvision imports a function that asks whether there is a compiler. While the block runs, an
     empty module answers both: the function stays unmarked, and the question is asked when somebody
-    calls it. A compiler that is loaded already stays. Compile nothing in the block.
+    calls it. A compiler that is loaded already stays. Threads take turns. Compile nothing meanwhile.
     """
-    if COMPILER[0] in sys.modules:
-        yield
-        return
-    empty, utils = (ModuleType(name) for name in COMPILER)
-    vars(empty)["disable"] = lambda function=None, *_, **__: function or (lambda given: given)
-    vars(utils)["is_compile_supported"] = _is_compile_supported
-    sys.modules.update({empty.__name__: empty, utils.__name__: utils})
-    try:
-        yield
-    finally:
-        for name in COMPILER:
-            del sys.modules[name]
+    with _building:
+        if COMPILER[0] in sys.modules:
+            yield
+            return
+        empty, utils = (ModuleType(name) for name in COMPILER)
+        vars(empty)["disable"] = lambda function=None, *_, **__: function or (lambda given: given)
+        vars(utils)["is_compile_supported"] = _is_compile_supported
+        sys.modules.update({empty.__name__: empty, utils.__name__: utils})
+        try:
+            yield
+        finally:
+            for name in COMPILER:
+                del sys.modules[name]
 
 
 def _is_compile_supported(device: Any) -> bool:

@@ -235,10 +235,6 @@ def ensemble(ctx: typer.Context) -> None:
 @app.command()
 def student(
     ctx: typer.Context,
-    folds: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[FOLD]...", help="Train these alone: 0, 1, ..., final."),
-    ] = None,
     device: Device = "auto",
     track: Annotated[bool, typer.Option(help="Log the runs to MLflow.")] = True,
     starter: Annotated[
@@ -253,14 +249,13 @@ def student(
     from ...student.starter import write_starter
 
     context: Context = ctx.obj
-    callback = partial(_fold_run, context, track)
     with progress_bar("student") as progress:
-        if folds:
-            chosen = [int(fold) if fold.isdigit() else fold for fold in folds]
-            stage.train(context.paths, context.params, chosen, device, callback, progress)
-            return
         found = stage.run(
-            context.paths, context.params, device=device, callback=callback, progress=progress
+            context.paths,
+            context.params,
+            device=device,
+            callback=partial(_fold_run, context, track),
+            progress=progress,
         )
     if not found:
         out.print("The recipe has no student.")

@@ -6,6 +6,7 @@ from torch import nn
 
 from hms_pipeline.config.members import MemberParams
 from hms_pipeline.inference.networks import (
+    HALF_FROM,
     FoldGroup,
     GraphPool,
     Undrawn,
@@ -119,11 +120,25 @@ def test_graphs_equal_the_loop_for_every_batch_size(x):
 
 def test_a_smaller_batch_is_captured_when_it_comes_again():
     group = FoldGroup([plain().eval()], [(4, 12, 12)], GraphPool(torch.device("cpu")))
-    used = []
-    for n in (60, 64, 4, 3, 4, 1, 50):
-        used.append(group._size(n))
-        group._graphs[used[-1]] = None
-    assert used == [64, 64, 64, 4, 4, 4, 64]
+    waits = []
+    for size in (64, 64, 4, 4, 4, 1, 64):
+        kind = size, size >= HALF_FROM
+        waits.append(group._waits(kind))
+        if not waits[-1]:
+            group._graphs[kind] = None
+    assert waits == [False, False, True, False, False, True, False]
+
+
+def test_how_many_windows_are_asked_decides_their_precision_and_nothing_before_them(monkeypatch):
+    group = FoldGroup([plain().eval()], [(4, 12, 12)], GraphPool(torch.device("cpu")))
+    group.pool.device = torch.device("cuda")
+    asked = []
+    monkeypatch.setattr(group, "_replay", lambda views, half: asked.append(half))
+    monkeypatch.setattr(group, "_loop", lambda views, half: asked.append(half))
+    sizes = (64, 3, 15, 16, 65, 3, 15, 1)
+    for n in sizes:
+        group([torch.zeros(n, 4, 12, 12)])
+    assert asked == [n >= HALF_FROM for n in sizes]
 
 
 WAVES, IMAGE = (18, 320), (4, 64, 64)

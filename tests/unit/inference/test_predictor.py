@@ -4,10 +4,12 @@ import threading
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.window import Window, WindowReader
 from hms_pipeline.inference.bundle import check_bundle, describe_content, read_bundle
+from hms_pipeline.inference.networks import FoldGroup
 from hms_pipeline.inference.predictor import Predictor
 from hms_pipeline.inference.serving import score_frame
 from hms_pipeline.inference.write import write_bundle
@@ -97,6 +99,19 @@ def test_threads_share_a_predictor(predictor, windows):
         thread.join()
     for probs in found.values():
         np.testing.assert_array_equal(probs, expected)
+
+
+def test_what_half_precision_cannot_hold_is_answered_in_float32(predictor, windows, monkeypatch):
+    expected = predictor.predict(windows).member_probs
+    asked = []
+
+    def overflows(group, views):
+        asked.append(len(views[0]))
+        return torch.full((len(group.networks), len(views[0]), 6), torch.nan)
+
+    monkeypatch.setattr(FoldGroup, "__call__", overflows)
+    np.testing.assert_array_equal(predictor.predict(windows).member_probs, expected)
+    assert asked
 
 
 def test_a_bundle_has_the_same_bytes_twice(maker, bundle, tmp_path):

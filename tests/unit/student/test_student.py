@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +21,6 @@ from hms_pipeline.student.stage import _Work
 from hms_pipeline.student.teacher import Teacher
 from hms_pipeline.student.windows import overlapping
 from hms_pipeline.system.errors import InputError
-from hms_pipeline.training.callback import TrainingCallback
 from hms_pipeline.training.finished import read_manifest
 from hms_pipeline.training.fold_data import MemberData
 from hms_pipeline.training.metrics import kl_per_window
@@ -121,51 +118,6 @@ def test_a_second_run_trains_nothing_and_gives_the_same_bytes(
     monkeypatch.setattr("hms_pipeline.student.stage.Trainer", None)  # nothing may need it
     stage.run(paths, params, device="cpu")
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-
-
-def test_students_trained_apart_are_those_that_the_stage_trains(
-    copy_of: Paths, taught: Taught, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths, params = copy_of, taught[1]
-    out = paths.student.ensemble
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    for folder in (out, paths.finished, paths.checkpoints):
-        shutil.rmtree(folder)
-    for chosen in ([1, FINAL], [0]):
-        stage.train(paths, params, chosen, "cpu", TrainingCallback, lambda done, total: None)
-    monkeypatch.setattr("hms_pipeline.student.stage.Trainer", None)  # nothing is left to train
-    stage.run(paths, params, device="cpu")
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
-    with pytest.raises(InputError, match=r"Unknown student 7\. Choose one of \[0, 1, 'final'\]"):
-        stage.train(paths, params, [7], "cpu", TrainingCallback, lambda done, total: None)
-
-
-def test_processes_that_begin_at_different_places_get_the_same_answers(
-    work: _Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kept = work.trainer.data.label_ids[: work.trainer.data.n_kept]
-    teacher = replace(work.teacher, paths=Paths(work.paths.data, tmp_path, work.paths.params))
-    asked: list[int] = []
-
-    class Echo:
-        def __init__(self, *args: object) -> None:
-            pass
-
-        def answers(self, part: np.ndarray | pd.DataFrame) -> np.ndarray:
-            ids = part["label_id"].to_numpy() if isinstance(part, pd.DataFrame) else part
-            asked.extend(ids.tolist())
-            return np.tile(ids.astype(float)[:, None], (2, 2, 1, 6))
-
-    monkeypatch.setattr("hms_pipeline.student.teacher._Pictures", Echo)
-    monkeypatch.setattr("hms_pipeline.student.teacher.CHUNK", 4)
-    found = teacher.answers(kept, work.more, "cpu", lambda done, total: None, 0.5)
-    everyone = np.concatenate([kept, work.more["label_id"]])
-    np.testing.assert_array_equal(found[1, 0, :, 3], everyone)
-    assert asked != everyone.tolist()
-    assert sorted(asked) == sorted(everyone)
-    again = teacher.answers(kept, work.more, "cpu", lambda done, total: None)
-    np.testing.assert_array_equal(again, found)
-    assert len(asked) == len(everyone)
 
 
 def test_answers_of_a_killed_run_are_used(work: _Work, monkeypatch: pytest.MonkeyPatch) -> None:
