@@ -100,7 +100,7 @@ def without_compiler() -> Iterator[None]:
     When timm is imported, it marks a function that the compiler must leave as it is, and
     torchvision imports a function that asks whether there is a compiler. While the block runs, an
     empty module answers both: the function stays unmarked, and the question is asked when somebody
-    calls it. A compiler that is loaded already stays. Threads take turns. Compile nothing meanwhile.
+    calls it. A compiler that is loaded already stays. Threads take turns; nothing may compile then.
     """
     with _building:
         if COMPILER[0] in sys.modules:
