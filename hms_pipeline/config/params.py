@@ -83,7 +83,8 @@ class Params(Section):
         student = self.student
         if student is None:
             raise InputError("A student is asked for, but the recipe has none. Add its section.")
-        own = {"stages": student.stages, "augmentation": student.augmentation}
+        own: dict[str, Any] = {"stages": student.stages, "augmentation": student.augmentation}
+        own["evaluate_every"] = 1
         return self.model_copy(
             update={
                 "members": {STUDENT: student.member},

@@ -26,7 +26,7 @@ def test_every_stage_depends_on_the_key_of_its_code(name: str) -> None:
 
 def test_student_depends_on_the_training_parameters_that_its_own_do_not_replace() -> None:
     stated = {entry for entry in STAGES["student"]["params"] if str(entry).startswith("training")}
-    own = {"stages", "augmentation"}
+    own = {"stages", "augmentation", "evaluate_every"}
     assert stated == {f"training.{name}" for name in TrainingParams.model_fields.keys() - own}
 
 
