@@ -35,7 +35,7 @@ setup: $(READY)  ## Create or refresh .venv from the lock file
 demo: $(READY)  ## Sample data, retrain, register, score the sample test set, print the results
 	python -m flows.demo
 
-test: $(TEAM)  ## Run the tests, files shared out to two processes
+test: $(TEAM)  ## Run the tests, files shared out to three processes
 	python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 chaos: $(READY)  ## The tests that bring up the whole stack and kill its processes
