@@ -215,9 +215,10 @@ class Engine:
             What became of it, by DVC's log.
         """
         env = {**job.env, **self.slots.visible(job.gpu_slots)}
-        order = order_of(job.stage, job.force, env)
         if job.command:
             order = order_to_train(job.command, env)
+        else:
+            order = order_of(job.stage, job.force, env)
         tail: deque[str] = deque(maxlen=TAIL)
 
         verdict: list[tuple[str, str]] = []
