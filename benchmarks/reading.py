@@ -14,8 +14,8 @@ from concurrent.futures import Executor
 from pathlib import Path
 
 from hms_pipeline.data.window import Window
+from hms_pipeline.data.window_readers import read_all, window_readers
 from hms_pipeline.scoring.inputs import WindowItem, find_items
-from hms_pipeline.scoring.readers import read_all, window_readers
 from hms_pipeline.system.processes import process_pool
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 from hms_pipeline.config.scoring import ScoringParams
 from hms_pipeline.data.window import Window
@@ -30,6 +31,7 @@ class Scorer:
 
     members: tuple[str, ...] = ("eegnet", "v2s-spec")
     content_hash: str = "0" * 64
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     batches: list[int] = field(default_factory=list)
     stop_after: int | None = None
 

@@ -205,11 +205,11 @@ class FoldGroup:
         self.pool = pool
         images = any(len(shape) == 3 for shape in shapes)
         layout = {"memory_format": torch.channels_last} if images else {"device": pool.device}
-        self.networks = [network.to(**layout) for network in networks]  # GRUs: in one piece
         generator = torch.Generator().manual_seed(0)
         example = [torch.randn(2, *shape, generator=generator).to(pool.device) for shape in shapes]
-        with torch.inference_mode():
-            fold_normalisation(self.networks, _layout(example))
+        with torch.inference_mode():  # in plain layout, in which cuDNN starts sooner
+            fold_normalisation(networks, example)
+            self.networks = [network.to(**layout) for network in networks]  # GRUs: in one piece
         self._forget()
 
     def _forget(self) -> None:
@@ -271,11 +271,11 @@ class FoldGroup:
         side = self.pool.warm_up
         side.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side):  # cuDNN chooses its algorithms before the capture
-            for _ in range(2):
-                self._loop(inputs, half)
+            answer(self.networks[0], inputs, half=half)
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool.handle):
+        # Another thread may prepare its windows meanwhile.
+        with torch.cuda.graph(graph, pool=self.pool.handle, capture_error_mode="thread_local"):
             output = self._fork(inputs, half)
         return graph, inputs, output
 

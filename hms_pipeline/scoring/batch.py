@@ -18,6 +18,7 @@ import pandas as pd
 from ..config.scoring import ScoringParams
 from ..data.competition import read_test
 from ..data.reading import Reader, given_or_process
+from ..data.window_readers import window_readers
 from ..ensemble.competition import check_submission
 from ..schema import SUBMISSION_COLUMNS
 from ..system.errors import InputError
@@ -25,7 +26,6 @@ from ..system.files import atomic, hash_bytes, hash_json, read_table, write_csv
 from ..system.processes import release_memory
 from ..system.progress import Progress, silent
 from .inputs import Item, Names, RecordingItem, WindowItem, find_items, opened, refuse_empty
-from .readers import window_readers
 from .recording import RecordingScores, WindowScorer
 from .units import COLUMNS, group, in_order, save_part, score_batches, score_group
 

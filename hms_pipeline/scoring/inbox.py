@@ -203,6 +203,7 @@ class _Observed:
 
     def __init__(self, scorer: WindowScorer, observe: Observe, seen: list[pd.DataFrame]) -> None:
         self.members, self.content_hash = scorer.members, scorer.content_hash
+        self.device = scorer.device
         self._scorer, self._observe, self._seen = scorer, observe, seen
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> object:

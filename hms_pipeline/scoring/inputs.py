@@ -23,10 +23,10 @@ from ..data.content import (
 from ..data.reading import Reader, Recording
 from ..data.recording import open_parquet
 from ..data.window import Window
+from ..data.window_readers import TableReader, read_files
 from ..schema import WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_bytes
-from .readers import TableReader, read_files
 from .sources import open_recording
 
 NOT_OPEN = InputError("A recording needs to be open to be scored, but is not. Open it.")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import torch
 
 from ..config.scoring import ScoringParams
 from ..data.clinical_annotations import write_annotations as write_marks
@@ -52,6 +53,10 @@ class WindowScorer(Protocol):
     @property
     def content_hash(self) -> str:
         """Hash of what decides the answers."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where its networks are."""
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
         """Probabilities of the windows, one row each."""

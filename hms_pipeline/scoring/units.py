@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
-from itertools import groupby
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from ..config.scoring import ScoringParams
 from ..data.content import files_of
 from ..data.formats.format import is_transient
 from ..data.window import Window
+from ..data.window_readers import read_ahead, window_readers
 from ..schema import VOTE_COLUMNS
 from ..system.errors import InputError
 from ..system.files import write_table
 from .inputs import Item, RecordingItem, WindowItem
-from .readers import read_all, window_readers
 from .recording import SEPARATOR, RecordingScores, WindowScorer, answers_of, predict, score_opened
 
 COLUMNS = ("id", "start_s", *VOTE_COLUMNS, "members_used", "warnings")
@@ -98,12 +98,31 @@ def score_batches(
 ) -> Iterator[pd.DataFrame]:
     """Score windows, one table a batch; the next batch is read while one is scored."""
     batches = [items[k : k + batch] for k in range(0, len(items), batch)]
+    loads = ([item.load for item in some] for some in batches)
+
+    def score(some: Sequence[WindowItem], found: Iterable[Window | InputError | OSError]) -> Any:
+        tables = _score_batch(predictor, zip(some, found, strict=True))
+        return in_order(pd.concat(tables, ignore_index=True), some)
+
     with nullcontext(readers) if readers else window_readers() as reading:
-        ahead = read_all(reading, [item.load for item in batches[0]])
-        for some, following in zip(batches, [*batches[1:], []], strict=True):
-            now, ahead = ahead, read_all(reading, [item.load for item in following])
-            tables = _score_batch(predictor, zip(some, now, strict=True))
-            yield in_order(pd.concat(tables, ignore_index=True), some)
+        scored = zip(batches, read_ahead(reading, loads), strict=True)
+        if predictor.device.type == "cpu":
+            yield from starmap(score, scored)
+        else:
+            yield from _two_at_once(score, scored)
+
+
+def _two_at_once(function: Callable[..., Any], items: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    """A GPU answers one batch while this process checks the next."""
+    with ThreadPoolExecutor(2) as threads:
+        earlier = None
+        for item in items:
+            now = threads.submit(function, *item)
+            if earlier:
+                yield earlier.result()
+            earlier = now
+        if earlier:
+            yield earlier.result()
 
 
 def _score_batch(predictor: WindowScorer, readings: Iterable[Reading]) -> list[pd.DataFrame]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from ..config import Params, Paths
 from ..config.paths import FINAL
-from ..data.window import WindowReader
+from ..data.window import Window
+from ..data.window_readers import Load, TableReader, read_ahead, window_readers
 from ..ensemble.blend import Blend, FittedBlend, apply_blend
 from ..ensemble.oof import OutOfFold, read_oof
 from ..ensemble.stage import fit
@@ -26,6 +28,7 @@ from ..features.windows import prepare
 from ..inference.bundle import PresentBundle
 from ..inference.predictor import BATCH_SIZE, Predictor
 from ..schema import CLASSES
+from ..system.errors import InputError
 from ..system.files import SEAL, atomic, hash_bytes, hash_json
 from ..system.progress import Progress
 from ..training.checkpoint import write_tensors
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256  # windows whose answers are kept in one file
 STORED = 64  # windows answered at once where their views are stored: fewer take more time
+TASK = 16  # windows that a process reads in one go: those of a few recordings
 
 
 @dataclass(frozen=True)
@@ -113,21 +117,20 @@ class Teacher:
         windows = [kept.tolist(), more.to_csv(index=False)]
         named = hash_json([self.bundle.content_hash, CHUNK, *windows])
         folder = self.paths.checkpoints / named
-        sources = [(f"kept-{k}", part) for k, part in _parts(kept)]
-        sources += [(f"more-{k}", part) for k, part in _parts(more)]
-        source: _Pictures | None = None
-        found = []
-        for done, (name, part) in enumerate(sources):
-            path = folder / f"{name}.safetensors"
-            answers = _read(path)
-            if answers is None:
-                source = source or _Pictures(self, device)
-                answers = source.answers(part)
-                _write(path, answers)
-            found.append(answers)
-            progress(done + 1, len(sources))
+        parts = {folder / f"kept-{k}.safetensors": part for k, part in _parts(kept)}
+        parts |= {folder / f"more-{k}.safetensors": part for k, part in _parts(more)}
+        found = {path: _read(path) for path in parts}
+        missing = [path for path, answers in found.items() if answers is None]
+        if missing:
+            pictures = _Pictures(self, device)
+            with window_readers(len(more), "run it again, which keeps what it finished") as readers:
+                loads = (pictures.loads(parts[path]) for path in missing)
+                for path, read in zip(missing, read_ahead(readers, loads, TASK), strict=True):
+                    found[path] = answers = pictures.answers(parts[path], read)
+                    _write(path, answers)
+                    progress(list(parts).index(path) + 1, len(parts))
         places = np.concatenate([np.arange(len(kept)), len(kept) + order])
-        return np.concatenate(found, axis=2)[:, :, np.argsort(places)]
+        return np.concatenate([*found.values()], axis=2)[:, :, np.argsort(places)]
 
     def soft_targets(self, answers: np.ndarray, fold: int | str) -> np.ndarray:
         """The teacher's answer for every window, shape (n_windows, 6)."""
@@ -161,6 +164,12 @@ def _read(path: Path) -> np.ndarray | None:
     return None
 
 
+def _whole(window: Window | InputError | OSError) -> Window:
+    if isinstance(window, Exception):
+        raise window
+    return window
+
+
 class _Pictures:
     """The networks, and the views that they read: from the stores, or computed."""
 
@@ -170,15 +179,22 @@ class _Pictures:
         self.stores = {
             name: FeatureStore.open(paths.view(name), view=view) for name, view in views.items()
         }
-        self.reader = WindowReader(paths.data)
+        self.reader = TableReader(paths.data, "train")
 
-    def answers(self, windows: np.ndarray | pd.DataFrame) -> np.ndarray:
+    def loads(self, windows: np.ndarray | pd.DataFrame) -> list[Load]:
+        """What reads the windows whose views are not stored."""
+        rows = windows.to_dict("records") if isinstance(windows, pd.DataFrame) else []
+        return [partial(self.reader.read, row) for row in rows]
+
+    def answers(
+        self, windows: np.ndarray | pd.DataFrame, read: Iterator[Window | InputError | OSError]
+    ) -> np.ndarray:
         """By every network, shape (n_members, n_folds, n, 6), float32."""
         predictor = self.predictor
         size = BATCH_SIZE[predictor.device.type] if isinstance(windows, pd.DataFrame) else STORED
         out = []
         for first in range(0, len(windows), size):
-            pictures = self._pictures(windows[first : first + size])
+            pictures = self._pictures(windows[first : first + size], read)
             found = predictor.answers(pictures, predictor.members)
             stacked = torch.stack([found[name] for name in predictor.members])
             out.append(stacked.float().cpu().numpy())
@@ -186,11 +202,13 @@ class _Pictures:
             np.concatenate(out, axis=2).reshape(*out[0].shape[:2], -1, len(CLASSES))
         )
 
-    def _pictures(self, windows: np.ndarray | pd.DataFrame) -> dict[str, Tensor]:
+    def _pictures(
+        self, windows: np.ndarray | pd.DataFrame, read: Iterator[Window | InputError | OSError]
+    ) -> dict[str, Tensor]:
         device = self.predictor.device
         if isinstance(windows, pd.DataFrame):
-            read = [self.reader.read(row) for row in windows.to_dict("records")]
-            return compute(self.predictor.views, prepare(read, device))
+            batch = [_whole(window) for window in islice(read, len(windows))]
+            return compute(self.predictor.views, prepare(batch, device))
         return {
             name: torch.from_numpy(store[windows]).to(device) for name, store in self.stores.items()
         }

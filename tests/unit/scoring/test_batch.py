@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,13 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks.bombs import page_bomb
+from hms_pipeline.data import window_readers as readers
 from hms_pipeline.data.encode import eeg_to_parquet, spectrogram_to_parquet
 from hms_pipeline.data.reading import Reader
 from hms_pipeline.data.window import Window
 from hms_pipeline.schema import SUBMISSION_COLUMNS, VOTE_COLUMNS
-from hms_pipeline.scoring import batch, readers
+from hms_pipeline.scoring import batch
 from hms_pipeline.scoring.batch import write_submission
 from hms_pipeline.scoring.inputs import WindowItem, find_items
 from hms_pipeline.scoring.units import score_batches
@@ -400,6 +403,26 @@ def test_processes_read_what_a_thread_reads(tmp_path: Path, request: pytest.Fixt
     assert list(failed["id"]) == [str(100 + k) for k in range(7)]
     assert list(failed["id"][failed["transient"]]) == ["102"]
     assert list(by_thread["members_used"][7:9]) == ["eegnet", "eegnet; v2s-spec"]
+
+
+def test_a_gpu_answers_one_batch_while_the_next_is_checked(tmp_path: Path) -> None:
+    """The same table as one batch after the other; two meet in the scorer, and never three."""
+    items = find_items([competition(tmp_path, 8)])
+    meet, inside, most = threading.Barrier(2), [], []
+
+    class Meeting(Scorer):
+        def predict(self, windows: Sequence[Window], *, batch_size: int | None = None):
+            inside.append(1)
+            most.append(len(inside))
+            meet.wait(timeout=60)
+            found = super().predict(windows)
+            inside.pop()
+            return found
+
+    in_turn = pd.concat(score_batches(Scorer(), items, 2))
+    at_once = pd.concat(score_batches(Meeting(device=torch.device("cuda")), items, 2))
+    pd.testing.assert_frame_equal(at_once, in_turn)
+    assert max(most) == 2
 
 
 @pytest.mark.usefixtures("two_processes")

@@ -1,4 +1,4 @@
-"""Windows are read while others are scored: by a thread or, where many are, by processes.
+"""Windows are read while others are answered: by a thread or, where many are, by processes.
 
 The processes import this module, so it imports neither models nor views.
 """
@@ -6,23 +6,25 @@ The processes import this module, so it imports neither models nor views.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ..data.formats.format import portable
-from ..data.recording import read_eeg, read_spectrogram
-from ..data.window import Window, WindowReader, cut
 from ..schema import SPECTROGRAM_ROWS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.processes import cores, free_memory, process_pool
+from .formats.format import portable
+from .recording import read_eeg, read_spectrogram
+from .window import Window, WindowReader, cut
 
 WINDOWS_A_PROCESS = 64  # a process starts in about the time in which a thread reads so many
 MOST_PROCESSES = 8  # together they read faster than one process can take windows over
 PROCESS_BYTES = 3 * 10**8  # of one, with the windows that it hands over
 TASK_WINDOWS = 4  # a process reads so many in one go, a recording that neighbours share once
+
+Load = Callable[[], Window]
 
 
 class TableReader(WindowReader):
@@ -114,13 +116,29 @@ def window_readers(
 
 
 def read_all(
-    readers: Executor, loads: Sequence[Callable[[], Window]]
+    readers: Executor, loads: Sequence[Load], at_once: int = TASK_WINDOWS
 ) -> Iterator[Window | InputError | OSError]:
-    """Begin to read windows; each, or why it cannot be read, in their order."""
-    return readers.map(_read_or_say, loads, chunksize=TASK_WINDOWS)
+    """Begin to read windows; each, or why it cannot be read, in their order.
+
+    A process reads ``at_once`` of them in one go.
+    """
+    return readers.map(_read_or_say, loads, chunksize=at_once)
 
 
-def _read_or_say(load: Callable[[], Window]) -> Window | InputError | OSError:
+def read_ahead(
+    readers: Executor, batches: Iterable[Sequence[Load]], at_once: int = TASK_WINDOWS
+) -> Iterator[Iterator[Window | InputError | OSError]]:
+    """``read_all`` of each batch; the next one is read while one is worked on."""
+    ahead = None
+    for loads in batches:
+        now, ahead = ahead, read_all(readers, loads, at_once)
+        if now is not None:
+            yield now
+    if ahead is not None:
+        yield ahead
+
+
+def _read_or_say(load: Load) -> Window | InputError | OSError:
     try:
         return load()
     except (InputError, OSError) as err:
