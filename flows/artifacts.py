@@ -181,13 +181,6 @@ def _mlflow_page(paths: Paths, address: str, run: str, file: str) -> str:
     return run_page(address, experiment, run, file)
 
 
-def _keep_report(paths: Paths, run: str, report: Path) -> None:
-    """Put the report beside the run, where MLflow's server shows it."""
-    from hms_pipeline.tracking.store import open_to_write
-
-    open_to_write(paths).log_artifact(run, str(report), "report")
-
-
 def show_file(
     paths: Paths, mlflow_run: str | None, key: str, file: Path, inside: str, about: str
 ) -> None:
@@ -202,10 +195,11 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
         return
     with fails_no_run("No report of the retrain"):
         from hms_pipeline.report.retrain import write_retrain_report
+        from hms_pipeline.tracking.store import open_to_write
 
         report = write_retrain_report(paths, load_params(paths.params))
         if mlflow_run:
-            _keep_report(paths, mlflow_run, report)
+            open_to_write(paths).log_artifact(mlflow_run, str(report), "report")
         show_file(paths, mlflow_run, "retrain-report", report, "report", "This retrain on one page")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -39,7 +38,7 @@ from .dvc_process import (
     server,
     verdict_of,
 )
-from .environment import run_folder, stage_environment
+from .environment import Log, run_folder, stage_environment
 from .graph import Graph, has_keys
 from .handout import Batch, Handout
 from .processes import Children, mark
@@ -182,7 +181,7 @@ class Engine:
             schedule.drain()
             raise
 
-    def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+    def execute(self, job: Job, log: Log) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.
 
         Returns
@@ -203,7 +202,7 @@ class Engine:
         by_cpu = self.slots.cpu // needs.cpu
         return min(by_cpu, self.slots.gpu // needs.gpu) if needs.gpu else by_cpu
 
-    def launch(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+    def launch(self, job: Job, log: Log) -> tuple[str, str]:
         """Run one stage as a process of this machine.
 
         Returns

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hms_pipeline.config.paths import Paths
 from hms_pipeline.system.quiet import PATIENT, QUIET
 
+Log = logging.Logger | logging.LoggerAdapter
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 PREFECT = {
@@ -55,3 +59,13 @@ def stage_environment(**extra: str) -> dict[str, str]:
     """Environment of a stage's process: this Python's programs first, output unbuffered."""
     own = {**QUIET, "PATH": program_path(), "PYTHONUNBUFFERED": "1"}
     return {**PATIENT, **os.environ, **own, **extra}
+
+
+def captured(
+    command: Sequence[str], root: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that asks nothing, and keep what it says."""
+    return subprocess.run(
+        command, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+        encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -29,7 +28,7 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome, children_of
-from .environment import paths_of, prepare, project_root, run_folder
+from .environment import Log, paths_of, prepare, project_root, run_folder
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import Children, end_orphans
@@ -45,7 +44,6 @@ HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failur
 
 
 Where = Literal["local", "ray"]
-Log = logging.Logger | logging.LoggerAdapter
 
 
 # Prefect shows the descriptions in its form for a run, where they stand in Google's style.
