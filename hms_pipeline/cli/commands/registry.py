@@ -148,7 +148,7 @@ def serve(
             check_bundle(chosen.folder)
             scratch = Path(undone.enter_context(TemporaryDirectory()))
             version, folder = 0, write_starter_model(chosen.folder, scratch / "model")
-            out.print(chosen.note, highlight=False, soft_wrap=True)
+            out.print(chosen.note)
         elif chosen.folder is not None:
             raise InputError("hms serve needs a registered version or the starter, got a folder.")
         else:

@@ -126,10 +126,7 @@ def say(
     """Tell what was scored, and where it is."""
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
     for name, reason in summary.failed:
-        out.print(
-            f"Set aside: {name}: {reason}",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        out.print(f"Set aside: {name}: {reason}", style="yellow")
     if summary.errors:
         out.print(f"Set aside, with reasons: {summary.errors}")
     out.print(f"Scores: {summary.out}")
@@ -210,7 +207,7 @@ def export(
     predictor, facts = open_predictor(ctx.obj, model, "cpu")
     written = write_zip(predictor.bundle.folder, out_file)
     named = f"version {facts['version']}" if facts["version"] else model or "the starter"
-    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}", soft_wrap=True)
+    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}")
 
 
 def settings(context: Context, predictor: Predictor) -> ScoringParams:
