@@ -313,12 +313,10 @@ class _Schedule:
     def _hand_out_folds(self) -> None:
         """Queue the folds that ready stages need before they can run themselves."""
         for stage in self.waiting:
-            reason = (
-                None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
-            )
-            if not reason:
+            if stage in self.folds_open or not self._ready(stage):
                 continue
-            if OUTPUTS_ALONE.fullmatch(reason):
+            reason = self._reason(stage)
+            if not reason or OUTPUTS_ALONE.fullmatch(reason):
                 continue  # nothing that it reads has changed: DVC restores what is missing
             try:
                 folds = self.trainings.missing(stage)
@@ -440,7 +438,6 @@ class _Schedule:
         if job.batch:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
-            seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
             self._conclude(Outcome(job.stage, found, seconds, state.message or "", job.folds))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:

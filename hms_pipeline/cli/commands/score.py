@@ -89,9 +89,9 @@ def score(
     why = partial(explain_window, predictor) if explain else None
     writer = None
     if report or annotations:
-        from ..pages import RecordingWriter  # with matplotlib, and all that draws
+        from ..pages import PageWriter  # with matplotlib, and all that draws
 
-        writer = RecordingWriter(report, annotations, facts, why)
+        writer = PageWriter(report, annotations, facts, why)
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -105,18 +105,8 @@ def score(
             processes=True,
             progress=progress,
         )
-    if report:
-        from ..pages import write_folder_page
-
-        write_folder_page(
-            report,
-            summary,
-            facts,
-            predictor=predictor,
-            inputs=inputs,
-            most=scoring.notable,
-            explain=why,
-        )
+    if writer:
+        writer.write_folder(summary, predictor, inputs, scoring.notable)
     say(summary, facts, report, as_json=as_json)
 
 

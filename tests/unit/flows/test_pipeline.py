@@ -120,7 +120,7 @@ def test_the_report_lies_beside_the_run_and_the_link_opens_it(monkeypatch, paths
     monkeypatch.setattr(report, "write_retrain_report", lambda found, params: file)
     monkeypatch.setattr(store, "open_to_write", lambda paths: client)
     page = "http://mlflow/#/experiments/1/runs/ab"
-    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, at, run, file: f"{at}/{run}/{file}")
+    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, run, file: f"{page}/{run}/{file}")
     monkeypatch.setenv("HMS_MLFLOW_URL", page)
     artifacts.show_report(paths, "ab")
     client.log_artifact.assert_called_once_with("ab", str(file), "report")
