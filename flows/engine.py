@@ -176,7 +176,7 @@ class Engine:
         """
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
-        if graph.changed or forced:
+        if forced or any(stage in graph.changed for stage in stages):
             start_server(self.root, self.children)
         try:
             return schedule.run()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .environment import prepare
+from .environment import prepare, uncollected
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .processes import mark
 
     os.environ.update(mark(root))
-    import httpx
+    with uncollected():
+        import httpx
 
-    from .pipeline import REFUSED, retrain
+        from .pipeline import REFUSED, retrain
 
     try:
         state = retrain(
