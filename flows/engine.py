@@ -172,7 +172,7 @@ class Engine:
         """
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
-        if graph.changed or forced:
+        if forced or any(stage in graph.changed for stage in stages):
             self.children.serve()
         try:
             return schedule.run()

@@ -8,7 +8,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hms_pipeline.config.paths import Paths
@@ -48,6 +49,20 @@ def prepare(root: Path) -> None:
         os.environ.setdefault(name, value)
     home = os.environ.setdefault("PREFECT_HOME", str(run_folder(root.absolute()) / "prefect"))
     Path(home).mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let Python's collector rest while libraries are imported, and leave out later what is there.
+
+    It would walk all that was imported again and again, for a fifth of the time of a short run.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def program_path() -> str:

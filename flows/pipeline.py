@@ -28,7 +28,7 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
 from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome, children_of
-from .environment import Log, paths_of, prepare, project_root, run_folder
+from .environment import Log, paths_of, prepare, project_root, run_folder, uncollected
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import Children, end_orphans
@@ -170,8 +170,9 @@ def run_graph(
         ):
             recover(root, held, log)
             held.record(flow_run=str(flow_run.get_id()))
-            plan = make_plan(root, only, until, force, children.serve)
-            plan = leave_out_register(paths_of(root), plan)
+            with uncollected():  # which loads DVC, and MLflow
+                plan = make_plan(root, only, until, force, children.serve)
+                plan = leave_out_register(paths_of(root), plan)
             state = run_plan(root, params, plan, engine, held, children)
             try:
                 exchange.give(root, log)

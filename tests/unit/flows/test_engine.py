@@ -62,6 +62,22 @@ def test_what_an_attempt_finished_before_it_was_killed_counts_as_run(engine, tmp
     assert engine.launch(a_job(), LOG)[0] == RAN
 
 
+@pytest.mark.parametrize(
+    ("changed", "forced", "expected"),
+    [({}, [], 0), ({"keys": "always"}, [], 0), ({"a": "deps: data"}, [], 1), ({}, ["a"], 1)],
+)
+def test_libraries_of_stages_are_loaded_only_where_one_may_run(
+    engine, monkeypatch, changed, forced, expected
+):
+    """DVC says of the stage `keys` that it changed in every run, but a flow runs it before."""
+    serve = Mock()
+    monkeypatch.setattr(engine.children, "serve", serve)
+    monkeypatch.setattr(_Schedule, "run", lambda self: [])
+    graph = Graph({"keys": (), "a": ("keys",)}, changed, {"keys": "x", "a": "x"})
+    engine.run(graph, ["a"], forced)
+    assert serve.call_count == expected
+
+
 @pytest.mark.parametrize("stopping", [True, False])
 def test_a_stage_that_was_stopped_with_the_run_is_cancelled_not_failed(
     engine, tmp_path, monkeypatch, stopping
