@@ -113,14 +113,12 @@ def show_docs(paths: Paths, mlflow_run: str | None) -> None:
     pages = sorted(paths.data_docs.glob("*.html"), key=lambda page: page.stem != "index")
     if not pages:
         return
-    address = mlflow_address()
-    if mlflow_run and address:
+    if mlflow_run and mlflow_address():
         _keep_docs(paths, mlflow_run, pages)
-        names = [f"{DOCS}/{page.name}" for page in pages]
         lines = [
             f"- [{'overview' if page is pages[0] else page.stem}]"
-            f"({_mlflow_page(paths, address, mlflow_run, name)})"
-            for page, name in zip(pages, names, strict=True)
+            f"({_mlflow_page(paths, mlflow_run, f'{DOCS}/{page.name}')})"
+            for page in pages
         ]
     else:
         lines = [f"Open `{pages[0].absolute()}`."]
@@ -164,28 +162,19 @@ def _link(
     paths: Paths, mlflow_run: str | None, key: str, file: str, about: str, named: str
 ) -> None:
     """Link to a run's page or file on MLflow's server, or return ``named`` if there is none."""
-    address = mlflow_address()
-    if mlflow_run and address:
-        page = _mlflow_page(paths, address, mlflow_run, file)
-        text = about if file else "MLflow"
+    if mlflow_run and mlflow_address():
+        page, text = _mlflow_page(paths, mlflow_run, file), about if file else "MLflow"
         create_link_artifact(link=page, link_text=text, key=key, description=about)
     else:
         create_markdown_artifact(markdown=named, key=key)
 
 
-def _mlflow_page(paths: Paths, address: str, run: str, file: str) -> str:
+def _mlflow_page(paths: Paths, run: str, file: str) -> str:
     from hms_pipeline.tracking.pages import run_page
     from hms_pipeline.tracking.store import open_client
 
     experiment = open_client(paths).get_run(run).info.experiment_id
-    return run_page(address, experiment, run, file)
-
-
-def _keep_report(paths: Paths, run: str, report: Path) -> None:
-    """Put the report beside the run, where MLflow's server shows it."""
-    from hms_pipeline.tracking.store import open_to_write
-
-    open_to_write(paths).log_artifact(run, str(report), "report")
+    return run_page(mlflow_address(), experiment, run, file)
 
 
 def show_file(
@@ -202,10 +191,11 @@ def show_report(paths: Paths, mlflow_run: str | None) -> None:
         return
     with fails_no_run("No report of the retrain"):
         from hms_pipeline.report.retrain import write_retrain_report
+        from hms_pipeline.tracking.store import open_to_write
 
         report = write_retrain_report(paths, load_params(paths.params))
         if mlflow_run:
-            _keep_report(paths, mlflow_run, report)
+            open_to_write(paths).log_artifact(mlflow_run, str(report), "report")
         show_file(paths, mlflow_run, "retrain-report", report, "report", "This retrain on one page")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -63,7 +62,9 @@ def drift(paths: Paths) -> list[str]:
 
 def _picture(name: str, draw: Callable[[Path], object]) -> str:
     """A picture inside the text: Prefect's page shows no file of another address."""
+    from hms_pipeline.report.page import image_uri
+
     with TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         draw(path)
-        return f"![{name}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})"
+        return f"![{name}]({image_uri(path.read_bytes())})"

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from rich.console import Console
 
 from hms_pipeline.config import Paths, load_params
+
+from . import retrain
 
 console = Console()
 
@@ -24,8 +26,12 @@ def main() -> None:
     start = time.monotonic()
     paths = Paths()
     load_params(paths.params)
-    prepare_data(paths.data)
-    run(sys.executable, "-m", "flows.retrain")
+    with ThreadPoolExecutor() as beside:
+        prefect = beside.submit(start_prefect)
+        prepare_data(paths.data)
+        wait([prefect])  # where it failed the retrain says why
+    show((sys.executable, "-m", "flows.retrain"))
+    end_where_failed(retrain.main([]))
     submission = ("hms", "submission", str(paths.data), "--out", "submission.csv")
     commands = (submission, ("hms", "results"), ("hms", "models"))
     with ThreadPoolExecutor() as beside:  # they only read what the retrain left
@@ -37,6 +43,14 @@ def main() -> None:
     console.print(f"\nDone in {minutes:.1f} min. Where to look next:", style="bold")
     for what, where in places(paths):
         console.print(f"  {what:<22}{where}", highlight=False)
+
+
+def start_prefect() -> None:
+    """Load Prefect and, where no server is named, start the temporary one, for ten seconds."""
+    retrain.load(Path())
+    from prefect.client.orchestration import get_client
+
+    get_client(sync_client=True)
 
 
 def prepare_data(data: Path) -> None:

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -27,7 +25,7 @@ from prefect.states import Cancelled, Completed, State
 
 from hms_pipeline.config.retrain import RetrainParams, StageNeeds
 from hms_pipeline.system.errors import InputError, StaleError
-from hms_pipeline.system.progress import Progress
+from hms_pipeline.system.progress import Progress, silent
 
 from .dvc_process import (
     ADVICE,
@@ -40,7 +38,7 @@ from .dvc_process import (
     server,
     verdict_of,
 )
-from .environment import run_folder, stage_environment
+from .environment import Log, run_folder, stage_environment
 from .graph import Graph, has_keys
 from .handout import Batch, Handout
 from .processes import Children, mark
@@ -74,7 +72,6 @@ class Job:
     """What a task needs to run one stage, or a batch of its folds."""
 
     stage: str
-    root: Path
     reason: str | None  # why it runs; None: it is up to date
     force: bool
     needs: StageNeeds
@@ -98,7 +95,7 @@ class Outcome:
     state: str
     seconds: float = 0.0
     message: str = ""
-    folds: int = 0  # that were trained by the stage itself
+    folds: int = 0  # how many were trained for this
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -116,9 +113,9 @@ def run_stage(job: Job, engine: Engine) -> State:
     return Completed(name=state, message=message)
 
 
-def start_server(root: Path, children: Children) -> None:
-    """Let what runs this project's stages load what they import."""
-    children.serve(server(has_keys(root)), cwd=root, env=stage_environment(**mark(root)))
+def children_of(root: Path) -> Children:
+    """Processes that run a repository's stages; none runs yet."""
+    return Children(server(has_keys(root)), root, stage_environment(**mark(root)))
 
 
 class Engine:
@@ -132,14 +129,14 @@ class Engine:
         Retries, needs and time limits.
     slots : Slots
         What may be used at the same time.
+    children : Children
+        What runs the stages.
     later : callable
         Gives variables for the stages, beside this process's; it may wait for them, and raise.
     early : collection of str
         Stages that run without these variables.
     progress : callable
         Called with ``(done, total)`` after every stage.
-    children : Children, optional
-        Of this run, where its server was started before.
     """
 
     stages_train = True  # a stage trains its folds itself where a batch would hold all of them
@@ -149,17 +146,16 @@ class Engine:
         root: Path,
         params: RetrainParams,
         slots: Slots,
+        children: Children,
         *,
         later: Callable[[], Mapping[str, str]] = dict,
         early: Collection[str] = (),
-        progress: Progress = lambda done, total: None,
-        children: Children | None = None,
+        progress: Progress = silent,
     ) -> None:
         self.root = root
         self.params = params
         self.slots = slots
-        self.children = children or Children()
-        self.server = server(has_keys(root))
+        self.children = children
         self.leases = run_folder(root) / "leases"
         self.env = mark(root)
         self.later, self.early = later, early
@@ -176,8 +172,8 @@ class Engine:
         """
         trainings = Trainings(self.root, dict(graph.commands), frozenset(forced))
         schedule = _Schedule(self, graph, stages, frozenset(forced), trainings)
-        if graph.changed or forced:
-            start_server(self.root, self.children)
+        if forced or any(stage in graph.changed for stage in stages):
+            self.children.serve()
         try:
             return schedule.run()
         except BaseException:
@@ -185,7 +181,7 @@ class Engine:
             schedule.drain()
             raise
 
-    def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+    def execute(self, job: Job, log: Log) -> tuple[str, str]:
         """Run one stage where this engine places it; here: on this machine, holding slots.
 
         Returns
@@ -206,7 +202,7 @@ class Engine:
         by_cpu = self.slots.cpu // needs.cpu
         return min(by_cpu, self.slots.gpu // needs.gpu) if needs.gpu else by_cpu
 
-    def launch(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+    def launch(self, job: Job, log: Log) -> tuple[str, str]:
         """Run one stage as a process of this machine.
 
         Returns
@@ -231,14 +227,7 @@ class Engine:
 
         again = job.name in self.tried
         self.tried.add(job.name)
-        code, late = self.children.run(
-            self.server,
-            cwd=job.root,
-            env=stage_environment(**job.env),  # of the server, for whichever stage
-            time_limit_s=job.needs.time_limit_s,
-            line=line,
-            order=order,
-        )
+        code, late = self.children.run(order, time_limit_s=job.needs.time_limit_s, line=line)
         if code == 0 and job.batch:
             return RAN, "Trained."
         if code == 0:
@@ -324,12 +313,10 @@ class _Schedule:
     def _hand_out_folds(self) -> None:
         """Queue the folds that ready stages need before they can run themselves."""
         for stage in self.waiting:
-            reason = (
-                None if stage in self.folds_open or not self._ready(stage) else self._reason(stage)
-            )
-            if not reason:
+            if stage in self.folds_open or not self._ready(stage):
                 continue
-            if OUTPUTS_ALONE.fullmatch(reason):
+            reason = self._reason(stage)
+            if not reason or OUTPUTS_ALONE.fullmatch(reason):
                 continue  # nothing that it reads has changed: DVC restores what is missing
             try:
                 folds = self.trainings.missing(stage)
@@ -346,7 +333,7 @@ class _Schedule:
         if self.folds_open.get(stage) == 0 and self.trainings.trains(stage):
             needs = needs.model_copy(update={"cpu": 1, "gpu": 0})  # it finds them finished
         engine = self.engine
-        job = Job(stage, engine.root, reason, stage in self.forced, needs, engine.env)
+        job = Job(stage, reason, stage in self.forced, needs, engine.env)
         if reason is None or self._fits(job):
             self.waiting.remove(stage)
             self._start(job, [self.futures[parent] for parent in self.parents[stage]])
@@ -381,7 +368,6 @@ class _Schedule:
         limit = needs.time_limit_s * max(1, len(batch.folds))
         return Job(
             stage,
-            self.engine.root,
             self._reason(stage),
             force=False,
             needs=needs.model_copy(update={"time_limit_s": limit}),
@@ -452,12 +438,11 @@ class _Schedule:
         if job.batch:
             self._finish_batch(job, found, seconds, state.message or "")
         else:
-            seconds = time.monotonic() - self.started[job.stage]  # the time of its folds included
             self._conclude(Outcome(job.stage, found, seconds, state.message or "", job.folds))
 
     def _finish_batch(self, job: Job, found: str, seconds: float, message: str) -> None:
         stage = job.stage
-        note(self.engine.root, stage=job.name, state=found, seconds=seconds, folds=job.folds)
+        note(self.engine.root, Outcome(job.name, found, seconds, folds=job.folds))
         if found == FAILED:
             self.handout.drop(stage)
             if stage in self.waiting:
@@ -469,20 +454,16 @@ class _Schedule:
     def _conclude(self, outcome: Outcome) -> None:
         self.outcomes[outcome.stage] = outcome
         if outcome.state != UP_TO_DATE:
-            note(
-                self.engine.root,
-                stage=outcome.stage,
-                state=outcome.state,
-                seconds=outcome.seconds,
-                folds=outcome.folds,
-            )
+            note(self.engine.root, outcome)
         self.engine.progress(len(self.outcomes), len(self.stages))
 
 
-def note(root: Path, **record: Any) -> None:
+def note(root: Path, outcome: Outcome) -> None:
     """Write down what became of a stage or a batch of folds."""
+    record = asdict(outcome) | {"seconds": round(outcome.seconds, 2)}
+    del record["message"]
     with (run_folder(root) / HISTORY).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(record | {"seconds": round(record["seconds"], 2)}) + "\n")
+        stream.write(json.dumps(record) + "\n")
 
 
 def fold_seconds(root: Path) -> dict[str, float]:

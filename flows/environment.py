@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
+import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hms_pipeline.config.paths import Paths
 from hms_pipeline.system.quiet import PATIENT, QUIET
 
+Log = logging.Logger | logging.LoggerAdapter
 # Leases on disk: a server that starts again still frees the slots of runs that were killed.
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 PREFECT = {
@@ -46,6 +51,20 @@ def prepare(root: Path) -> None:
     Path(home).mkdir(parents=True, exist_ok=True)
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Let Python's collector rest while libraries are imported, and leave out later what is there.
+
+    It would walk all that was imported again and again, for a fifth of the time of a short run.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def program_path() -> str:
     """The search path of programs, this Python's first."""
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -55,3 +74,13 @@ def stage_environment(**extra: str) -> dict[str, str]:
     """Environment of a stage's process: this Python's programs first, output unbuffered."""
     own = {**QUIET, "PATH": program_path(), "PYTHONUNBUFFERED": "1"}
     return {**PATIENT, **os.environ, **own, **extra}
+
+
+def captured(
+    command: Sequence[str], root: Path, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that asks nothing, and keep what it says."""
+    return subprocess.run(
+        command, cwd=root, env=env, stdin=subprocess.DEVNULL, capture_output=True,
+        encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip

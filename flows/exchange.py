@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -20,14 +19,14 @@ from hms_pipeline.config import load_params
 from hms_pipeline.system.errors import InputError, hide_passwords
 from hms_pipeline.system.locks import locked
 
-from .environment import prepare, project_root, run_folder, stage_environment
+from .environment import Log, captured, prepare, project_root, run_folder, stage_environment
 
 BRANCH = "HMS_BRANCH"
 LOCK = "dvc.lock"
 WAITS_S = (5.0, 15.0, 30.0, 60.0)  # pauses before a remote is asked again
 EMAIL = "hms@localhost"
+PROMPTLESS = {"GIT_TERMINAL_PROMPT": "0"}
 ROBOT = ("-c", "user.name=hms retrain", "-c", f"user.email={EMAIL}")
-Log = logging.Logger | logging.LoggerAdapter
 
 
 def take(root: Path, log: Log) -> None:
@@ -130,7 +129,7 @@ def _remote(root: Path, command: Sequence[str], log: Log, waits: Sequence[float]
     """Run a command that uses a remote; if it fails, say so, wait and try again."""
     name = " ".join(["dvc", *command[4:]] if command[0] == sys.executable else command)
     for wait_s in (*waits, None):
-        done = _run(root, command)
+        done = captured(command, root, stage_environment(**PROMPTLESS))
         if not done.returncode:
             return
         said = (done.stderr + done.stdout).splitlines()
@@ -152,23 +151,10 @@ def changed(root: Path) -> str:
 
 def git(root: Path, *arguments: str, may_fail: bool = False) -> str:
     """What a command of git prints, or InputError where it fails."""
-    done = _run(root, ["git", *arguments])
+    done = captured(["git", *arguments], root, stage_environment(**PROMPTLESS))
     if done.returncode and not may_fail:
         raise InputError(f"git {' '.join(arguments[:2])} failed: {' '.join(done.stderr.split())}")
     return done.stdout.strip()
-
-
-def _run(root: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=root,
-        env=stage_environment(GIT_TERMINAL_PROMPT="0"),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
 
 
 def _dvc(*arguments: str) -> list[str]:

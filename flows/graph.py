@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,7 +13,7 @@ from hms_pipeline.system.errors import InputError
 from hms_pipeline.system.quiet import keep_quiet
 
 from .dvc_process import COMMAND, repro
-from .environment import stage_environment
+from .environment import captured, stage_environment
 
 KEYS = "keys"  # the stage whose output tells DVC of the code
 
@@ -76,10 +75,7 @@ def write_keys(root: Path) -> None:
     InputError
         It fails.
     """
-    done = subprocess.run(
-        [*COMMAND, *repro(KEYS)], cwd=root, env=stage_environment(), capture_output=True,
-        check=False, encoding="utf-8", errors="replace",
-    )  # fmt: skip
+    done = captured([*COMMAND, *repro(KEYS)], root, stage_environment())
     if done.returncode:
         last = " ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-1:])
         raise InputError(f"Stage {KEYS!r} failed: {last}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,8 +27,8 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import artifacts, exchange, notify
 from .dashboard import show_dashboard
-from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome, start_server
-from .environment import paths_of, prepare, project_root, run_folder
+from .engine import FAILED, NOT_RUN, UP_TO_DATE, Engine, Outcome, children_of
+from .environment import Log, paths_of, prepare, project_root, run_folder, uncollected
 from .graph import KEYS, Graph, has_keys, match, read_graph, select, write_keys
 from .lock import Held, exclusive
 from .processes import Children, end_orphans
@@ -45,7 +44,6 @@ HOOKS: Any = {"on_failure": [notify.on_failure], "on_crashed": [notify.on_failur
 
 
 Where = Literal["local", "ray"]
-Log = logging.Logger | logging.LoggerAdapter
 
 
 # Prefect shows the descriptions in its form for a run, where they stand in Google's style.
@@ -168,12 +166,13 @@ def run_graph(
         wait_s = params.queue_limit_s if params.when_busy == "queue" else 0.0
         with (
             exclusive(run_folder(root) / "retrain.lock", wait_s=wait_s, waiting=log.info) as held,
-            Children() as children,
+            children_of(root) as children,
         ):
             recover(root, held, log)
             held.record(flow_run=str(flow_run.get_id()))
-            plan = make_plan(root, only, until, force, partial(start_server, root, children))
-            plan = leave_out_register(paths_of(root), plan)
+            with uncollected():  # which loads DVC, and MLflow
+                plan = make_plan(root, only, until, force, children.serve)
+                plan = leave_out_register(paths_of(root), plan)
             state = run_plan(root, params, plan, engine, held, children)
             try:
                 exchange.give(root, log)
@@ -267,10 +266,10 @@ def run_plan(
         root,
         params,
         slots,
+        children,
         later=lambda: {RETRAIN_RUN: run} if (run := tracking.result()) else {},
         early=() if paths.windows.exists() else EARLY,  # the disk's check reads validated windows
         progress=artifacts.progress_bar(len(plan.stages)),
-        children=children,
     )
     tracking.add_done_callback(partial(_stop_if_refused, engine))
     try:

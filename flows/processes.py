@@ -17,6 +17,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -100,7 +101,7 @@ def _group_lives(group: int) -> bool:
 
 
 class Fork:
-    """A process that a server forked, as far as it is needed of ``subprocess.Popen``."""
+    """A process that a server forked."""
 
     def __init__(self, pid: int, stdout: TextIO, status: TextIO) -> None:
         self.pid, self.stdout, self._status = pid, stdout, status
@@ -156,27 +157,29 @@ class Server:
 
 
 class Children:
-    """The running children of one engine; thread-safe. At the end of ``with`` its server ends."""
+    """What the server of one engine forks; thread-safe. At the end of ``with`` the server ends.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    command : sequence of str
+        The server's.
+    cwd : Path
+        Where it runs.
+    env : mapping of str to str
+        All its variables.
+    """
+
+    def __init__(self, command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+        self._start = partial(Server, command, cwd, env)
         self._groups: set[int] = set()
         self._server: Server | None = None
         self._lock = threading.Lock()
         self.stopping = False
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        cwd: Path,
-        env: Mapping[str, str],
-        time_limit_s: float,
-        line: Callable[[str], None],
-        order: str = "",
+        self, order: str, *, time_limit_s: float, line: Callable[[str], None]
     ) -> tuple[int, bool]:
-        """Run a command in its own session and hand over its output line by line.
-
-        A command that takes an order is a server, of which a fork carries it out.
+        """Let a fork carry out an order and hand over its output line by line.
 
         Returns
         -------
@@ -188,12 +191,8 @@ class Children:
         with self._lock:
             if self.stopping:
                 return -signal.SIGTERM, False
-            child: subprocess.Popen[str] | Fork
             try:
-                if order:
-                    child = self._fork(command, cwd, env, order)
-                else:
-                    child = self._start(command, cwd, env)
+                child = self._fork(order)
             except OSError:
                 if self.stopping:
                     return -signal.SIGTERM, False
@@ -215,13 +214,13 @@ class Children:
             timer.cancel()
             self._end(child)
 
-    def serve(self, command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
-        """Start the server that ``run`` will give orders."""
+    def serve(self) -> None:
+        """Start the server before ``run`` gives it an order."""
         with self._lock:
             if not self.stopping and self._server is None:
-                self._server = Server(command, cwd, env)
+                self._server = self._start()
 
-    def _fork(self, command: Sequence[str], cwd: Path, env: Mapping[str, str], order: str) -> Fork:
+    def _fork(self, order: str) -> Fork:
         """Give an order to the server, or where that was killed to a new one."""
         if self._server is not None:
             with contextlib.suppress(OSError):
@@ -229,25 +228,10 @@ class Children:
             self._server.close()
         if self.stopping:
             raise ConnectionError("The run is being ended.")
-        self._server = Server(command, cwd, env)
+        self._server = self._start()
         return self._server.fork(order)
 
-    def _start(
-        self, command: Sequence[str], cwd: Path, env: Mapping[str, str]
-    ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-
-    def _end(self, child: subprocess.Popen[str] | Fork) -> None:
+    def _end(self, child: Fork) -> None:
         end_group(child.pid)
         child.wait()
         self._groups.discard(child.pid)  # without the lock: an order may wait for its server
@@ -275,15 +259,12 @@ class Children:
             ender.join()
 
 
-def _hand_over(child: subprocess.Popen[str] | Fork, line: Callable[[str], None]) -> None:
+def _hand_over(child: Fork, line: Callable[[str], None]) -> None:
     """Read until the child itself ends, even if a descendant keeps the pipe open."""
-    stream = child.stdout
-    if stream is None:
-        return
 
     def read() -> None:
-        with stream:
-            for text in stream:
+        with child.stdout:
+            for text in child.stdout:
                 if text.strip():
                     line(text.rstrip())
 

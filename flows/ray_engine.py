@@ -6,7 +6,6 @@ Ray. They then lie where a local training would have left them, and the stage fi
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from hms_pipeline.tracking.runs import RETRAIN_RUN
 
 from . import exchange, ray_node
 from .engine import RAN, Engine, Job, StageError
+from .environment import Log
 from .graph import KEYS, Graph
 from .handout import Batch
 from .ray_node import NodeJob
@@ -62,7 +62,7 @@ class RayEngine(Engine):
         by_gpu = int(self.resources.get("GPU", 0)) // max(1, needs.gpu)
         return min(by_cpu, by_gpu) if self.has_gpus and needs.gpu else by_cpu
 
-    def execute(self, job: Job, log: logging.Logger | logging.LoggerAdapter) -> tuple[str, str]:
+    def execute(self, job: Job, log: Log) -> tuple[str, str]:
         """Train a batch on a node and keep what it hands back."""
         if job.batch is None:
             return super().execute(job, log)
@@ -72,7 +72,7 @@ class RayEngine(Engine):
         log.info("%s: %s; waiting for a node", job.name, job.reason)
         return RAN, f"Trained on {self._on_node(job, node_job, log)}."
 
-    def _share(self, stages: Sequence[str], log: logging.Logger | logging.LoggerAdapter) -> None:
+    def _share(self, stages: Sequence[str], log: Log) -> None:
         """Hand a batch's inputs to DVC's remote, once, where nodes without a shared folder look."""
         with self._sharing:
             fresh = [stage for stage in stages if stage not in self._shared]
@@ -83,9 +83,7 @@ class RayEngine(Engine):
                 raise StageError(str(err), permanent=True) from None
             self._shared |= set(fresh)
 
-    def _on_node(
-        self, job: Job, node_job: NodeJob, log: logging.Logger | logging.LoggerAdapter
-    ) -> str:
+    def _on_node(self, job: Job, node_job: NodeJob, log: Log) -> str:
         """Stream a batch from its node; the cluster places it again if the node dies.
 
         Returns

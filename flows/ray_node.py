@@ -100,14 +100,8 @@ def prepare(job: NodeJob, workspace: Path) -> list[list[str]]:
 
 def copy_code(root: Path, workspace: Path) -> None:
     """Copy what git tracks or would track, without large or derived files."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    ).stdout
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.check_output(command, cwd=root, encoding="utf-8", errors="replace")
     for name in filter(None, listed.split("\0")):
         if (root / name).is_file():
             (workspace / name).parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
-from .environment import prepare
+from .environment import prepare, uncollected
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         retrain runs.
     """
     args = parser().parse_args(arguments)
-    root = Path(args.root)
-    os.environ["HMS_ROOT"] = str(root.absolute())
-    prepare(root)
-    # Before Prefect is imported: its temporary server is a child that must not outlive a kill.
-    from .processes import mark
-
-    os.environ.update(mark(root))
+    load(Path(args.root))
     import httpx
 
     from .pipeline import REFUSED, retrain
@@ -57,6 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     print(state.message, file=sys.stderr)  # noqa: T201
     return 2 if state.name == REFUSED else 1
+
+
+def load(root: Path) -> None:
+    """Set the environment for a folder and load Prefect, which takes seconds."""
+    os.environ["HMS_ROOT"] = str(root.absolute())
+    prepare(root)
+    # Before Prefect is imported: its temporary server is a child that must not outlive a kill.
+    from .processes import mark
+
+    os.environ.update(mark(root))
+    with uncollected():
+        import_module("flows.pipeline")
 
 
 def _no_answer(err: Exception) -> str:

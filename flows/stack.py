@@ -28,7 +28,7 @@ from hms_pipeline.tracking.backends import MLFLOW_FILES, MLFLOW_STORE, backends
 from hms_pipeline.tracking.servers import is_loopback
 from hms_pipeline.tracking.store import open_store
 
-from .environment import paths_of, prepare, program_path, run_folder
+from .environment import captured, paths_of, prepare, program_path, run_folder
 from .processes import end_group
 
 POOL = "local"
@@ -284,15 +284,7 @@ def deploy(root: Path, stack: Stack) -> None:
         return
     create = ["work-pool", "create", POOL, "--type", "process", "--overwrite"]
     for arguments in (create, ["--no-prompt", "deploy", "--all"]):
-        done = subprocess.run(
-            [*_module("prefect"), *arguments],
-            cwd=root,
-            env=env,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        done = captured([*_module("prefect"), *arguments], root, env)
         if done.returncode:
             last = " ".join((done.stdout + done.stderr).split())[-400:]
             raise InputError(f"prefect {' '.join(arguments)} failed: {last}")

@@ -41,9 +41,10 @@ app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
     pretty_exceptions_enable=False,
 )
-out = Console()  # results
-notes = Console(stderr=True)  # progress, and what is good to know; silenced by --quiet
-err = Console(stderr=True)  # why a command fails
+# Lines stay as they are: names of files hold brackets, and a pipe has no width.
+out = Console(markup=False, highlight=False, soft_wrap=True)  # results
+notes = Console(markup=False, highlight=False, stderr=True)  # good to know; silenced by --quiet
+err = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)  # why a command fails
 
 
 class Context:
@@ -74,7 +75,7 @@ class _OneLine(logging.Formatter):
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        out.print(f"hms_pipeline {__version__}", highlight=False)
+        out.print(f"hms_pipeline {__version__}")
         raise typer.Exit
 
 
@@ -168,11 +169,10 @@ def _places(error: BaseException | None) -> Iterator[str]:
 
 def note(sentence: str) -> None:
     """Print one line of information, unless ``--quiet`` was given."""
-    notes.print(f"hms: {sentence}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    notes.print(f"hms: {sentence}", style="yellow", soft_wrap=True)
 
 
 def refuse(sentence: str, code: int = 2) -> int:
     """Print one line and give an exit code."""
-    line = one_line(sentence)
-    err.print(f"hms: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    err.print(f"hms: {one_line(sentence)}", style="red")
     return code

@@ -23,8 +23,8 @@ Explain = Callable[[Window], Explanation]
 
 
 @dataclass(frozen=True)
-class RecordingWriter:
-    """Writes one recording's page and annotations.
+class PageWriter:
+    """Writes pages and annotations of recordings, and the page over all of them.
 
     Parameters
     ----------
@@ -63,28 +63,18 @@ class RecordingWriter:
     def _marks(self, recording: str) -> Path | None:
         return self.annotations and self.annotations / f"{recording}_annotations.txt"
 
-
-def write_folder_page(
-    report: Path,
-    summary: BatchSummary,
-    model: Mapping[str, Any],
-    *,
-    predictor: WindowScorer,
-    inputs: Sequence[Path],
-    most: int,
-    explain: Explain | None = None,
-) -> None:
-    """The page over everything that was scored; ``most`` of the single windows are drawn."""
-    read = pd.read_parquet if summary.out.suffix == ".parquet" else pd.read_csv
-    scores = read(summary.out).fillna({"warnings": ""})
-    notable = notable_in_folder(predictor, inputs, scores, most)
-    page = write_folder_report(
-        report / FOLDER_PAGE,
-        scores=scores,
-        model=model,
-        members=predictor.members,
-        notable=notable,
-        explained={n: explain(w.window) for n, w in notable.items()} if explain else None,
-        failed=summary.failed,
-    )
-    out.print(f"Report of all: {page}")
+    def write_folder(
+        self, summary: BatchSummary, predictor: WindowScorer, inputs: Sequence[Path], most: int
+    ) -> None:
+        """The page over all, if pages are asked for; ``most`` of the single windows are drawn."""
+        if self.report is None:
+            return
+        read = pd.read_parquet if summary.out.suffix == ".parquet" else pd.read_csv
+        scores = read(summary.out).fillna({"warnings": ""})
+        notable = notable_in_folder(predictor, inputs, scores, most)
+        why = {n: self.explain(w.window) for n, w in notable.items()} if self.explain else None
+        page = write_folder_report(
+            self.report / FOLDER_PAGE, scores=scores, model=self.model, members=predictor.members,
+            notable=notable, explained=why, failed=summary.failed,
+        )  # fmt: skip
+        out.print(f"Report of all: {page}")

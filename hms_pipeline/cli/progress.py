@@ -46,7 +46,7 @@ def _log_lines(what: str) -> Progress:
         now = time.monotonic()
         if now - last >= LOG_EVERY_S:
             last = now
-            notes.print(f"{what}: {done}/{total}", highlight=False)
+            notes.print(f"{what}: {done}/{total}")
 
     return log
 

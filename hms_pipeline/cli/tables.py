@@ -49,22 +49,21 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]], empty: str = "non
         Printed instead of a table without rows.
     """
     if not rows:
-        out.print(empty, highlight=False, soft_wrap=True)
+        out.print(empty)
         return
     lines = [list(map(str, rows[0])), *([cell(v) for v in row.values()] for row in rows)]
     if not out.is_terminal:
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         for line in lines:
             padded = (f"{text:{width}}" for text, width in zip(line, widths, strict=True))
-            text = " ".join("  ".join(padded).rstrip().splitlines())
-            out.print(text, markup=False, highlight=False, soft_wrap=True)
+            out.print(" ".join("  ".join(padded).rstrip().splitlines()))
         return
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for name in lines[0]:
         table.add_column(name, overflow="fold")
     for line in lines[1:]:
         table.add_row(*line)
-    out.print(table, markup=False)
+    out.print(table, soft_wrap=False)
 
 
 def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
@@ -76,7 +75,7 @@ def print_facts(facts: Mapping[str, Any], indent: str = "") -> None:
         inner: Any = dict(enumerate(value, 1)) if _is_long(value) else value
         nested = isinstance(inner, Mapping) and (not indent or any(map(_is_nested, inner.values())))
         text = "" if nested else f" {cell(inner)}"
-        out.print(f"{indent}{name}:{text}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{indent}{name}:{text}")
         if nested:
             print_facts(inner, indent + "  ")
 

@@ -26,6 +26,7 @@ from .clinical_names import Channel
 
 Found = tuple[str, str]  # a file's name, and what else was found in it
 _MOST_NAMED = 20
+SPLINE_STIFFNESS, SPLINE_TERMS = 4, 50
 PAIRS = (*DOUBLE_BANANA, *DIFFERENTIAL)  # what every view reads of the potentials
 
 # Inclination from the vertex (negative: left) and azimuth in degrees, idealised 10-20 sphere.
@@ -129,17 +130,13 @@ def by_reason(left_out: Sequence[tuple[str, str]]) -> list[str]:
     return [f"{found[:_MOST_NAMED]} ({reason})" for reason, found in labels.items()]
 
 
-def spline_weights(
-    missing: Sequence[str], present: Sequence[str], stiffness: int = 4, n_terms: int = 50
-) -> dict[str, np.ndarray]:
+def spline_weights(missing: Sequence[str], present: Sequence[str]) -> dict[str, np.ndarray]:
     """Weights that interpolate missing electrodes from present ones.
 
     Parameters
     ----------
     missing, present : sequence of str
         Electrodes of ``schema.ELECTRODES``.
-    stiffness, n_terms : int
-        Of the spherical spline.
 
     Returns
     -------
@@ -149,10 +146,10 @@ def spline_weights(
     known, wanted = (np.array([position(s) for s in sites]) for sites in (present, missing))
     n = len(present)
     system = np.ones((n + 1, n + 1))
-    system[:n, :n] = _spline(known @ known.T, stiffness, n_terms) + 1e-5 * np.eye(n)
+    system[:n, :n] = _spline(known @ known.T) + 1e-5 * np.eye(n)
     system[n, n] = 0.0
     inverse = np.linalg.pinv(system)[:, :n]
-    values = _spline(wanted @ known.T, stiffness, n_terms) @ inverse[:n] + inverse[n]
+    values = _spline(wanted @ known.T) @ inverse[:n] + inverse[n]
     weights = np.zeros((len(missing), len(ELECTRODES)))
     weights[:, [ELECTRODES.index(site) for site in present]] = values
     return dict(zip(missing, weights, strict=True))
@@ -168,9 +165,9 @@ def position(site: str) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _spline(cosine: np.ndarray, stiffness: int, n_terms: int) -> np.ndarray:
-    n = np.arange(1, n_terms + 1)
-    factors = (2 * n + 1) / (n * (n + 1.0)) ** stiffness
+def _spline(cosine: np.ndarray) -> np.ndarray:
+    n = np.arange(1, SPLINE_TERMS + 1)
+    factors = (2 * n + 1) / (n * (n + 1.0)) ** SPLINE_STIFFNESS
     legendre = np.stack([eval_legendre(k, np.clip(cosine, -1, 1)) for k in n])
     return np.tensordot(factors, legendre, axes=1) / (4 * np.pi)
 

@@ -57,12 +57,13 @@ def _made_by(registry: Registry, champion: int) -> Iterator[Finding]:
 
 def examine(paths: Paths, params: Params) -> list[Finding]:
     """Look at everything; an examination that fails is itself a finding."""
+    root = paths.params.absolute().parent
     parts: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("packages", _packages),
         ("device", _device),
         ("stores", lambda: _stores(paths)),
         ("disk", lambda: _disk(paths, params)),
-        ("servers", lambda: _servers(paths)),
+        ("servers", lambda: map(judge_server, servers(run=root / ".run"))),
         ("backends", lambda: _backends(paths)),
         ("registry", lambda: _registry(paths)),
     ]
@@ -139,10 +140,6 @@ def _disk(paths: Paths, params: Params) -> Iterator[Finding]:
         yield Finding("disk", "too little", WRONG, str(err))
         return
     yield Finding("disk", f"{free / GB:.0f} GB free, a retrain writes up to {needed / GB:.2f} GB")
-
-
-def _servers(paths: Paths) -> Iterator[Finding]:
-    return map(judge_server, servers(run=paths.params.absolute().parent / ".run"))
 
 
 def judge_server(server: Server) -> Finding:

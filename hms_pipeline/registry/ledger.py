@@ -140,10 +140,6 @@ class Ledger:
             with atomic(self.path) as temporary:
                 temporary.write_bytes(content)
 
-    def problems(self) -> list[str]:
-        """What is wrong with the chain, in sentences; empty where it is whole."""
-        return list(_problems(self.lines))
-
     def need_whole(self) -> None:
         """Refuse a ledger that is damaged.
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from ..config import Params, Paths
 from ..data.encode import eeg_to_parquet
-from ..inference.bundle import CHECKSUMS, files_below, first_difference, with_code
+from ..inference.bundle import CHECKSUMS, files_below, first_difference
 from ..schema import EEG_COLUMNS, SFREQ, VOTE_COLUMNS, WINDOW_SAMPLES
 from ..system.errors import InputError
 from ..system.files import hash_file, hash_files, hash_json, write_json
@@ -67,20 +67,6 @@ def write_model(
     write_json(out / "lineage.json", dict(lineage))
     write_state(paths, out / STATE)
     write_json(out / FILES, _listed(out))
-    return out
-
-
-def write_starter_model(starter: Path, out: Path) -> Path:
-    """The starter with this package's code as a model folder that MLflow loads.
-
-    Parameters
-    ----------
-    starter : Path
-        Verified.
-    out : Path
-        A new folder.
-    """
-    save_model(with_code(starter, out.with_name("bundle")), out)
     return out
 
 

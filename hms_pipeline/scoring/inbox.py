@@ -34,7 +34,6 @@ def score_inbox(
     params: ScoringParams,
     *,
     observe: Observe | None = None,
-    rename: Mapping[str, str] | None = None,
     reader: Reader | None = None,
     progress: Progress = silent,
 ) -> BatchSummary:
@@ -54,7 +53,7 @@ def score_inbox(
     params : ScoringParams
     observe : callable, optional
         Windows → a table of statistics of their inputs, kept beside the scores for drift.
-    rename, reader, progress
+    reader, progress
         See ``batch.score_inputs``.
 
     Returns
@@ -70,7 +69,7 @@ def score_inbox(
             seen: list[pd.DataFrame] = []
             scorer = _Observed(predictor, observe, seen) if observe else predictor
             part = Path(out) / f"{key}.parquet"
-            table = score_into(part, scorer, item, params, rename, opener, seen)
+            table = score_into(part, scorer, item, params, None, opener, seen)
             n_scored += int(table["error"].isna().sum())
             failed += set_aside(table)
     progress(len(new), len(new))

@@ -79,15 +79,12 @@ def fold_key(inputs: dict[str, Any], member: str, fold: int | str) -> str:
     return hash_json([f"{member}-{fold}", inputs])
 
 
-def missing_folds(
-    paths: Paths, params: Params, member: str, folds: Sequence[int] | None = None
-) -> list[int]:
+def missing_folds(paths: Paths, params: Params, member: str) -> list[int]:
     """Folds of a member for which there is no finished training with the present inputs."""
     inputs = member_inputs(paths, params, member)
-    chosen = range(params.split.n_folds) if folds is None else folds
     return [
         fold
-        for fold in chosen
+        for fold in range(params.split.n_folds)
         if not (paths.finished / fold_key(inputs, member, fold) / MANIFEST).is_file()
     ]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from hms_pipeline.cli.pages import RecordingWriter, write_folder_page
+from hms_pipeline.cli.pages import PageWriter
 from hms_pipeline.data import reading
 from hms_pipeline.data.reading import ReadingProcess
 from hms_pipeline.scoring.batch import BatchSummary, score_inputs
@@ -75,17 +75,14 @@ def by_score(
     folder: Path, out: Path, progress: Progress, scorer: WindowScorer | None = None
 ) -> BatchSummary:
     """As ``hms score FOLDER --report`` does."""
-    writer = RecordingWriter(out / "pages", out / "marks", {"version": 1})
+    writer = PageWriter(out / "pages", out / "marks", {"version": 1})
     scorer, settings = scorer or Scorer(), scoring()
     with misbehaving_reader() as reader:
         summary = score_inputs(
             scorer, [folder], out / "scores.csv", settings, on_recording=writer,
             is_reported=writer.is_done, reader=reader, progress=progress,
         )  # fmt: skip
-    write_folder_page(
-        out / "pages", summary, {"version": 1},
-        predictor=scorer, inputs=[folder], most=settings.notable,
-    )  # fmt: skip
+    writer.write_folder(summary, scorer, [folder], settings.notable)
     return summary
 
 

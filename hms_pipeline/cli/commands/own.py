@@ -74,8 +74,8 @@ def import_(
         raise InputError(f"{err} The report is {beside}.") from None
     write_csv(beside, imported.report)
     _show(imported, context.params)
-    out.print(f"Data set in {out_folder}/ (train.csv and its recordings).", highlight=False)
-    out.print(f"Report, with the files' names: {beside}", highlight=False, soft_wrap=True)
+    out.print(f"Data set in {out_folder}/ (train.csv and its recordings).")
+    out.print(f"Report, with the files' names: {beside}")
 
 
 def _recordings(given: Path) -> Iterator[tuple[str, Path]]:
@@ -115,11 +115,10 @@ def _show(imported: Imported, params: Params) -> None:
             ],
         )
     for remark in (*imported.remarks, *unmet(params, votes)):
-        out.print(remark, style="yellow", highlight=False)
+        out.print(remark, style="yellow")
     n = {name: len({row[name] for row in rows}) for name in ("file", "eeg_id", "patient_id")}
     out.print(
         f"Imported {len(rows)} windows with {sum(votes)} votes: {n['eeg_id']} EEGs of {n['file']}"
         f" recordings and {n['patient_id']} patients. Left out: {len(left)}; warnings:"
-        f" {len(imported.warnings)}.",
-        highlight=False,
+        f" {len(imported.warnings)}."
     )

@@ -136,10 +136,10 @@ def serve(
 ) -> None:
     """Verify a model and serve it by MLflow's protocol, within limits (docs/how-to/serving.md)."""
     from ...config.members import STARTER
-    from ...inference.bundle import check_bundle
+    from ...inference.bundle import check_bundle, with_code
     from ...registry import api
     from ...registry.choice import choose
-    from ...registry.package import write_starter_model
+    from ...registry.package import save_model
     from ...tracking.servers import is_loopback
 
     chosen = choose(ctx.obj.paths, model)
@@ -147,8 +147,9 @@ def serve(
         if chosen.name == STARTER:
             check_bundle(chosen.folder)
             scratch = Path(undone.enter_context(TemporaryDirectory()))
-            version, folder = 0, write_starter_model(chosen.folder, scratch / "model")
-            out.print(chosen.note, highlight=False, soft_wrap=True)
+            version, folder = 0, scratch / "model"
+            save_model(with_code(chosen.folder, scratch / "bundle"), folder)
+            out.print(chosen.note)
         elif chosen.folder is not None:
             raise InputError("hms serve needs a registered version or the starter, got a folder.")
         else:

@@ -89,9 +89,9 @@ def score(
     why = partial(explain_window, predictor) if explain else None
     writer = None
     if report or annotations:
-        from ..pages import RecordingWriter  # with matplotlib, and all that draws
+        from ..pages import PageWriter  # with matplotlib, and all that draws
 
-        writer = RecordingWriter(report, annotations, facts, why)
+        writer = PageWriter(report, annotations, facts, why)
     with progress_bar("score") as progress:
         summary = score_inputs(
             predictor,
@@ -105,18 +105,8 @@ def score(
             processes=True,
             progress=progress,
         )
-    if report:
-        from ..pages import write_folder_page
-
-        write_folder_page(
-            report,
-            summary,
-            facts,
-            predictor=predictor,
-            inputs=inputs,
-            most=scoring.notable,
-            explain=why,
-        )
+    if writer:
+        writer.write_folder(summary, predictor, inputs, scoring.notable)
     say(summary, facts, report, as_json=as_json)
 
 
@@ -126,10 +116,7 @@ def say(
     """Tell what was scored, and where it is."""
     out.print(f"Scored windows: {summary.n_scored} (resumed: {summary.n_resumed})")
     for name, reason in summary.failed:
-        out.print(
-            f"Set aside: {name}: {reason}",
-            style="yellow", markup=False, highlight=False, soft_wrap=True,
-        )  # fmt: skip
+        out.print(f"Set aside: {name}: {reason}", style="yellow")
     if summary.errors:
         out.print(f"Set aside, with reasons: {summary.errors}")
     out.print(f"Scores: {summary.out}")
@@ -210,7 +197,7 @@ def export(
     predictor, facts = open_predictor(ctx.obj, model, "cpu")
     written = write_zip(predictor.bundle.folder, out_file)
     named = f"version {facts['version']}" if facts["version"] else model or "the starter"
-    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}", soft_wrap=True)
+    out.print(f"Export: {written}, {written.stat().st_size / 1e6:.1f} MB, {named}")
 
 
 def settings(context: Context, predictor: Predictor) -> ScoringParams:

@@ -99,7 +99,7 @@ def keys(
         from ...code_keys import explain
 
         for name in explain(context.params.model_dump(mode="json"), why):
-            out.print(name, highlight=False)
+            out.print(name)
         return
     write_keys(context.paths, present_keys(context.params))
     out.print(f"Keys: {context.paths.keys}")
@@ -206,10 +206,10 @@ def train(
         )
     for clock in clocks:
         if clock.sentence:
-            out.print(clock.sentence, highlight=False)
+            out.print(clock.sentence)
     for fold, manifest in manifests.items():
         kl = ", ".join(f"{name} {cell(value)}" for name, value in manifest["metrics"].items())
-        out.print(f"Fold {fold}, KL by votes: {kl}", highlight=False)
+        out.print(f"Fold {fold}, KL by votes: {kl}")
     rest = "" if len(clocks) == len(manifests) else "; the others were finished"
     out.print(f"Trained {len(clocks)} of {len(manifests)} folds{rest}.")
     out.print(f"Member: {context.paths.members / member}")
@@ -313,14 +313,13 @@ def register(ctx: typer.Context) -> None:
         out.print("This content is already registered and judged; nothing was changed.")
         out.print(
             "A changed threshold of the gate judges a refused version anew, and the versions to"
-            " come; a promoted one stays.",
-            soft_wrap=True,
+            " come; a promoted one stays."
         )
     for part in filter(None, (result, result["student"])):
         named = f"version {part['version']}" if part["version"] else "no version"
         out.print(f"{part['model']} {named}: {part['verdict']}")
         for reason in part["reasons"]:
-            out.print(f"  {reason}", highlight=False)
+            out.print(f"  {reason}")
     out.print(f"Registration: {ctx.obj.paths.registration}")
 
 

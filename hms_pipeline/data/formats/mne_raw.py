@@ -73,17 +73,12 @@ def open_with_mne(
         )
     picks = [k for k, kind in enumerate(raw.get_channel_types()) if kind in _TYPES]
     sfreq = rational(float(raw.info["sfreq"]))
-    has_unit = [_has_unit(raw, raw.ch_names[k]) for k in picks]
+    faults = dict.fromkeys(raw.info["bads"], "marked bad in the file")
     channels = tuple(
-        SourceChannel(
-            raw.ch_names[k],
-            sfreq,
-            known,
-            "marked bad in the file" if raw.ch_names[k] in raw.info["bads"] else None,
-        )
-        for k, known in zip(picks, has_unit, strict=True)
+        SourceChannel(label, sfreq, _has_unit(raw, label), faults.get(label))
+        for label in (raw.ch_names[k] for k in picks)
     )
-    scale = np.where(has_unit, 1e6, 1.0)
+    scale = np.array([1e6 if channel.has_unit else 1.0 for channel in channels])
 
     def read(chosen: Sequence[int], start: int, stop: int) -> np.ndarray:
         with _quiet(path):

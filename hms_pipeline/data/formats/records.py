@@ -120,10 +120,8 @@ class Records:
     ) -> Source:
         """These records as a source of some of their signals."""
         channels = tuple(
-            SourceChannel(
-                signal.label, signal.n_samples / self.duration_s, signal.has_unit, signal.fault
-            )
-            for signal in (self.signals[pick] for pick in picks)
+            SourceChannel(s.label, s.n_samples / self.duration_s, s.has_unit, s.fault)
+            for s in (self.signals[pick] for pick in picks)
         )
 
         def read(chosen: Sequence[int], start: int, stop: int) -> np.ndarray:

@@ -148,10 +148,8 @@ def read_header(path: Path, duration_s: float, zone: tzinfo | None = None) -> He
     return Header(
         _clock(raw, path, zone),
         tuple(
-            (float(onset) - shift, float(duration), str(text).strip())
-            for onset, duration, text in zip(
-                marks.onset, marks.duration, marks.description, strict=True
-            )
+            (float(mark["onset"]) - shift, float(mark["duration"]), mark["description"].strip())
+            for mark in marks
         ),
     )
 

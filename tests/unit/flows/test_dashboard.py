@@ -101,7 +101,7 @@ def test_every_page_of_the_data_docs_opens_by_http(monkeypatch, shown, paths):
         )
     )
     monkeypatch.setattr("hms_pipeline.tracking.store.open_to_write", lambda _: client)
-    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, at, run, file: f"{at}/{run}/{file}")
+    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, run, file: f"http://m/{run}/{file}")
     monkeypatch.setenv("HMS_MLFLOW_URL", "http://m")
     artifacts.show_docs(paths, "ab")
     links = re.findall(r"\[(.*?)\]\((.*?)\)", shown["data-docs"])

@@ -87,12 +87,13 @@ def test_the_module_is_dvc(tmp_path):
     assert answers[0] == answers[1]
 
 
-def carry_out(children: Children, root: Path, order: str, **env: str) -> tuple[int, list[str]]:
+def children_in(root: Path) -> Children:
+    return Children(server(False), root, stage_environment())
+
+
+def carry_out(children: Children, order: str) -> tuple[int, list[str]]:
     lines: list[str] = []
-    code, late = children.run(
-        server(False), cwd=root, env=stage_environment(**env), time_limit_s=30,
-        line=lines.append, order=order,
-    )  # fmt: skip
+    code, late = children.run(order, time_limit_s=30, line=lines.append)
     assert not late
     return code, lines
 
@@ -107,7 +108,7 @@ def test_dvc_still_says_what_became_of_a_stage(tmp_path):
     )
 
     def verdict(stage: str) -> list[str]:
-        code, lines = carry_out(children, root, order_of(stage, False, {"COLOUR": "blue"}))
+        code, lines = carry_out(children, order_of(stage, False, {"COLOUR": "blue"}))
         assert code == 0
         found = [found[0] for line in lines if (found := verdict_of(stage, line))]
         assert ("blue" in lines) is (stage == "a" and found == [RAN])
@@ -115,7 +116,7 @@ def test_dvc_still_says_what_became_of_a_stage(tmp_path):
 
     for arguments in (["init", "--no-scm", "-q"], ["add", "data", "-q"]):
         subprocess.run([*COMMAND, *arguments], cwd=root, check=True)
-    with Children() as children:
+    with children_in(root) as children:
         assert verdict("a") == [RAN]
         assert verdict("a") == [UP_TO_DATE]
         assert verdict("data.dvc") == [UP_TO_DATE]
@@ -144,9 +145,9 @@ def test_a_stage_of_this_project_is_run_by_a_fork_and_its_exit_code_is_told(tmp_
     subprocess.run([*COMMAND, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     nowhere = {"PATH": os.devnull}  # a shell would find no Python there
     found = {}
-    with Children() as children:
+    with children_in(tmp_path) as children:
         for stage in ("good", "bad", "shell"):
-            found[stage] = carry_out(children, tmp_path, order_of(stage, True, nowhere))
+            found[stage] = carry_out(children, order_of(stage, True, nowhere))
     assert [code for code, _ in found.values()] == [0, 255, 0]
     assert any(line.startswith("hms_pipeline ") for line in found["good"][1])
     said = "\n".join(found["bad"][1])
@@ -157,12 +158,12 @@ def test_a_stage_of_this_project_is_run_by_a_fork_and_its_exit_code_is_told(tmp_
 
 def test_a_fork_is_a_command_without_dvc_and_tells_its_exit_code(tmp_path):
     python = [sys.executable, "-m", "hms_pipeline"]
-    with Children() as children:
+    with children_in(tmp_path) as children:
         good = order_to_train([*python, "--version"], {"PATH": os.devnull})
-        code, lines = carry_out(children, tmp_path, good)
+        code, lines = carry_out(children, good)
         assert code == 0
         assert [line.partition(" ")[0] for line in lines] == ["hms_pipeline"]
-        code, lines = carry_out(children, tmp_path, order_to_train([*python, "banana"], {}))
+        code, lines = carry_out(children, order_to_train([*python, "banana"], {}))
     assert code == 2
     assert "No such command 'banana'" in "\n".join(lines)
 
@@ -174,11 +175,11 @@ def test_a_fork_runs_the_code_that_lies_there_when_its_stage_begins(tmp_path):
     (tmp_path / "dvc.yaml").write_text(f"stages: {{a: {{cmd: [{version}, {version}]}}}}")
     subprocess.run([*COMMAND, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
     said = []
-    with Children() as children:
+    with children_in(tmp_path) as children:
         for number in ("7.0", "7.0.1"):
             code = tmp_path / "hms_pipeline" / "__init__.py"
             code.write_text(f'__version__ = "{number}"\n')
-            code, lines = carry_out(children, tmp_path, order_of("a", True, {}))
+            code, lines = carry_out(children, order_of("a", True, {}))
             assert code == 0
             said += [line for line in lines if line.startswith("hms_pipeline ")]
     assert said == ["hms_pipeline 7.0"] * 2 + ["hms_pipeline 7.0.1"] * 2

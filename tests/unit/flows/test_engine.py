@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from flows import exchange
-from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, _Schedule, run_stage
+from flows.engine import RAN, UP_TO_DATE, Engine, Job, StageError, _Schedule, children_of, run_stage
 from flows.graph import Graph
 from flows.handout import Batch, Handout
 from flows.ray_engine import RayEngine
@@ -21,13 +21,14 @@ from hms_pipeline.config.retrain import StageNeeds
 from hms_pipeline.system.errors import InputError
 
 RETRAIN = load_params(Path(__file__).parents[3] / "params.yaml").retrain
+SLOTS = Slots(cpu=1, gpu=0, gpus=())
 LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """An engine whose DVC finds nothing to do."""
-    engine = Engine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine = Engine(tmp_path, RETRAIN, SLOTS, children_of(tmp_path))
 
     def run(*args: object, line: Callable[[str], None], **options: object) -> tuple[int, bool]:
         line("Stage 'a' didn't change, skipping")
@@ -37,19 +38,19 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Engine:
     return engine
 
 
-def job_in(root: Path) -> Job:
+def a_job() -> Job:
     needs = StageNeeds(cpu=1, gpu=0, time_limit_s=9)
-    return Job("a", root, "its inputs changed", force=False, needs=needs, env={})
+    return Job("a", "its inputs changed", force=False, needs=needs, env={})
 
 
 def test_a_stage_with_nothing_to_do_is_up_to_date(engine, tmp_path):
-    assert engine.launch(job_in(tmp_path), LOG)[0] == UP_TO_DATE
+    assert engine.launch(a_job(), LOG)[0] == UP_TO_DATE
 
 
 def test_words_that_dvc_never_said_are_an_error(engine, tmp_path, monkeypatch):
     monkeypatch.setattr(engine.children, "run", lambda *args, **options: (0, False))
     with pytest.raises(StageError, match="requirements.lock") as caught:
-        engine.launch(job_in(tmp_path), LOG)
+        engine.launch(a_job(), LOG)
     assert caught.value.permanent
 
 
@@ -57,8 +58,24 @@ def test_what_an_attempt_finished_before_it_was_killed_counts_as_run(engine, tmp
     with monkeypatch.context() as killed:
         killed.setattr(engine.children, "run", lambda *args, **options: (-9, False))
         with pytest.raises(StageError, match="exited with -9"):
-            engine.launch(job_in(tmp_path), LOG)
-    assert engine.launch(job_in(tmp_path), LOG)[0] == RAN
+            engine.launch(a_job(), LOG)
+    assert engine.launch(a_job(), LOG)[0] == RAN
+
+
+@pytest.mark.parametrize(
+    ("changed", "forced", "expected"),
+    [({}, [], 0), ({"keys": "always"}, [], 0), ({"a": "deps: data"}, [], 1), ({}, ["a"], 1)],
+)
+def test_libraries_of_stages_are_loaded_only_where_one_may_run(
+    engine, monkeypatch, changed, forced, expected
+):
+    """DVC says of the stage `keys` that it changed in every run, but a flow runs it before."""
+    serve = Mock()
+    monkeypatch.setattr(engine.children, "serve", serve)
+    monkeypatch.setattr(_Schedule, "run", lambda self: [])
+    graph = Graph({"keys": (), "a": ("keys",)}, changed, {"keys": "x", "a": "x"})
+    engine.run(graph, ["a"], forced)
+    assert serve.call_count == expected
 
 
 @pytest.mark.parametrize("stopping", [True, False])
@@ -70,11 +87,11 @@ def test_a_stage_that_was_stopped_with_the_run_is_cancelled_not_failed(
     monkeypatch.setattr("flows.engine.get_run_logger", lambda: LOG)
     engine.children.stopping = stopping
     if stopping:
-        state = run_stage.fn(job_in(tmp_path), engine)
+        state = run_stage.fn(a_job(), engine)
         assert (state.name, state.message) == ("Cancelled", "a was stopped with the run.")
     else:
         with pytest.raises(StageError, match="exited with -15"):
-            run_stage.fn(job_in(tmp_path), engine)
+            run_stage.fn(a_job(), engine)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +112,16 @@ def test_nodes_report_to_a_server_where_one_is_named(tmp_path, monkeypatch, name
         monkeypatch.delenv(name, raising=False)
     for name, value in named.items():
         monkeypatch.setenv(name, value)
-    engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine = RayEngine(tmp_path, RETRAIN, SLOTS, children_of(tmp_path))
     engine.graph, engine.source = Graph({"a": []}, {}, {"a": "x"}), (str(tmp_path), None)
-    job = job_in(tmp_path)
+    job = a_job()
     assert engine._node_job(job).env["MLFLOW_TRACKING_URI"] == expected.format(root=tmp_path)
 
 
 def test_nodes_without_a_shared_folder_find_their_inputs_in_dvcs_remote(tmp_path, monkeypatch):
     pushed = []
     monkeypatch.setattr(exchange, "push", lambda root, stages, log: pushed.append(list(stages)))
-    engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine = RayEngine(tmp_path, RETRAIN, SLOTS, children_of(tmp_path))
     engine._sharing, engine._shared = threading.Lock(), set()
     engine._share(["split", "features@a"], LOG)
     engine._share(["split", "features@b"], LOG)
@@ -179,7 +196,7 @@ def test_a_stage_trains_its_folds_where_one_process_would_have_all(
 
 
 def test_what_a_node_hands_back_lies_where_the_stage_looks(tmp_path):
-    engine = RayEngine(tmp_path, RETRAIN, Slots(cpu=1, gpu=0, gpus=()))
+    engine = RayEngine(tmp_path, RETRAIN, SLOTS, children_of(tmp_path))
     engine._keep("key", {"manifest.json": b"{}", "oof.parquet": b"x"})
     folder = tmp_path / "artifacts" / ".folds" / "key"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {

@@ -57,7 +57,7 @@ def publish(author: Path, name: str, text: str) -> None:
 
 def test_without_a_branch_nothing_is_asked(tmp_path, monkeypatch):
     monkeypatch.delenv(exchange.BRANCH, raising=False)
-    monkeypatch.setattr(exchange, "_run", None)
+    monkeypatch.setattr(exchange, "captured", None)
     exchange.take(tmp_path, LOG)
     exchange.give(tmp_path, LOG)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +13,7 @@ from flows.graph import Graph
 from flows.pipeline import ALWAYS, Plan, worth_a_report
 from hms_pipeline.config import Paths
 from hms_pipeline.report import retrain as report
+from hms_pipeline.tracking import store
 from tests.recipes import write
 
 STAGES = ["train@a-0", "ensemble", "register"]
@@ -114,14 +116,14 @@ def paths(tmp_path) -> Paths:
 
 
 def test_the_report_lies_beside_the_run_and_the_link_opens_it(monkeypatch, paths, links, tmp_path):
-    file, kept = tmp_path / "reports" / "retrain.html", []
+    file, client = tmp_path / "reports" / "retrain.html", Mock()
     monkeypatch.setattr(report, "write_retrain_report", lambda found, params: file)
-    monkeypatch.setattr(artifacts, "_keep_report", lambda *args: kept.append(args[1:]))
+    monkeypatch.setattr(store, "open_to_write", lambda paths: client)
     page = "http://mlflow/#/experiments/1/runs/ab"
-    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, at, run, file: f"{at}/{run}/{file}")
+    monkeypatch.setattr(artifacts, "_mlflow_page", lambda _, run, file: f"{page}/{run}/{file}")
     monkeypatch.setenv("HMS_MLFLOW_URL", page)
     artifacts.show_report(paths, "ab")
-    assert kept == [("ab", file)]
+    client.log_artifact.assert_called_once_with("ab", str(file), "report")
     assert links == {"retrain-report": f"{page}/ab/report/retrain.html"}
 
 

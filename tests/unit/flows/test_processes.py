@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,11 +28,30 @@ GRANDCHILD = (
 )
 
 
+RUNS_CODE = """
+import sys
+from flows import dvc_process
+
+def run(arguments):
+    scope = {"code": 0}
+    exec(arguments[0], scope)
+    return scope["code"]
+
+dvc_process._OF_DVC, dvc_process._dvc = (), run
+dvc_process._run_stages_by = lambda child, writer: None
+sys.exit(dvc_process.serve([]))
+"""  # a server whose forks run Python's code in place of DVC
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    with Children([sys.executable, "-c", RUNS_CODE], Path.cwd(), os.environ) as children:
+        yield children
+
+
 def run(children: Children, code: str, seconds: float = 30, lines: list | None = None):
     return children.run(
-        [sys.executable, "-c", code],
-        cwd=Path.cwd(),
-        env=dict(os.environ),
+        json.dumps({"arguments": [code], "env": {}}),
         time_limit_s=seconds,
         line=(lines if lines is not None else []).append,
     )
@@ -44,29 +64,29 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_output_comes_line_by_line_and_the_code_comes_back():
+def test_output_comes_line_by_line_and_the_code_comes_back(children):
     lines = []
-    code, late = run(Children(), "print('a'); print('b'); raise SystemExit(3)", lines=lines)
+    code, late = run(children, "print('a'); print('b'); code = 3", lines=lines)
     assert (code, late, lines) == (3, False, ["a", "b"])
 
 
-def test_time_limit_ends_the_whole_group():
+def test_time_limit_ends_the_whole_group(children):
     lines = []
-    code, late = run(Children(), SLEEP.format(GRANDCHILD), seconds=1.0, lines=lines)
+    code, late = run(children, SLEEP.format(GRANDCHILD), seconds=1.0, lines=lines)
     assert late
     assert code != 0
     assert gone(int(lines[0]))
 
 
-def test_a_child_that_ends_leaves_no_grandchild():
+def test_a_child_that_ends_leaves_no_grandchild(children):
     lines = []
-    code, _ = run(Children(), f"import subprocess, sys; {GRANDCHILD}", lines=lines)
+    code, _ = run(children, f"import subprocess, sys; {GRANDCHILD}", lines=lines)
     assert code == 0
     assert gone(int(lines[0]))
 
 
-def test_stop_ends_children_and_refuses_new_ones():
-    children, lines, results = Children(), [], []
+def test_stop_ends_children_and_refuses_new_ones(children):
+    lines, results = [], []
     thread = threading.Thread(
         target=lambda: results.append(run(children, SLEEP.format(""), lines=lines))
     )
@@ -111,19 +131,20 @@ def test_only_processes_of_dead_engines_are_orphans(tmp_path, sleeper, dead):
     assert (process.poll() is not None) == dead
 
 
+def of_dvc(root: Path) -> Children:
+    return Children(server(False), root, os.environ)
+
+
 def give(children: Children) -> tuple[int, list[str]]:
     lines = []
     given = json.dumps({"arguments": ["banana"], "env": {}})
-    code, _ = children.run(
-        server(False), cwd=Path.cwd(), env=dict(os.environ), time_limit_s=30, line=lines.append,
-        order=given,
-    )  # fmt: skip
+    code, _ = children.run(given, time_limit_s=30, line=lines.append)
     return code, lines
 
 
 def test_one_server_forks_itself_for_every_order_and_is_ended_with_the_run():
     others = set(psutil.Process().children())  # of tests that ran before in this process
-    with Children() as children:
+    with of_dvc(Path.cwd()) as children:
         said, servers = [], []
         for _ in range(3):
             said.append(give(children))
@@ -152,12 +173,13 @@ def test_a_fork_that_is_killed_or_late_is_told_and_leaves_nobody(tmp_path):
                 server.children()[0].kill()
 
     others = set(psutil.Process().children())
-    with Children() as children:
+    with of_dvc(tmp_path) as children:
         for kill in (True, False):
             code, late = children.run(
-                server(False), cwd=tmp_path, env=dict(os.environ), time_limit_s=30 if kill else 5,
-                line=partial(find, kill=kill), order=order_of("a", True, {}),
-            )  # fmt: skip
+                order_of("a", True, {}),
+                time_limit_s=30 if kill else 5,
+                line=partial(find, kill=kill),
+            )
             assert (code, late) == (-9, not kill)
     assert len(forks) >= 4  # DVC and the stage, twice
     assert all(gone(fork.pid) for fork in forks)
@@ -166,7 +188,7 @@ def test_a_fork_that_is_killed_or_late_is_told_and_leaves_nobody(tmp_path):
 def test_a_server_that_does_not_answer_is_replaced_and_delays_no_end(monkeypatch):
     monkeypatch.setattr(processes, "ANSWER_S", 1.0)
     monkeypatch.setattr(processes, "GRACE_S", 0.1)
-    with Children() as children:
+    with of_dvc(Path.cwd()) as children:
         said = give(children)
         children._server.process.send_signal(signal.SIGSTOP)
         assert give(children) == said
@@ -186,7 +208,7 @@ def test_a_server_ends_with_a_killed_engine():
     engine = (
         "import os; from pathlib import Path; from flows.processes import Children\n"
         "from flows.dvc_process import server\n"
-        "c = Children(); c.serve(server(False), cwd=Path.cwd(), env=dict(os.environ))\n"
+        "c = Children(server(False), Path.cwd(), os.environ); c.serve()\n"
         "print(c._server.process.pid, flush=True); os.kill(os.getpid(), 9)"
     )
     said = subprocess.run([sys.executable, "-c", engine], capture_output=True, text=True).stdout

@@ -20,11 +20,12 @@ def test_chain_is_whole_and_names_a_changed_line(tmp_path):
     ledger = Ledger(tmp_path / "ledger.jsonl")
     for version in (1, 2, 3):
         ledger.append("register", version=version, content_hash=str(version))
-    assert ledger.problems() == []
+    ledger.need_whole()
     lines = ledger.path.read_text().splitlines()
     record = json.loads(lines[1]) | {"version": 9}
     ledger.path.write_text("\n".join([lines[0], json.dumps(record), lines[2]]) + "\n")
-    assert Ledger(ledger.path).problems() == ["line 2 of the ledger was changed"]
+    with pytest.raises(InputError, match="line 2 of the ledger was changed"):
+        Ledger(ledger.path).need_whole()
 
 
 def test_a_removed_line_breaks_the_chain(tmp_path):
@@ -33,7 +34,8 @@ def test_a_removed_line_breaks_the_chain(tmp_path):
         ledger.append("register", version=version, content_hash=str(version))
     lines = ledger.path.read_text().splitlines()
     ledger.path.write_text("\n".join([lines[0], lines[2]]) + "\n")
-    assert "does not follow" in Ledger(ledger.path).problems()[0]
+    with pytest.raises(InputError, match="does not follow"):
+        Ledger(ledger.path).need_whole()
 
 
 def test_a_line_cut_off_by_a_kill_never_counted(tmp_path):
@@ -46,7 +48,7 @@ def test_a_line_cut_off_by_a_kill_never_counted(tmp_path):
     ledger.append("register", version=2, content_hash="b")
     ledger = Ledger(ledger.path)
     assert [record["version"] for record in ledger.read()] == [1, 2]
-    assert ledger.problems() == []
+    ledger.need_whole()
 
 
 def test_an_intent_is_pending_until_something_came_of_it(tmp_path):
@@ -133,4 +135,5 @@ def test_a_line_that_is_not_json_is_named(tmp_path):
     ledger.path.write_text("\n".join([*lines[:2], "{", ""]))
     with pytest.raises(InputError, match="^Line 3 of the ledger needs to be JSON"):
         Ledger(ledger.path).pending()
-    assert Ledger(ledger.path).problems() == ["line 3 of the ledger is not JSON"]
+    with pytest.raises(InputError, match="line 3 of the ledger is not JSON"):
+        Ledger(ledger.path).need_whole()

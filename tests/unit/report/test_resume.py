@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hms_pipeline.cli.pages import RecordingWriter
+from hms_pipeline.cli.pages import PageWriter
 from hms_pipeline.data.reading import Reader
 from hms_pipeline.scoring.batch import BatchSummary, score_inputs
 
@@ -23,11 +23,11 @@ def recordings(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> RecordingWriter:
-    return RecordingWriter(tmp_path / "pages", tmp_path / "marks", {"version": 1})
+def writer(tmp_path: Path) -> PageWriter:
+    return PageWriter(tmp_path / "pages", tmp_path / "marks", {"version": 1})
 
 
-def run(scorer: Scorer, recordings: list[Path], writer: RecordingWriter | None) -> BatchSummary:
+def run(scorer: Scorer, recordings: list[Path], writer: PageWriter | None) -> BatchSummary:
     out = recordings[0].parent / "scores.csv"
     told = writer and writer.is_done
     return score_inputs(
@@ -35,12 +35,12 @@ def run(scorer: Scorer, recordings: list[Path], writer: RecordingWriter | None) 
     )
 
 
-def killed(recordings: list[Path], writer: RecordingWriter | None) -> None:
+def killed(recordings: list[Path], writer: PageWriter | None) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(Scorer(stop_after=2), recordings, writer)
 
 
-def test_finished_recordings_are_skipped(recordings: list[Path], writer: RecordingWriter) -> None:
+def test_finished_recordings_are_skipped(recordings: list[Path], writer: PageWriter) -> None:
     killed(recordings, writer)
     second = Scorer()
     summary = run(second, recordings, writer)
@@ -50,7 +50,7 @@ def test_finished_recordings_are_skipped(recordings: list[Path], writer: Recordi
 
 @pytest.mark.parametrize("kind", ["report", "annotations"])
 def test_a_lost_page_is_written_again(
-    recordings: list[Path], writer: RecordingWriter, kind: str
+    recordings: list[Path], writer: PageWriter, kind: str
 ) -> None:
     killed(recordings, writer)
     next(iter(getattr(writer, kind).iterdir())).unlink()
@@ -59,9 +59,7 @@ def test_a_lost_page_is_written_again(
     assert len(list(getattr(writer, kind).iterdir())) == 3
 
 
-def test_a_page_of_another_run_is_not_this_ones(
-    recordings: list[Path], writer: RecordingWriter
-) -> None:
+def test_a_page_of_another_run_is_not_this_ones(recordings: list[Path], writer: PageWriter) -> None:
     run(Scorer(), recordings, writer)
     (recordings[0].parent / "scores.csv").unlink()
     page = sorted(writer.report.iterdir())[0]
@@ -72,7 +70,7 @@ def test_a_page_of_another_run_is_not_this_ones(
 
 
 def test_a_run_without_pages_uses_parts_of_one_with_them(
-    recordings: list[Path], writer: RecordingWriter
+    recordings: list[Path], writer: PageWriter
 ) -> None:
     killed(recordings, writer)
     assert run(Scorer(), recordings, None).n_resumed == 4
