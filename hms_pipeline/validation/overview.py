@@ -53,7 +53,7 @@ def render_overview(
         kinds=report.KINDS,
         rules=None if quarantine is None else report.rows(quarantine, SHOWN),
         failed=failed,
-        critical=[result for result in failed if result.severity == "critical"],
+        critical=[result for result in failed if result.stops],
         held={suite: [r.success for r in results if r.suite == suite] for suite in pages},
         pages=pages,
         shown=SHOWN,
