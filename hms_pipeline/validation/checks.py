@@ -57,6 +57,11 @@ class Result:
     n_failed: int
     ids: tuple[Any, ...]
 
+    @property
+    def stops(self) -> bool:
+        """Whether the pipeline stops here."""
+        return not self.success and self.severity == "critical"
+
 
 def run_suites(
     tables: Mapping[str, pd.DataFrame], params: ValidationParams, site: Path

@@ -14,7 +14,7 @@ from ..data.competition import read_table
 from ..schema import TRAIN_COLUMNS
 from ..system.errors import InputError
 from ..system.files import write_sealed, write_table
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .cleaning import Cleaned, clean
 from .evidence import Evidence, gather
 from .rule import RULES
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def run(
-    paths: Paths, params: Params, *, workers: int | None = None, progress: Progress | None = None
+    paths: Paths, params: Params, *, workers: int | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
     """Validate the data folder.
 
@@ -41,7 +41,7 @@ def run(
         Section ``validation`` holds the thresholds.
     workers : int or None
         Processes; None takes one per core.
-    progress : callable or None
+    progress : callable, optional
         Called with (files done, files in all).
 
     Returns
@@ -71,7 +71,7 @@ def run(
     tables = {"train_csv": _numbered(raw)} | suite_tables(evidence, cleaned)
     results = _document(paths, params, tables, summary["counts"], cleaned.quarantine)
     summary["failed_expectations"] = {r.name: r.n_failed for r in results if not r.success}
-    summary["critical_failures"] = [r.name for r in results if _is_critical(r)]
+    summary["critical_failures"] = [r.name for r in results if r.stops]
     write_table(paths.recordings, found.recordings)
     write_table(paths.quarantine, cleaned.quarantine)
     write_sealed(paths.validated / "summary.json", summary)
@@ -138,16 +138,12 @@ def _document(
     return build_docs(paths.data_docs, tables, params.validation, counts, quarantine)
 
 
-def _is_critical(result: Result) -> bool:
-    return not result.success and result.severity == "critical"
-
-
 def _page(paths: Paths) -> str:
     return str(paths.data_docs / "index.html")
 
 
 def _refuse_critical(paths: Paths, results: Sequence[Result]) -> None:
-    critical = [result for result in results if _is_critical(result)]
+    critical = [result for result in results if result.stops]
     if critical:
         first, more = critical[0], len(critical) - 1
         others = f" ({more} more critical)" if more else ""

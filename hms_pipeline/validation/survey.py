@@ -15,7 +15,7 @@ import pandas as pd
 from ..config.validation import ValidationParams
 from ..data.competition import eeg_path, spectrogram_path
 from ..system.processes import process_map
-from ..system.progress import Progress
+from ..system.progress import Progress, silent
 from .matching import Match, candidates, compare
 from .measure import WINDOW_MEASURES, Measured, Task, measure
 
@@ -49,7 +49,7 @@ def survey(
     params: ValidationParams,
     *,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Survey:
     """Measure every file that train.csv names or the folder holds.
@@ -64,7 +64,7 @@ def survey(
         Levels and thresholds.
     workers : int or None
         Processes; None takes one per core that this process may use.
-    progress : callable or None
+    progress : callable, optional
         Called with (files done, files in all).
     meanwhile : callable
         Called while the processes measure.
@@ -105,7 +105,7 @@ def _present(folder: Path) -> set[int]:
 
 
 def _collect(
-    train: pd.DataFrame, results: Iterable[Measured], total: int, progress: Progress | None
+    train: pd.DataFrame, results: Iterable[Measured], total: int, progress: Progress
 ) -> tuple[pd.DataFrame, pd.DataFrame, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Gather the files' rows, their windows' measures in train.csv's order, and all landmarks."""
     rows, hashes, times, owners = [], [], [], []
@@ -122,8 +122,7 @@ def _collect(
         hashes.append(result.hashes)
         times.append(result.times)
         owners.append(np.full(len(result.hashes), key, np.int64))
-        if progress:
-            progress(done, total)
+        progress(done, total)
     columns = {
         f"{kind}_{name}": measures[kind][:, column]
         for kind, names in WINDOW_MEASURES.items()

@@ -13,7 +13,7 @@ HOMES = {
     "great_expectations": {"validation"},
     "mne": {"data"},
     "matplotlib": {"report"},
-    "jinja2": {"report"},
+    "jinja2": {"report", "validation"},
     "typer": {"cli"},
     "rich": {"cli"},
     "prefect": set(),  # flows/ only

@@ -34,22 +34,17 @@ for _fault, _description in FAULTS.items():
     _expect_no(_fault, _description)
 
 
-@expect("eeg_files", rule="too_short")
-def eeg_long_enough(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
-    return gxe.ExpectColumnValuesToBeBetween(
-        column="duration_s",
-        min_value=WINDOW_S,
-        description=f"Every EEG lasts at least {WINDOW_S:g} s.",
-    )
+def _expect_long_enough(kind: str, called: str, seconds: float) -> None:
+    @expect(f"{kind}_files", rule="too_short", name=f"{kind}_long_enough")
+    def long_enough(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
+        said = f"Every {called} lasts at least {seconds:g} s."
+        return gxe.ExpectColumnValuesToBeBetween(
+            column="duration_s", min_value=seconds, description=said
+        )
 
 
-@expect("spectrogram_files", rule="too_short")
-def spectrogram_long_enough(params: ValidationParams) -> gxe.ExpectColumnValuesToBeBetween:
-    return gxe.ExpectColumnValuesToBeBetween(
-        column="duration_s",
-        min_value=SPECTROGRAM_S,
-        description=f"Every spectrogram lasts at least {SPECTROGRAM_S:g} s.",
-    )
+_expect_long_enough("eeg", "EEG", WINDOW_S)
+_expect_long_enough("spectrogram", "spectrogram", SPECTROGRAM_S)
 
 
 @expect("spectrogram_files")
