@@ -55,6 +55,7 @@ slow: $(TEAM)  ## Exhaustive runs: drawn and hostile files by the thousand, kill
 	python -m tests.hostile --n 1000 --way score
 	python -m tests.hostile --n 1000 --way inbox
 	HMS_KILLS=20 python -m pytest tests/pipeline/test_registry.py
+	HMS_FLIPS=20 python -m pytest tests/pipeline/test_bit_flips.py
 	HMS_TEAM=whole python -m pytest tests/team
 	python -m benchmarks.chaos --kills 20
 	python -m benchmarks.faults

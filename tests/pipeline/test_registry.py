@@ -190,13 +190,12 @@ def other_blend(maker: Maker) -> None:
 @pytest.mark.parametrize(
     ("replace", "name"), [(votes_as_predictions, "oof.parquet"), (other_blend, "weights.json")]
 )
-def test_what_the_members_do_not_give_is_not_registered(maker, replace, name):
-    register(maker, GOOD)
-    maker.ensemble(POOR)
-    replace(maker)
+def test_what_the_members_do_not_give_is_not_registered(project, replace, name):
+    project.ensemble(GOOD)
+    replace(project)
     with pytest.raises(InputError, match=f"{name} must be what the members' out-of-fold"):
-        stage.run(maker.paths, maker.with_gate())
-    assert [row["version"] for row in api.list_versions(maker.paths)] == [1]
+        stage.run(project.paths, project.with_gate())
+    assert [row["version"] for row in api.list_versions(project.paths)] == [1]
 
 
 def test_tables_replaced_between_check_and_packaging_are_not_promoted(project, monkeypatch):

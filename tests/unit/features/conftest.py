@@ -1,5 +1,8 @@
 """A small competition folder of noise, with kept windows as validation leaves them."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,13 +63,21 @@ def params():
     return recipe("tiny").model_copy(update={"views": VIEWS})
 
 
-@pytest.fixture
-def paths(tmp_path):
-    paths = Paths(data=tmp_path / "data", artifacts=tmp_path / "artifacts")
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory) -> Path:
+    """A data folder that is written once; tests change copies of it."""
+    data = tmp_path_factory.mktemp("recordings") / "data"
     for folder in ("train_eegs", "train_spectrograms"):
-        (paths.data / folder).mkdir(parents=True)
+        (data / folder).mkdir(parents=True)
     for number in range(8):
-        write_recording(paths.data, number)
+        write_recording(data, number)
+    return data
+
+
+@pytest.fixture
+def paths(recordings, tmp_path):
+    paths = Paths(data=tmp_path / "data", artifacts=tmp_path / "artifacts")
+    shutil.copytree(recordings, paths.data)
     paths.validated.mkdir(parents=True)
     window_rows(range(8)).to_parquet(paths.windows, index=False)
     return paths
