@@ -149,7 +149,7 @@ def trained_cases(
     for name in members:
         views = build_views(content.params, content.members[name].views)
         pictures = [picture.half().float() for picture in compute(views, windows).values()]
-        networks = load_networks(content, name, views, CPU)[:folds]
+        networks = load_networks(content, name, content.folds[:folds], views, CPU)
         yield name, networks, [view[:n] for view in pictures], [view[n:] for view in pictures]
 
 

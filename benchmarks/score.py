@@ -73,7 +73,8 @@ class PlainLoop:
         names = dict.fromkeys(view for m in bundle.members.values() for view in m.views)
         self.views = build_views(bundle.params, names)
         self.networks = {
-            name: load_networks(bundle, name, self.views, device) for name in bundle.members
+            name: load_networks(bundle, name, bundle.folds, self.views, device)
+            for name in bundle.members
         }
 
     @torch.inference_mode()
@@ -144,8 +145,7 @@ def opened(params: Params, device: str, folds: Sequence[int] | None = None) -> P
     """A predictor of random networks."""
     with tempfile.TemporaryDirectory() as folder:
         bundle = random_bundle(params, Path(folder) / "b")
-        predictor = Predictor.open(bundle, device=device)
-    return predictor if folds is None else predictor.only(folds)
+        return Predictor.open(bundle, device=device, folds=folds)
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def main() -> None:
     row = windows.loc[agreement.where(held_out).idxmax()]
     window = WindowReader(paths.data).read(row)
     _, bundle = bundle_of(paths)
-    scores = Predictor.open(bundle).only([FOLD]).predict([window])
+    scores = Predictor.open(bundle, folds=[FOLD]).predict([window])
     counts = row[list(VOTE_COLUMNS)].to_numpy(dtype=float)
     plot_window(window.eeg, window.spectrogram, scores.probs[0], votes=counts, out=OUT)
     print(OUT)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from .bundle import Bundle, read_bundle
 from .checks import check_window
 from .networks import FoldGroup, GraphPool, Undrawn, with_weights
 
+T = TypeVar("T")
 BATCH_SIZE = {"cpu": 8, "cuda": 64}  # bounds the memory; larger ones gain nothing
 
 
@@ -100,7 +102,14 @@ class Predictor:
         )
 
     @classmethod
-    def open(cls, bundle: Path | Bundle, *, device: str = "auto") -> Predictor:
+    def open(
+        cls,
+        bundle: Path | Bundle,
+        *,
+        device: str = "auto",
+        members: Sequence[str] | None = None,
+        folds: Sequence[int] | None = None,
+    ) -> Predictor:
         """Load networks.
 
         Parameters
@@ -109,36 +118,40 @@ class Predictor:
             The bundle's folder, or what was read of it.
         device : str
             ``"auto"``, ``"cpu"`` or ``"cuda[:N]"``.
+        members : sequence of str, optional
+            Only these; the weights are renormalised.
+        folds : sequence of int, optional
+            Only the networks of these folds, for windows that no others may see.
 
         Raises
         ------
         InputError
-            There is no bundle.
+            No bundle, or unknown members or folds.
         """
         content = bundle if isinstance(bundle, Bundle) else read_bundle(bundle)
+        chosen = _choose(members, tuple(content.members), "members")
+        folds = _choose(folds, content.folds, "folds")
         place = choose_device(device)
-        names = dict.fromkeys(view for member in content.members.values() for view in member.views)
+        names = dict.fromkeys(view for name in chosen for view in content.members[name].views)
         views = build_views(content.params, names)
         pool = GraphPool(place)
-        groups = {name: _load_group(content, name, views, pool) for name in content.members}
-        return cls(content, views, groups, place, content.folds, content.content_hash)
+        groups = {name: _load_group(content, name, folds, views, pool) for name in chosen}
+        whole = chosen == tuple(content.members) and folds == content.folds
+        content_hash = (
+            content.content_hash if whole else hash_json([content.content_hash, chosen, folds])
+        )
+        return cls(content, views, groups, place, folds, content_hash)
 
-    def only(self, folds: Collection[int]) -> Predictor:
-        """The same ensemble by the networks of some folds, for windows that no others may see.
-
-        Raises
-        ------
-        InputError
-            A fold is unknown, or none is given.
-        """
-        unknown = sorted(set(folds) - set(self.folds))
-        if unknown or not folds:
-            raise InputError(f"Unknown folds {unknown}. Choose one of {list(self.folds)}.")
-        chosen = [k for k, fold in enumerate(self.folds) if fold in folds]
-        groups = {name: group.only(chosen) for name, group in self.groups.items()}
-        kept = tuple(self.folds[k] for k in chosen)
-        content_hash = hash_json([self.content_hash, kept])
-        return Predictor(self.bundle, self.views, groups, self.device, kept, content_hash)
+    def only(self, folds: Sequence[int]) -> Predictor:
+        """The same ensemble by the networks of some folds, sharing what is loaded."""
+        there = self.folds
+        folds = _choose(folds, there, "folds")
+        groups = {
+            name: group.only([there.index(fold) for fold in folds])
+            for name, group in self.groups.items()
+        }
+        content_hash = hash_json([self.content_hash, folds])
+        return Predictor(self.bundle, self.views, groups, self.device, folds, content_hash)
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Scores:
         """Score windows.
@@ -245,15 +258,29 @@ class Predictor:
         return found
 
 
+def _choose(wanted: Sequence[T] | None, there: tuple[T, ...], what: str) -> tuple[T, ...]:
+    if wanted is None:
+        return there
+    unknown = sorted(set(wanted) - set(there), key=str)
+    if unknown or not wanted:
+        raise InputError(f"Unknown {what} {unknown}. Choose one of {list(there)}.")
+    return tuple(item for item in there if item in set(wanted))
+
+
 def _load_group(
-    bundle: Bundle, name: str, views: dict[str, BuiltView], pool: GraphPool
+    bundle: Bundle, name: str, folds: Sequence[int], views: dict[str, BuiltView], pool: GraphPool
 ) -> FoldGroup:
     shapes = [views[view].shape for view in bundle.members[name].views]
-    return FoldGroup(load_networks(bundle, name, views, pool.device), shapes, pool)
+    networks = load_networks(bundle, name, folds, views, pool.device)
+    return FoldGroup(networks, shapes, pool)
 
 
 def load_networks(
-    bundle: Bundle, name: str, views: dict[str, BuiltView], device: torch.device
+    bundle: Bundle,
+    name: str,
+    folds: Sequence[int],
+    views: dict[str, BuiltView],
+    device: torch.device,
 ) -> list[nn.Module]:
     """A member's trained networks, in evaluation mode, float32.
 
@@ -267,7 +294,7 @@ def load_networks(
     with without_compiler(), torch.device("meta"), Undrawn():
         blank = build_model(member, [views[view].shape for view in member.views], name=name)
     blank.eval()
-    return [_trained(blank, bundle.weights(name, fold), device) for fold in bundle.folds]
+    return [_trained(blank, bundle.weights(name, fold), device) for fold in folds]
 
 
 def _trained(blank: nn.Module, path: Path, device: torch.device) -> nn.Module:

@@ -65,18 +65,13 @@ def test_without_spectrogram_its_members_are_left_out_and_said_so(predictor, win
     np.testing.assert_allclose(scores.probs[[0, 2]], whole[[0, 2]], atol=1e-5)
 
 
-def test_an_ensemble_whose_members_all_need_a_spectrogram_refuses_windows_without(
-    predictor, windows
-):
-    groups = {"v2s-spec": predictor.groups["v2s-spec"]}
-    alone = Predictor(
-        predictor.bundle, predictor.views, groups, predictor.device, predictor.folds, "hash"
-    )
+def test_members_can_be_chosen_and_then_may_need_a_spectrogram(bundle, windows):
+    alone = Predictor.open(bundle, device="cpu", members=["v2s-spec"])
     assert set(alone.predict(windows[:1]).members_used) == {("v2s-spec",)}
     with pytest.raises(InputError, match="Row 0, column spectrogram"):
         alone.predict([Window(windows[0].eeg, None)])
-    with pytest.raises(InputError, match="Unknown folds"):
-        predictor.only([9])
+    with pytest.raises(InputError, match="Unknown members"):
+        Predictor.open(bundle, device="cpu", members=["v2s"])
 
 
 def test_another_choice_has_another_hash(bundle, predictor):
