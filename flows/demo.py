@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -26,10 +28,10 @@ def main() -> None:
     start = time.monotonic()
     paths = Paths()
     load_params(paths.params)
-    with ThreadPoolExecutor() as beside:
-        prefect = beside.submit(start_prefect)
-        prepare_data(paths.data)
-        wait([prefect])  # where it failed the retrain says why
+    prefect = threading.Thread(target=start_prefect, daemon=True)  # Ctrl-C does not wait for it
+    prefect.start()
+    prepare_data(paths.data)
+    prefect.join()
     show((sys.executable, "-m", "flows.retrain"))
     end_where_failed(retrain.main([]))
     submission = ("hms", "submission", str(paths.data), "--out", "submission.csv")
@@ -46,11 +48,12 @@ def main() -> None:
 
 
 def start_prefect() -> None:
-    """Load Prefect and, where no server is named, start the temporary one, for ten seconds."""
-    retrain.load(Path())
-    from prefect.client.orchestration import get_client
+    """Load Prefect and, where no server is named, start the temporary one: ten seconds."""
+    with suppress(Exception):  # the retrain meets it again, and says why
+        retrain.load(Path())
+        from prefect.client.orchestration import get_client
 
-    get_client(sync_client=True)
+        get_client(sync_client=True)
 
 
 def prepare_data(data: Path) -> None:

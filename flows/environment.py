@@ -57,12 +57,14 @@ def uncollected() -> Iterator[None]:
 
     It would walk all that was imported again and again, for a fifth of the time of a short run.
     """
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         gc.freeze()
-        gc.enable()
+        if was_enabled:
+            gc.enable()
 
 
 def program_path() -> str:

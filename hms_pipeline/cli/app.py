@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -41,10 +41,11 @@ app = typer.Typer(
     help="Retrain, register and serve an ensemble that reads ICU EEG as experts do.",
     pretty_exceptions_enable=False,
 )
-# Lines stay as they are: names of files hold brackets, and a pipe has no width.
-out = Console(markup=False, highlight=False, soft_wrap=True)  # results
-notes = Console(markup=False, highlight=False, stderr=True)  # good to know; silenced by --quiet
-err = Console(markup=False, highlight=False, soft_wrap=True, stderr=True)  # why a command fails
+# Lines stay as they are: names of files hold brackets and colons, and a pipe has no width.
+_console = partial(Console, markup=False, emoji=False, highlight=False)
+out = _console(soft_wrap=True)  # results
+notes = _console(stderr=True)  # progress, and what is good to know; silenced by --quiet
+err = _console(soft_wrap=True, stderr=True)  # why a command fails
 
 
 class Context:

@@ -266,7 +266,9 @@ class FoldGroup:
         torch.cuda.current_stream(device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         # Another thread may prepare its windows meanwhile.
-        with torch.cuda.graph(graph, pool=self.pool.handle, capture_error_mode="thread_local"):
+        with torch.cuda.graph(
+            graph, pool=self.pool.handle, stream=side, capture_error_mode="thread_local"
+        ):
             output = self._fork(inputs, half)
         return graph, inputs, output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -109,6 +110,7 @@ class CarriedPredictor:
 
     def __init__(self, code: ModuleType, bundle: Path, device: str) -> None:
         self._code = code
+        self._one_at_once = Lock()  # older code captures graphs for a process that does no more
         with refusals_of(code):
             self._predictor = code.inference.predictor.Predictor.open(bundle, device=device)
 
@@ -117,5 +119,5 @@ class CarriedPredictor:
 
     def predict(self, windows: Sequence[Window], *, batch_size: int | None = None) -> Any:
         """As ``Predictor.predict``."""
-        with refusals_of(self._code):
+        with self._one_at_once, refusals_of(self._code):
             return self._predictor.predict(windows, batch_size=batch_size)

@@ -53,7 +53,7 @@ def score_group(
     on_recording : callable, optional
         Told each recording's scores in full, for a report.
     readers : Executor, optional
-        From ``readers.window_readers``; by default a thread.
+        From ``window_readers``; by default a thread.
 
     Returns
     -------

@@ -35,7 +35,7 @@ from ..training.checkpoint import write_tensors
 
 log = logging.getLogger(__name__)
 
-CHUNK = 256  # windows whose answers are kept in one file
+CHUNK = 128  # windows whose answers are kept in one file
 STORED = 64  # windows answered at once where their views are stored: fewer take more time
 TASK = 16  # windows that a process reads in one go: those of a few recordings
 

@@ -87,7 +87,7 @@ def test_what_is_built_for_trained_weights_draws_none():
 
 
 @torch.inference_mode()
-def test_folding_is_undone_where_it_would_change_the_answer(x):
+def test_nothing_is_folded_where_it_would_change_the_answer(x):
     network = shaken(Shared())
     before, keys = network(x), set(network.state_dict())
     assert not fold_normalisation([network], [x])

@@ -129,6 +129,31 @@ def test_answers_of_a_killed_run_are_used(work: _Work, monkeypatch: pytest.Monke
     np.testing.assert_array_equal(work.teacher.answers(*args), first)
 
 
+def test_a_killed_run_reads_what_is_missing_and_processes_read_as_a_thread_does(
+    taught: Taught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, params = taught
+    monkeypatch.setattr("hms_pipeline.student.teacher.CHUNK", 2)
+    more, kept = overlapping(paths).head(5), pd.read_parquet(paths.windows)["label_id"].head(3)
+    done: list[tuple[int, int]] = []
+    teacher = Teacher.read(paths, params)
+    args = (kept.to_numpy(), more, "cpu", lambda *step: done.append(step))
+    first = teacher.answers(*args)
+    assert done == [(k, 5) for k in range(1, 6)]
+    (folder,) = {path.parent for path in paths.checkpoints.rglob("more-2.safetensors")}
+    for name in ("kept-0", "more-1"):
+        (folder / f"{name}.safetensors").unlink()
+    (folder / "more-2.safetensors").write_bytes(b"half")
+    monkeypatch.setattr("hms_pipeline.data.window_readers.cores", lambda: 3)
+    monkeypatch.setattr("hms_pipeline.data.window_readers.WINDOWS_A_PROCESS", 1)
+    done.clear()
+    np.testing.assert_allclose(teacher.answers(*args), first, atol=1e-6)
+    assert done == [(1, 5), (4, 5), (5, 5)]
+    lost = more.assign(eeg_id=1)
+    with pytest.raises(InputError, match=r"^1\.parquet is needed"):
+        teacher.answers(kept.to_numpy(), lost, "cpu", lambda *step: None)
+
+
 def test_the_teacher_reads_each_recording_once(
     work: _Work, taught: Taught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
