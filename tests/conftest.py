@@ -51,6 +51,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files with slow tests first: short ones are left at the end, when a process runs out."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    """Put files that mostly wait first, then slow ones: short ones fill what is left at the end."""
+    ranks = {
+        item.path: rank
+        for rank, mark in enumerate(("slow", "stack"), 1)
+        for item in items
+        if item.get_closest_marker(mark)
+    }
+    items.sort(key=lambda item: -ranks.get(item.path, 0))
