@@ -99,6 +99,7 @@ ELSEWHERE = {
     "test_the_api_page_is_what_the_code_says",
     "mkdir -p W/medium": "is a step of a measurement",
     "cp -r W/full/validated": "is a step of a measurement",
+    "hms --data W/data": "is a step of a measurement",
 }
 # What a page says that one sees, where it is more than the exit code.
 SAYS = {

@@ -6,7 +6,7 @@ retrained twice on the tiny recipe. Plots and MLflow's copies of parameters were
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,7 @@ def maker(tmp_path: Path) -> Maker:
     """A project of the present code over the earlier store; champion is version 2."""
     torch.set_num_threads(1)
     maker = Maker(tmp_path / "project", n_patients=6)
-    with tarfile.open(STORE) as archive:
-        archive.extractall(maker.paths.mlruns.parent, filter="data")
+    shutil.unpack_archive(STORE, maker.paths.mlruns.parent)
     return maker
 
 
