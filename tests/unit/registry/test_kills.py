@@ -1,4 +1,4 @@
-"""Processes killed within 50 ms before and after an alias moves, or a moved store is turned."""
+"""Processes killed while and after an alias moves, or while a moved store is turned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -24,54 +24,52 @@ from .conftest import addresses, at, copied, stamp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-REACH_S = 0.05
-Clock = Synchronized
-# Five kills counted from just before the change begins, five from when it came back.
-MOMENTS = (*((True, s) for s in (-0.04, 0.0, 0.002, 0.005, 0.01)),
-           *((False, s) for s in (0.0, 0.005, 0.01, 0.02, 0.04)))  # fmt: skip
+# One kill while the change waits to begin, four from when it may, five from when it came back.
+WAITS_S = 120  # for a process that has yet to load what it needs
+MOMENTS = (("waits", 0.0), *(("begins", s) for s in (0.0, 0.002, 0.005, 0.01)),
+           *(("done", s) for s in (0.0, 0.005, 0.01, 0.02, 0.04)))  # fmt: skip
 
 
-def promoting(root: Path, begun: Clock, done: Clock) -> None:
+def promoting(root: Path, events: dict[str, Event]) -> None:
     """Promote version 1, telling when the alias is about to move and when it has."""
     from mlflow import MlflowClient
 
-    MlflowClient.set_registered_model_alias = _told(
-        MlflowClient.set_registered_model_alias, begun, done
-    )
+    honest = MlflowClient.set_registered_model_alias
+    MlflowClient.set_registered_model_alias = _told(honest, events)
     api.promote(at(root), 1, "it is better")
     signal.pause()
 
 
-def turning(root: Path, begun: Clock, done: Clock) -> None:
+def turning(root: Path, events: dict[str, Event]) -> None:
     """Change a store that was moved, telling when its addresses are about to be turned."""
     honest = places._turn
-    places._turn = lambda *given: _told(honest, begun, done)(*given)
+    places._turn = lambda *given: _told(honest, events)(*given)
     api.gc(at(root), keep=9)
     signal.pause()
 
 
-def _told(change: Callable, begun: Clock, done: Clock) -> Callable:
+def _told(change: Callable, events: dict[str, Event]) -> Callable:
     def told(*given: object) -> object:
-        if not begun.value:
-            begun.value = time.monotonic()
-            time.sleep(REACH_S)
+        events["waits"].set()
+        events["begins"].wait()
         found = change(*given)
-        done.value = time.monotonic()
+        events["done"].set()
         return found
 
     return told
 
 
-def kill(what: Callable, root: Path, before: bool, moment_s: float) -> None:
-    """Run ``what`` in a process and kill it at a moment before or after it made the change."""
+def kill(what: Callable, root: Path, moment: str, later_s: float) -> None:
+    """Run ``what`` in a process and kill it so long after a moment of the change."""
     context = forked()
-    begun, done = context.Value("d", 0.0), context.Value("d", 0.0)
-    process = context.Process(target=what, args=(root, begun, done))
+    events = {name: context.Event() for name in ("waits", "begins", "done")}
+    process = context.Process(target=what, args=(root, events))
     process.start()
-    clock, wait_s = (begun, REACH_S + moment_s) if before else (done, moment_s)
-    while not clock.value and process.is_alive():
-        time.sleep(0.0005)
-    time.sleep(max(0.0, clock.value + wait_s - time.monotonic()))
+    assert events["waits"].wait(WAITS_S)
+    if moment != "waits":
+        events["begins"].set()
+    assert events[moment].wait(WAITS_S)
+    time.sleep(later_s)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
