@@ -168,3 +168,8 @@ def test_an_experiment_leaves_the_registry_as_it_was(project: Project) -> None:
     after = (project.root / "params.yaml").read_text().splitlines()
     assert [line for line in after if line not in lines] == ["  bootstrap: 300"]
     assert project.run("hms", "models").stdout == models
+    page = (project.root / "docs" / "how-to" / "experiments.md").read_text(encoding="utf-8")
+    (without_hashes,) = re.findall(r"--drop '(\S+)'", page)
+    table = project.run("dvc", "exp", "show", "--csv", "--drop", without_hashes).stdout
+    assert "ensemble.bootstrap" in table
+    assert not re.search(r"\b[0-9a-f]{64}\b", table)
