@@ -24,8 +24,8 @@ from .conftest import addresses, at, copied, stamp
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-# One kill while the change waits to begin, four from when it may, five from when it came back.
 WAITS_S = 120  # for a process that has yet to load what it needs
+# One kill while the change waits to begin, four from when it may, five from when it came back.
 MOMENTS = (("waits", 0.0), *(("begins", s) for s in (0.0, 0.002, 0.005, 0.01)),
            *(("done", s) for s in (0.0, 0.005, 0.01, 0.02, 0.04)))  # fmt: skip
 
@@ -63,7 +63,7 @@ def kill(what: Callable, root: Path, moment: str, later_s: float) -> None:
     """Run ``what`` in a process and kill it so long after a moment of the change."""
     context = forked()
     events = {name: context.Event() for name in ("waits", "begins", "done")}
-    process = context.Process(target=what, args=(root, events))
+    process = context.Process(target=what, args=(root, events), daemon=True)
     process.start()
     assert events["waits"].wait(WAITS_S)
     if moment != "waits":
